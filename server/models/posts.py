@@ -1,0 +1,128 @@
+"""What people write, attach, mention and answer with a gesture."""
+
+from tortoise import fields
+from tortoise.indexes import Index
+from tortoise.models import Model
+
+from server.models.columns import maybe_moment, moment, own_id, reference
+
+
+class Post(Model):
+    """A message in a space, or outside any space with a visibility of its own.
+
+    Rows stay when the post is withdrawn (`deleted_at`), so that a late copy does not bring it back.
+    """
+
+    id = own_id()
+    uri = fields.CharField(max_length=512, unique=True)
+    author = reference("Actor")
+    space = reference("Space", null=True)
+    visibility = fields.CharField(max_length=16, db_default="")  # only outside a space
+    reply_to = reference("Post", null=True)
+    reply_to_uri = fields.CharField(max_length=512, db_default="")
+    root = reference("Post", null=True)  # the post that began the thread; empty on that post itself
+    source = fields.TextField(db_default="")  # what our own people typed
+    html = fields.TextField(db_default="")  # sanitised; what is shown
+    summary = fields.CharField(max_length=500, db_default="")
+    language = fields.CharField(max_length=16, db_default="")
+    peer = reference("Peer", null=True)  # the author's instance; empty: ours
+    stamp = fields.CharField(max_length=16, db_default="")  # the space's level when this was written
+    stamp_epoch = fields.BigIntField(db_default=0)
+    client_key = fields.CharField(max_length=100, null=True)  # so that a form sent twice posts once
+    published_at = moment()
+    edited_at = maybe_moment()
+    deleted_at = maybe_moment()
+
+    class Meta:
+        table = "post"
+        unique_together = (("author_id", "client_key"),)
+        indexes = (
+            Index(fields=("space_id", "id")),
+            Index(fields=("author_id", "id")),
+            Index(fields=("root_id", "id")),
+            Index(fields=("reply_to_id",)),
+            Index(fields=("visibility", "id")),
+        )
+
+
+class PostVersion(Model):
+    """What a post said before an edit."""
+
+    id = own_id()
+    post = reference("Post")
+    html = fields.TextField()
+    source = fields.TextField(db_default="")
+    replaced_at = moment()
+
+    class Meta:
+        table = "post_version"
+        indexes = (Index(fields=("post_id",)),)
+
+
+class Attachment(Model):
+    """A file. Without a post while it is only uploaded; `waiting` while its bytes are elsewhere."""
+
+    id = own_id()
+    owner = reference("Actor")
+    post = reference("Post", null=True)
+    position = fields.IntField(db_default=0)
+    name = fields.CharField(max_length=255)
+    media_type = fields.CharField(max_length=100)
+    size = fields.BigIntField(db_default=0)  # bytes
+    sha256 = fields.CharField(max_length=64, db_default="")  # hex; where the bytes are kept
+    digest = fields.CharField(max_length=200, db_default="")  # digestMultibase that the author declared
+    description = fields.TextField(db_default="")
+    source_uri = fields.CharField(max_length=2048, db_default="")
+    state = fields.CharField(max_length=16, db_default="ready")  # ready, waiting, failed
+    created_at = moment()
+
+    class Meta:
+        table = "attachment"
+        indexes = (Index(fields=("post_id",)),)
+
+
+class Mention(Model):
+    """Somebody named in a post."""
+
+    id = own_id()
+    post = reference("Post")
+    actor = reference("Actor")
+
+    class Meta:
+        table = "mention"
+        unique_together = (("actor_id", "post_id"),)
+        indexes = (Index(fields=("post_id",)),)
+
+
+class Reaction(Model):
+    """A gesture in answer to a post; an empty emoji is the plain thank-you."""
+
+    id = own_id()
+    post = reference("Post")
+    actor = reference("Actor")
+    emoji = fields.CharField(max_length=64, db_default="")
+    uri = fields.CharField(max_length=512, db_default="")
+    created_at = moment()
+
+    class Meta:
+        table = "reaction"
+        unique_together = (("post_id", "actor_id", "emoji"),)
+
+
+class Notice(Model):
+    """Something that waits for one of our people. `key` makes each fact a notice once."""
+
+    id = own_id()
+    actor = reference("Actor")  # for whom
+    kind = fields.CharField(max_length=16)  # mention, reply, reaction, invitation, member, request, follow
+    by = reference("Actor", null=True)
+    post = reference("Post", null=True)
+    space = reference("Space", null=True)
+    key = fields.CharField(max_length=200)
+    created_at = moment()
+    read_at = maybe_moment()
+
+    class Meta:
+        table = "notice"
+        unique_together = (("actor_id", "key"),)
+        indexes = (Index(fields=("actor_id", "id")),)

@@ -1,0 +1,148 @@
+"""The words of openness, as ordered enums: levels, roles, rights. Nothing else may spell them.
+
+The levels and their sentences are those that people read; the order is from the closed door to the open square.
+"""
+
+from enum import IntEnum, StrEnum
+
+
+class Level(StrEnum):
+    """How open a space is to those who are not its members."""
+
+    CLOSED = "closed"
+    INTERNAL = "internal"
+    PARTNERS = "partners"
+    NETWORK = "network"
+    PUBLIC = "public"
+
+    @property
+    def rank(self) -> int:
+        """1 (closed) to 5 (public)."""
+        return list(Level).index(self) + 1
+
+
+class Reach(StrEnum):
+    """At level `partners`: who at a named partner may come in."""
+
+    INVITED = "invited"
+    EVERYONE = "everyone"
+
+
+class Role(StrEnum):
+    """What somebody is in a space."""
+
+    MEMBER = "member"
+    STEWARD = "steward"
+    OWNER = "owner"
+
+
+class MemberState(StrEnum):
+    """Where somebody stands on the way into a space."""
+
+    INVITED = "invited"
+    ASKED = "asked"
+    MEMBER = "member"
+
+
+class Office(StrEnum):
+    """What an employee is at this instance."""
+
+    MEMBER = "member"
+    ADMIN = "admin"
+    AUDITOR = "auditor"
+
+
+class Visibility(StrEnum):
+    """To whom a post outside any space is addressed."""
+
+    PUBLIC = "public"
+    COLLEAGUES = "colleagues"
+    FOLLOWERS = "followers"
+    DIRECT = "direct"
+
+
+class LinkState(StrEnum):
+    """Where the trust agreement with another instance stands."""
+
+    NONE = "none"
+    OFFERED = "offered"
+    RECEIVED = "received"
+    CONFIRMED = "confirmed"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    ENDED = "ended"
+
+
+class Audience(StrEnum):
+    """What a caller is to a space: decided by the space's home instance and by nobody else."""
+
+    WEB = "web"
+    FED = "fed"
+    PARTNER = "partner"
+    OTHER_PARTNER = "other_partner"
+    GUEST = "guest"
+    STAFF = "staff"
+    FED_MEMBER = "fed_member"
+    PARTNER_MEMBER = "partner_member"
+    GUEST_MEMBER = "guest_member"
+    STAFF_MEMBER = "staff_member"
+
+
+class Existence(IntEnum):
+    HIDDEN = 0
+    CARD = 1
+    LISTED = 2
+
+
+class Members(IntEnum):
+    NONE = 0
+    COUNT = 1
+    ORGANISATIONS = 2
+    NAMES = 3
+
+
+class Read(IntEnum):
+    NONE = 0
+    TITLES = 1
+    LIMITED = 2
+    ALL = 3
+
+
+class Files(IntEnum):
+    NONE = 0
+    VIEW = 1
+    DOWNLOAD = 2
+
+
+class Join(IntEnum):
+    NONE = 0
+    INVITED = 1
+    ASK = 2
+    FREELY = 3
+
+
+class TakePart(IntEnum):
+    NONE = 0
+    REACT = 1
+    REPLY = 2
+    POST = 3
+    EDIT = 4
+
+
+class Invite(IntEnum):
+    NONE = 0
+    OWN_ORGANISATION = 1
+    ANYONE = 2
+
+
+class Relay(IntEnum):
+    NONE = 0
+    SAME_AUDIENCE = 1
+    FREE = 2
+
+
+class Notices(IntEnum):
+    NOTHING = 0
+    SOMETHING_NEW = 1
+    EXCERPT = 2
+    TEXT = 3

@@ -1,0 +1,55 @@
+"""Who is asking. Frozen, ids only: a viewer is looked up once at the door and handed down from there.
+
+A signed fetch proves a server, not a person, so a server is a viewer of its own, and telling one member
+elsewhere means telling that member's server.
+"""
+
+from dataclasses import dataclass
+
+from server.openness import Office
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymous:
+    """No session, no signature: the web."""
+
+
+@dataclass(frozen=True, slots=True)
+class Employee:
+    """A signed-in colleague. `scopes` limits what a client's token may do; None is a full session."""
+
+    account_id: int
+    actor_id: int
+    office: Office = Office.MEMBER
+    scopes: frozenset[str] | None = None
+
+    @property
+    def is_admin(self) -> bool:
+        return self.office is Office.ADMIN
+
+
+@dataclass(frozen=True, slots=True)
+class RemotePerson:
+    """A person of another instance, proved by a signature of their own key. `linked`: by an active link."""
+
+    actor_id: int
+    peer_id: int
+    linked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PeerServer:
+    """Another instance, proved by the signature of any of its actors. `linked`: by an active link."""
+
+    peer_id: int
+    linked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Somebody at this machine's command line. Settings and membership, not content."""
+
+    name: str = "operator"
+
+
+Viewer = Anonymous | Employee | RemotePerson | PeerServer | Operator
