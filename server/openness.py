@@ -1,6 +1,6 @@
 """The words of openness, as ordered enums: levels, roles, rights. Nothing else may spell them.
 
-The levels and their sentences are those that people read; the order is from the closed door to the open square.
+The levels are those that people read; their order is from the closed door to the open square.
 """
 
 from enum import IntEnum, StrEnum
