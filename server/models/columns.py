@@ -22,8 +22,7 @@ def maybe_moment(**options: Any) -> Any:
     return fields.BigIntField(null=True, **options)
 
 
-def reference(model: str, *, null: bool = False, **options: Any) -> Any:
+def reference(model: str, **options: Any) -> Any:
     """A foreign key without a reverse accessor, and without cascades: rows are found and ended by name."""
-    return fields.ForeignKeyField(
-        f"models.{model}", related_name=False, null=null, on_delete=fields.RESTRICT, **options
-    )
+    options["on_delete"] = fields.OnDelete.RESTRICT
+    return fields.ForeignKeyField(f"models.{model}", related_name=False, **options)
