@@ -28,6 +28,19 @@ class Reach(StrEnum):
     EVERYONE = "everyone"
 
 
+class Variant(StrEnum):
+    """A level together with its dials `listed` and `reach`: one row of the table. Items are stamped with it."""
+
+    CLOSED = "closed"
+    UNLISTED = "unlisted"
+    INTERNAL = "internal"
+    INVITED = "invited"
+    EVERYONE = "everyone"
+    NETWORK = "network"
+    PUBLIC = "public"
+    ELSEWHERE = "elsewhere"  # hosted by a partner: what we hold is only our members' view
+
+
 class Role(StrEnum):
     """What somebody is in a space."""
 
@@ -79,13 +92,13 @@ class Audience(StrEnum):
     WEB = "web"
     FED = "fed"
     PARTNER = "partner"
-    OTHER_PARTNER = "other_partner"
     GUEST = "guest"
     STAFF = "staff"
     FED_MEMBER = "fed_member"
     PARTNER_MEMBER = "partner_member"
     GUEST_MEMBER = "guest_member"
     STAFF_MEMBER = "staff_member"
+    HOST = "host"  # the instance that a space elsewhere lives on
 
 
 class Existence(IntEnum):

@@ -1,0 +1,69 @@
+"""Facts: what happened here, written as rows in the transaction that made it true.
+
+Federation reads them and tells whoever may be told; live pages hear of them after the commit. A fact names
+ids, never content: what is told is built, and the policy asked again, at the moment of telling.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from server import database as db
+from server import live
+from server.clock import now_ms
+from server.ids import new_id
+
+
+class Kind(StrEnum):
+    """What can have happened. `data` holds what the ids alone do not say."""
+
+    POST_PUBLISHED = "post_published"
+    POST_EDITED = "post_edited"
+    POST_WITHDRAWN = "post_withdrawn"  # data: told [peer ids that were sent it]
+    REACTED = "reacted"  # data: emoji, uri
+    REACTION_UNDONE = "reaction_undone"  # data: emoji, uri
+    FOLLOW_ASKED = "follow_asked"  # data: followed, uri
+    FOLLOW_UNDONE = "follow_undone"  # data: followed, uri
+    FOLLOW_ACCEPTED = "follow_accepted"  # actor: the followed; data: follower, uri
+    FOLLOW_REJECTED = "follow_rejected"  # data: follower, uri
+    INVITED = "invited"  # actor: who invites; data: invited, uri
+    INVITATION_ANSWERED = "invitation_answered"  # data: uri, accepted
+    JOIN_ASKED = "join_asked"  # one of ours asks a space elsewhere; data: uri
+    JOIN_ANSWERED = "join_answered"  # our space answers; data: member, uri, accepted
+    LEFT = "left"  # one of ours leaves a space elsewhere; data: uri
+    MEMBER_REMOVED = "member_removed"  # our space lets somebody elsewhere go; data: member
+    SPACE_CHANGED = "space_changed"
+    PERSON_CHANGED = "person_changed"
+    LINK_OFFERED = "link_offered"  # data: peer
+    LINK_ACCEPTED = "link_accepted"
+    LINK_CONFIRMED = "link_confirmed"
+    LINK_ENDED = "link_ended"
+
+
+async def record(
+    kind: Kind,
+    *,
+    actor_id: int | None = None,
+    space_id: int | None = None,
+    post_id: int | None = None,
+    data: dict[str, Any] | None = None,
+    event_id: int | None = None,
+) -> int:
+    """Writes a fact in the caller's transaction and returns its id; live pages hear of it on commit."""
+    identifier = event_id or new_id()
+    await db.insert(
+        "event",
+        {
+            "id": identifier,
+            "kind": kind.value,
+            "actor_id": actor_id,
+            "space_id": space_id,
+            "post_id": post_id,
+            "data": msgspec.json.encode(data or {}).decode(),
+            "created_at": now_ms(),
+        },
+    )
+    fact = live.Fact(kind.value, post_id=post_id, space_id=space_id, actor_id=actor_id)
+    db.after_commit(lambda: live.publish(fact))
+    return identifier

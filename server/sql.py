@@ -1,0 +1,44 @@
+"""Pieces of SQL that carry their own values, so that a narrowing can be put into any query."""
+
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+
+class Clause(NamedTuple):
+    """SQL text with `?` for each value, and the values."""
+
+    text: str
+    values: tuple[Any, ...] = ()
+
+    def then(self, text: str, *values: Any) -> "Clause":
+        """This clause, followed by more text with its own values."""
+        return Clause(f"{self.text} {text}", (*self.values, *values))
+
+    def and_(self, other: "Clause") -> "Clause":
+        return Clause(f"{self.text} AND ({other.text})", (*self.values, *other.values))
+
+    def join(self, other: "Clause") -> "Clause":
+        return Clause(f"{self.text} {other.text}", (*self.values, *other.values))
+
+    def statement(self) -> tuple[Any, ...]:
+        """The text with $1, $2, … and then its values: what `database.fetch` takes."""
+        count = iter(range(1, len(self.values) + 1))
+        return (re.sub(r"\?", lambda _: f"${next(count)}", self.text), *self.values)
+
+
+def any_of(clauses: Iterable[Clause]) -> Clause:
+    """Any of these holds; none at all means never."""
+    parts = list(clauses)
+    if not parts:
+        return Clause("1 = 0")
+    values = tuple(value for part in parts for value in part.values)
+    return Clause("(" + " OR ".join(f"({part.text})" for part in parts) + ")", values)
+
+
+def one_of(column: str, values: Iterable[Any]) -> Clause:
+    """The column is one of these values; of none means never."""
+    listed = tuple(values)
+    if not listed:
+        return Clause("1 = 0")
+    return Clause(f"{column} IN ({', '.join('?' * len(listed))})", listed)
