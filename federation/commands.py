@@ -1,0 +1,7 @@
+"""The commands that speak with other instances."""
+
+from typing import Any
+
+
+def register(commands: Any) -> None:
+    """Adds this package's commands to `parvis`."""

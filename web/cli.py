@@ -1,0 +1,89 @@
+"""`parvis`: the index of all commands, gathered from the three packages.
+
+A command is a door like a page: it reads its arguments, calls one verb or one question, prints. The groups
+are imported one after another until one knows the command, so that a small one does not wait for the rest.
+"""
+
+import argparse
+import asyncio
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from server.errors import DomainError
+from server.settings import SettingsError, load
+from server.terminal import Failure, complain
+
+GROUPS = ("server.commands", "federation.commands", "web.commands")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command. 0: done; 1: failed, with one sentence; 2: wrong usage."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = parser_for(words).parse_args(words)
+    if not args.traceback:
+        sys.excepthook = _say_fault
+    try:
+        return _run(args)
+    except (SettingsError, Failure) as error:
+        complain(str(error))
+    except DomainError as error:
+        complain(error.sentence % error.params if error.params else error.sentence)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}." if error.filename else f"{error}.")
+    except KeyboardInterrupt:
+        return 130
+    return 1
+
+
+def parser_for(words: Sequence[str]) -> "Parser":
+    """The parser that knows the first command among the words, or all commands when none does."""
+    parser = Parser(prog="parvis", description="One instance of Parvis: serve it, declare it, look after it.")
+    parser.add_argument("--traceback", action="store_true", help="show where a fault of Parvis came from")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for group in GROUPS:
+        importlib.import_module(group).register(commands)
+        if any(word in commands.choices for word in words):
+            break
+    return parser
+
+
+class Parser(argparse.ArgumentParser):
+    """Every command takes --config, before or after its name."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+        self.add_argument(
+            "--config",
+            metavar="FILE",
+            type=Path,
+            default=argparse.SUPPRESS,
+            help="the settings (default: $PARVIS_CONFIG, else ./parvis.toml)",
+        )
+
+
+def config_of(args: argparse.Namespace) -> Path:
+    return Path(getattr(args, "config", None) or os.environ.get("PARVIS_CONFIG") or "parvis.toml")
+
+
+def _run(args: argparse.Namespace) -> int:
+    """`alone` verbs make or need no settings; `verb` ones get the settings they work on."""
+    if hasattr(args, "alone"):
+        result = args.alone(args)
+    else:
+        result = args.verb(load(config_of(args)), args)
+    return asyncio.run(result) if asyncio.iscoroutine(result) else int(result)
+
+
+def _say_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The last net: what nobody foresaw is one sentence too."""
+    last = traceback.extract_tb(trace)[-1]
+    place = f"{Path(last.filename).name}:{last.lineno}"
+    complain(f"a fault of Parvis itself ({kind.__name__} in {place}); “parvis --traceback …” shows more.")
