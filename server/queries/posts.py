@@ -1,0 +1,372 @@
+"""Posts as one viewer sees them: one of them by its right, or many of them in a fixed number of queries."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from server import database as db
+from server.clock import now_ms
+from server.errors import NotFound
+from server.openness import Audience, Level, Reach, Variant, Visibility
+from server.policy import Act, Decision, PostFacts, SpaceFacts, Standing, may_post, scope_posts, variant_of
+from server.queries import spaces
+from server.refusals import demand
+from server.sql import Clause, one_of
+from server.viewer import Employee, PeerServer, RemotePerson, Viewer
+
+READABLE = "FROM post p LEFT JOIN space s ON s.id = p.space_id"
+
+
+@dataclass(frozen=True, slots=True)
+class PersonCard:
+    """Who somebody is, in one line."""
+
+    id: int
+    uri: str
+    name: str
+    host: str  # '' for our own
+    display_name: str
+    kind: str = "person"
+
+    @property
+    def handle(self) -> str:
+        return f"{self.name}@{self.host}" if self.host else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceCard:
+    """The space around a post."""
+
+    id: int
+    slug: str
+    name: str
+    level: Level
+    host: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileCard:
+    """An attachment, without its bytes."""
+
+    id: int
+    name: str
+    media_type: str
+    size: int
+    description: str
+    state: str
+    sha256: str = ""
+    digest: str = ""
+    source_uri: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionCount:
+    emoji: str
+    count: int
+    mine: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """How far a post got with one instance: pending, sent, dead or skipped."""
+
+    host: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class PostCard:
+    """Everything that a page or a client shows of a post to one viewer."""
+
+    id: int
+    uri: str
+    author: PersonCard
+    space: SpaceCard | None
+    visibility: str
+    html: str
+    source: str
+    summary: str
+    language: str
+    published_at: int
+    edited_at: int | None
+    reply_to_id: int | None
+    reply_to_author: PersonCard | None
+    root_id: int | None
+    reply_count: int
+    reactions: tuple[ReactionCount, ...]
+    files: tuple[FileCard, ...]
+    mentions: tuple[PersonCard, ...]
+    ticks: tuple[Tick, ...]
+    facts: PostFacts
+    standing: Standing
+
+    def may(self, viewer: Viewer, act: Act) -> Decision:
+        return may_post(viewer, act, self.facts, self.standing, now_ms())
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPost:
+    """One post that its viewer may read, with what policy needs to decide more."""
+
+    id: int
+    uri: str
+    author_id: int
+    space: spaces.SeenSpace | None
+    visibility: str
+    reply_to_id: int | None
+    root_id: int | None
+    peer_id: int | None
+    source: str
+    html: str
+    facts: PostFacts
+    standing: Standing
+
+    def may(self, viewer: Viewer, act: Act) -> Decision:
+        return may_post(viewer, act, self.facts, self.standing, now_ms())
+
+    def demand(self, viewer: Viewer, act: Act) -> None:
+        """Raises NotFound or Forbidden, with the sentence, when this viewer may not."""
+        demand(self.may(viewer, act))
+
+
+async def find(viewer: Viewer, post_id: int) -> SeenPost:
+    """Raises NotFound: also for what this viewer may not read."""
+    return await _one(viewer, "p.id = $1", post_id)
+
+
+async def find_by_uri(viewer: Viewer, uri: str) -> SeenPost:
+    """Raises NotFound: also for what this viewer may not read."""
+    return await _one(viewer, "p.uri = $1", uri)
+
+
+async def readable(viewer: Viewer, post_ids: Sequence[int]) -> set[int]:
+    """Those of these posts that the viewer may read."""
+    if not post_ids:
+        return set()
+    query = (
+        Clause(f"SELECT p.id {READABLE} WHERE").join(one_of("p.id", post_ids)).and_(scope_posts(viewer, now_ms()))
+    )
+    return {row["id"] for row in await db.fetch(*query.statement())}
+
+
+async def _one(viewer: Viewer, where: str, value: int | str) -> SeenPost:
+    row = await db.fetch_one(
+        "SELECT p.id, p.uri, p.author_id, p.space_id, p.visibility, p.reply_to_id, p.root_id, p.peer_id, p.source,"
+        f" p.html, p.stamp, p.published_at, p.deleted_at FROM post p WHERE {where}",
+        value,
+    )
+    if row is None:
+        raise NotFound(detail="no such post")
+    space = (await spaces.around(viewer, [row["space_id"]]))[row["space_id"]] if row["space_id"] else None
+    standing = space.standing if space else await _to_author(viewer, row["id"], row["author_id"])
+    facts = PostFacts(
+        author_id=row["author_id"],
+        published_at=row["published_at"],
+        space=space.facts if space else None,
+        stamp=Variant(row["stamp"]) if row["stamp"] else None,
+        visibility=Visibility(row["visibility"]) if row["visibility"] else None,
+        peer_id=row["peer_id"],
+        deleted=row["deleted_at"] is not None,
+    )
+    post = SeenPost(
+        id=row["id"],
+        uri=row["uri"],
+        author_id=row["author_id"],
+        space=space,
+        visibility=row["visibility"],
+        reply_to_id=row["reply_to_id"],
+        root_id=row["root_id"],
+        peer_id=row["peer_id"],
+        source=row["source"],
+        html=row["html"],
+        facts=facts,
+        standing=standing,
+    )
+    post.demand(viewer, Act.READ)
+    return post
+
+
+async def _to_author(viewer: Viewer, post_id: int, author_id: int) -> Standing:
+    """What a viewer is to the author of a personal post."""
+    if isinstance(viewer, (Employee, RemotePerson)):
+        who, value = "= $1", viewer.actor_id
+    elif isinstance(viewer, PeerServer):
+        who, value = "IN (SELECT id FROM actor WHERE peer_id = $1)", viewer.peer_id
+    else:
+        return Standing(Audience.WEB)
+    row = await db.fetch_one(
+        f"""SELECT EXISTS (SELECT 1 FROM follow WHERE followed_id = $2 AND state = 'accepted'
+                           AND follower_id {who}) AS follows,
+                   EXISTS (SELECT 1 FROM mention WHERE post_id = $3 AND actor_id {who}) AS named""",
+        value,
+        author_id,
+        post_id,
+    )
+    assert row is not None
+    kind = Audience.STAFF if isinstance(viewer, Employee) else Audience.FED
+    return Standing(kind, follows=bool(row["follows"]), named=bool(row["named"]))
+
+
+# --- many ----------------------------------------------------------------------------------------
+
+
+async def cards(viewer: Viewer, post_ids: Sequence[int]) -> list[PostCard]:
+    """These posts, in this order, without those that the viewer may not read. At most nine queries."""
+    if not post_ids:
+        return []
+    query = Clause(_CARD).join(one_of("p.id", post_ids)).and_(scope_posts(viewer, now_ms()))
+    rows = {row["id"]: row for row in await db.fetch(*query.statement())}
+    kept = [rows[i] for i in dict.fromkeys(post_ids) if i in rows]
+    parts = await _parts(viewer, [row["id"] for row in kept])
+    standings = await _standings(viewer, kept)
+    return [_card(row, parts, standings[row["id"]]) for row in kept]
+
+
+_CARD = f"""SELECT p.id, p.uri, p.author_id, p.space_id, p.visibility, p.html, p.source, p.summary, p.language,
+ p.published_at, p.edited_at, p.reply_to_id, p.root_id, p.peer_id, p.stamp, p.deleted_at,
+ a.uri AS a_uri, a.name AS a_name, a.host AS a_host, a.display_name AS a_display, a.kind AS a_kind,
+ s.slug, s.name AS s_name, s.level, s.listed, s.reach, s.peer_id AS s_peer, s.opened_at, s.closed_at,
+ g.host AS s_host, g.uri AS s_uri,
+ ra.id AS ra_id, ra.uri AS ra_uri, ra.name AS ra_name, ra.host AS ra_host, ra.display_name AS ra_display
+ {READABLE} JOIN actor a ON a.id = p.author_id LEFT JOIN actor g ON g.id = s.actor_id
+ LEFT JOIN post r ON r.id = p.reply_to_id LEFT JOIN actor ra ON ra.id = r.author_id WHERE"""
+
+
+@dataclass(slots=True)
+class _Parts:
+    replies: dict[int, int] = field(default_factory=dict)
+    reactions: dict[int, list[ReactionCount]] = field(default_factory=lambda: defaultdict(list))
+    files: dict[int, list[FileCard]] = field(default_factory=lambda: defaultdict(list))
+    mentions: dict[int, list[PersonCard]] = field(default_factory=lambda: defaultdict(list))
+    ticks: dict[int, list[Tick]] = field(default_factory=lambda: defaultdict(list))
+
+
+async def _parts(viewer: Viewer, ids: list[int]) -> _Parts:
+    parts = _Parts()
+    if not ids:
+        return parts
+    mine = viewer.actor_id if isinstance(viewer, (Employee, RemotePerson)) else 0
+    counting = (
+        Clause(f"SELECT p.reply_to_id AS post_id, COUNT(*) AS n {READABLE} WHERE")
+        .join(one_of("p.reply_to_id", ids))
+        .and_(scope_posts(viewer, now_ms()))
+        .then("GROUP BY p.reply_to_id")
+    )
+    parts.replies = {row["post_id"]: row["n"] for row in await db.fetch(*counting.statement())}
+    reacting = (
+        Clause(
+            "SELECT post_id, emoji, COUNT(*) AS n, MAX(CASE WHEN actor_id = ? THEN 1 ELSE 0 END) AS mine", (mine,)
+        )
+        .then("FROM reaction WHERE")
+        .join(one_of("post_id", ids))
+        .then("GROUP BY post_id, emoji ORDER BY MIN(created_at)")
+    )
+    for row in await db.fetch(*reacting.statement()):
+        parts.reactions[row["post_id"]].append(ReactionCount(row["emoji"], row["n"], bool(row["mine"])))
+    for row in await db.fetch(*_of("SELECT * FROM attachment WHERE", ids, "ORDER BY position, id")):
+        parts.files[row["post_id"]].append(file_card(row))
+    naming = "SELECT n.post_id, a.* FROM mention n JOIN actor a ON a.id = n.actor_id WHERE"
+    for row in await db.fetch(*_of(naming, ids, "ORDER BY n.id")):
+        parts.mentions[row["post_id"]].append(person_card(row))
+    if isinstance(viewer, Employee):
+        await _tick(parts, ids)
+    return parts
+
+
+async def _tick(parts: _Parts, ids: list[int]) -> None:
+    ticking = """SELECT e.post_id, q.host, MIN(CASE d.state WHEN 'pending' THEN 0 WHEN 'dead' THEN 1
+      WHEN 'sent' THEN 3 ELSE 2 END) AS worst FROM event e JOIN delivery d ON d.event_id = e.id
+      JOIN peer q ON q.id = d.peer_id WHERE e.kind IN ('post_published', 'post_edited') AND"""
+    for row in await db.fetch(*_of(ticking, ids, "GROUP BY e.post_id, q.host ORDER BY q.host", "e.post_id")):
+        state = ("pending", "dead", "skipped", "sent")[row["worst"]]
+        parts.ticks[row["post_id"]].append(Tick(row["host"], state))
+
+
+def _of(select: str, ids: list[int], rest: str, column: str = "post_id") -> tuple[Any, ...]:
+    return Clause(select).join(one_of(column, ids)).then(rest).statement()
+
+
+async def _standings(viewer: Viewer, rows: list[dict[str, Any]]) -> dict[int, Standing]:
+    around = await spaces.around(viewer, {row["space_id"] for row in rows if row["space_id"]})
+    kind = Audience.STAFF if isinstance(viewer, Employee) else Audience.FED
+    # a personal post that is in the viewer's scope is one whose author lets them read it
+    personal = Standing(kind, follows=True, named=True)
+    return {row["id"]: around[row["space_id"]].standing if row["space_id"] else personal for row in rows}
+
+
+def _card(row: dict[str, Any], parts: _Parts, standing: Standing) -> PostCard:
+    space = space_facts = None
+    if row["space_id"]:
+        level, reach = Level(row["level"]), Reach(row["reach"])
+        variant = variant_of(level, bool(row["listed"]), reach, row["s_peer"] is None)
+        space = SpaceCard(row["space_id"], row["slug"], row["s_name"], level, row["s_host"], row["s_uri"])
+        space_facts = SpaceFacts(row["space_id"], variant, row["s_peer"], row["opened_at"], row["closed_at"])
+    facts = PostFacts(
+        author_id=row["author_id"],
+        published_at=row["published_at"],
+        space=space_facts,
+        stamp=Variant(row["stamp"]) if row["stamp"] else None,
+        visibility=Visibility(row["visibility"]) if row["visibility"] else None,
+        peer_id=row["peer_id"],
+    )
+    author = PersonCard(
+        row["author_id"], row["a_uri"], row["a_name"], row["a_host"], row["a_display"], row["a_kind"]
+    )
+    answered = None
+    if row["ra_id"]:
+        answered = PersonCard(row["ra_id"], row["ra_uri"], row["ra_name"], row["ra_host"], row["ra_display"])
+    i = row["id"]
+    return PostCard(
+        id=i,
+        uri=row["uri"],
+        author=author,
+        space=space,
+        visibility=row["visibility"],
+        html=row["html"],
+        source=row["source"],
+        summary=row["summary"],
+        language=row["language"],
+        published_at=row["published_at"],
+        edited_at=row["edited_at"],
+        reply_to_id=row["reply_to_id"],
+        reply_to_author=answered,
+        root_id=row["root_id"],
+        reply_count=parts.replies.get(i, 0),
+        reactions=tuple(parts.reactions[i]),
+        files=tuple(parts.files[i]),
+        mentions=tuple(parts.mentions[i]),
+        ticks=tuple(parts.ticks[i]),
+        facts=facts,
+        standing=standing,
+    )
+
+
+def person_card(row: dict[str, Any]) -> PersonCard:
+    """From a row of `actor`."""
+    return PersonCard(row["id"], row["uri"], row["name"], row["host"], row["display_name"], row["kind"])
+
+
+def file_card(row: dict[str, Any]) -> FileCard:
+    """From a row of `attachment`."""
+    return FileCard(
+        row["id"],
+        row["name"],
+        row["media_type"],
+        row["size"],
+        row["description"],
+        row["state"],
+        row["sha256"],
+        row["digest"],
+        row["source_uri"],
+    )
+
+
+async def people(ids: Iterable[int]) -> dict[int, PersonCard]:
+    """Actors by id. For those whose ids the viewer already holds."""
+    wanted = list(dict.fromkeys(ids))
+    if not wanted:
+        return {}
+    rows = await db.fetch(*Clause("SELECT * FROM actor WHERE").join(one_of("id", wanted)).statement())
+    return {row["id"]: person_card(row) for row in rows}

@@ -1,0 +1,177 @@
+"""Spaces as one viewer knows them. The lookup is the lock: what a viewer may not know of is not found."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from server import database as db
+from server.errors import NotFound
+from server.openness import Audience, Level, MemberState, Reach, Role
+from server.policy import (
+    Act,
+    Decision,
+    Rights,
+    SpaceFacts,
+    Standing,
+    audience_of,
+    may,
+    rights,
+    scope_spaces,
+    variant_of,
+)
+from server.refusals import demand
+from server.sql import Clause, one_of
+from server.viewer import Employee, PeerServer, RemotePerson, Viewer
+
+COLUMNS = """s.id, s.actor_id, s.slug, s.peer_id, s.name, s.description, s.level, s.listed, s.reach, s.epoch,
+ s.opened_at, s.closed_at, s.created_at, a.uri, a.inbox, a.host"""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSpace:
+    """A space, and what its viewer is to it."""
+
+    id: int
+    actor_id: int
+    slug: str
+    uri: str
+    inbox: str
+    host: str  # '' when it is hosted here
+    name: str
+    description: str
+    level: Level
+    listed: bool
+    reach: Reach
+    epoch: int
+    created_at: int
+    facts: SpaceFacts
+    standing: Standing
+    state: MemberState | None
+
+    @property
+    def hosted_here(self) -> bool:
+        return self.facts.peer_id is None
+
+    def rights(self) -> Rights:
+        """What this viewer has here."""
+        return rights(self.facts, self.standing)
+
+    def may(self, viewer: Viewer, act: Act) -> Decision:
+        return may(viewer, act, self.facts, self.standing)
+
+    def demand(self, viewer: Viewer, act: Act) -> None:
+        """Raises NotFound or Forbidden, with the sentence, when this viewer may not."""
+        demand(self.may(viewer, act))
+
+
+async def find(viewer: Viewer, slug: str) -> SeenSpace:
+    """The space at this slug (`name`, or `name@host` elsewhere). Raises NotFound."""
+    return await _one(viewer, Clause("s.slug = ?", (slug,)))
+
+
+async def find_by_id(viewer: Viewer, space_id: int) -> SeenSpace:
+    """Raises NotFound."""
+    return await _one(viewer, Clause("s.id = ?", (space_id,)))
+
+
+async def find_by_uri(viewer: Viewer, uri: str) -> SeenSpace:
+    """The space whose Group actor has this id. Raises NotFound."""
+    return await _one(viewer, Clause("a.uri = ?", (uri,)))
+
+
+async def known(
+    viewer: Viewer, *, mine: bool = False, after: str = "", limit: int = 100, matching: str = ""
+) -> list[SeenSpace]:
+    """Spaces that this viewer may know of, by name, at most `limit`; `mine`: those they are a member of."""
+    where = scope_spaces(viewer).then("AND s.name > ?", after) if after else scope_spaces(viewer)
+    if mine:
+        where = where.then("AND m.state = 'member'")
+    if matching:
+        where = where.then("AND LOWER(s.name) LIKE ?", f"%{matching.lower()}%")
+    query = _select(viewer).join(Clause("WHERE")).join(where).then("ORDER BY s.name, s.id LIMIT ?", limit)
+    return [_seen(viewer, row) for row in await db.fetch(*query.statement())]
+
+
+async def around(viewer: Viewer, space_ids: Iterable[int]) -> dict[int, SeenSpace]:
+    """The spaces of things that were found by their own right: not a door, asked by other queries only.
+
+    Whoever calls asks the policy for the thing itself.
+    """
+    wanted = list(space_ids)
+    if not wanted:
+        return {}
+    query = _select(viewer).join(Clause("WHERE")).join(one_of("s.id", wanted))
+    return {row["id"]: _seen(viewer, row) for row in await db.fetch(*query.statement())}
+
+
+async def _one(viewer: Viewer, where: Clause) -> SeenSpace:
+    row = await db.fetch_one(*_select(viewer).join(Clause("WHERE")).join(where).statement())
+    if row is None:
+        raise NotFound(detail="no such space")
+    space = _seen(viewer, row)
+    space.demand(viewer, Act.SEE)
+    return space
+
+
+def _select(viewer: Viewer) -> Clause:
+    """Each space with the viewer's own membership and whether it names the viewer's instance."""
+    actor = viewer.actor_id if isinstance(viewer, (Employee, RemotePerson)) else 0
+    peer = viewer.peer_id if isinstance(viewer, (RemotePerson, PeerServer)) else 0
+    if isinstance(viewer, PeerServer):
+        membership = Clause(
+            "LEFT JOIN (SELECT space_id, 'member' AS state, 'member' AS role, MIN(since_at) AS since_at"
+            " FROM membership WHERE peer_id = ? AND state = 'member' GROUP BY space_id) m ON m.space_id = s.id",
+            (peer,),
+        )
+    else:
+        membership = Clause("LEFT JOIN membership m ON m.space_id = s.id AND m.actor_id = ?", (actor,))
+    return (
+        Clause(
+            f"SELECT {COLUMNS}, m.state, m.role, m.since_at, n.added_at FROM space s"
+            " JOIN actor a ON a.id = s.actor_id"
+        )
+        .join(membership)
+        .then("LEFT JOIN space_partner n ON n.space_id = s.id AND n.peer_id = ?", peer)
+    )
+
+
+def _seen(viewer: Viewer, row: dict[str, Any]) -> SeenSpace:
+    level, listed, reach = Level(row["level"]), bool(row["listed"]), Reach(row["reach"])
+    facts = SpaceFacts(
+        row["id"],
+        variant_of(level, listed, reach, row["peer_id"] is None),
+        row["peer_id"],
+        row["opened_at"],
+        row["closed_at"],
+    )
+    state = MemberState(row["state"]) if row["state"] else None
+    return SeenSpace(
+        id=row["id"],
+        actor_id=row["actor_id"],
+        slug=row["slug"],
+        uri=row["uri"],
+        inbox=row["inbox"],
+        host=row["host"],
+        name=row["name"],
+        description=row["description"],
+        level=level,
+        listed=listed,
+        reach=reach,
+        epoch=row["epoch"],
+        created_at=row["created_at"],
+        facts=facts,
+        standing=_standing(viewer, facts, state, row),
+        state=state,
+    )
+
+
+def _standing(viewer: Viewer, facts: SpaceFacts, state: MemberState | None, row: dict[str, Any]) -> Standing:
+    member = state is MemberState.MEMBER
+    who = audience_of(viewer, facts, member=member, partner=row["added_at"] is not None)
+    return Standing(
+        who,
+        role=Role(row["role"]) if member else None,
+        since_at=(0 if who is Audience.STAFF_MEMBER else row["since_at"]) if member else None,
+        let_in_at=row["added_at"],
+        invited=state is MemberState.INVITED,
+    )
