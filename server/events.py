@@ -5,6 +5,7 @@ ids, never content: what is told is built, and the policy asked again, at the mo
 """
 
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -65,5 +66,5 @@ async def record(
         },
     )
     fact = live.Fact(kind.value, post_id=post_id, space_id=space_id, actor_id=actor_id)
-    db.after_commit(lambda: live.publish(fact))
+    db.after_commit(partial(live.publish, fact))
     return identifier

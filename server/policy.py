@@ -153,9 +153,7 @@ _WRITTEN: dict[Variant, dict[Audience, str]] = {
 }
 
 TABLE: dict[tuple[Variant, Audience], Rights] = {
-    (variant, audience): _cell(_WRITTEN[variant].get(audience, ""))
-    for variant in Variant
-    for audience in Audience
+    (variant, audience): _cell(_WRITTEN[variant].get(audience, "")) for variant in Variant for audience in Audience
 }
 
 
@@ -391,11 +389,7 @@ def _personal(viewer: Viewer, act: Act) -> Decision:
 def _reads(viewer: Viewer, post: PostFacts, standing: Standing, now: int) -> bool:
     if post.space is None:
         return _reads_personal(viewer, post, standing)
-    if (
-        post.space.variant is Variant.ELSEWHERE
-        and standing.audience is Audience.HOST
-        and post.peer_id is not None
-    ):
+    if post.space.variant is Variant.ELSEWHERE and standing.audience is Audience.HOST and post.peer_id is not None:
         return False
     cell = rights(post.space, standing, post.stamp)
     if cell.read < Read.LIMITED:
@@ -450,8 +444,7 @@ def _callers(viewer: Viewer) -> list[tuple[Audience, Clause, str, str]]:
     """Each audience this viewer can be: the SQL that says so, and the SQL of `since_at` and `let_in_at`."""
     if isinstance(viewer, Employee):
         member = Clause(
-            "EXISTS (SELECT 1 FROM membership m WHERE m.space_id = s.id AND m.actor_id = ?"
-            " AND m.state = 'member')",
+            "EXISTS (SELECT 1 FROM membership m WHERE m.space_id = s.id AND m.actor_id = ? AND m.state = 'member')",
             (viewer.actor_id,),
         )
         return [(Audience.STAFF_MEMBER, member, "0", "0"), (Audience.STAFF, _not(member), "NULL", "NULL")]
@@ -519,9 +512,7 @@ def _readable(audience: Audience, since: str, let_in: str, now: int) -> Clause:
             condition = Clause(_VARIANT_SQL[current]).and_(one_of("p.stamp", [v.value for v in stamps]))
             groups.setdefault(key, []).append(condition)
     written_here = Clause("p.peer_id IS NULL") if audience is Audience.HOST else Clause("1 = 1")
-    return written_here.and_(
-        any_of(any_of(rows).and_(_since(key, since, let_in, now)) for key, rows in groups.items())
-    )
+    return written_here.and_(any_of(any_of(rows).and_(_since(key, since, let_in, now)) for key, rows in groups.items()))
 
 
 def _since(limits: tuple[bool, bool], since: str, let_in: str, now: int) -> Clause:
@@ -568,9 +559,7 @@ def scope_spaces(viewer: Viewer, at_least: Existence = Existence.CARD) -> Clause
     known = [
         who.and_(
             any_of(
-                Clause(_VARIANT_SQL[variant])
-                for variant in Variant
-                if TABLE[variant, audience].existence >= at_least
+                Clause(_VARIANT_SQL[variant]) for variant in Variant if TABLE[variant, audience].existence >= at_least
             )
         )
         for audience, who, _, _ in _callers(viewer)

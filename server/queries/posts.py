@@ -145,9 +145,7 @@ async def readable(viewer: Viewer, post_ids: Sequence[int]) -> set[int]:
     """Those of these posts that the viewer may read."""
     if not post_ids:
         return set()
-    query = (
-        Clause(f"SELECT p.id {READABLE} WHERE").join(one_of("p.id", post_ids)).and_(scope_posts(viewer, now_ms()))
-    )
+    query = Clause(f"SELECT p.id {READABLE} WHERE").join(one_of("p.id", post_ids)).and_(scope_posts(viewer, now_ms()))
     return {row["id"] for row in await db.fetch(*query.statement())}
 
 
@@ -256,9 +254,7 @@ async def _parts(viewer: Viewer, ids: list[int]) -> _Parts:
     )
     parts.replies = {row["post_id"]: row["n"] for row in await db.fetch(*counting.statement())}
     reacting = (
-        Clause(
-            "SELECT post_id, emoji, COUNT(*) AS n, MAX(CASE WHEN actor_id = ? THEN 1 ELSE 0 END) AS mine", (mine,)
-        )
+        Clause("SELECT post_id, emoji, COUNT(*) AS n, MAX(CASE WHEN actor_id = ? THEN 1 ELSE 0 END) AS mine", (mine,))
         .then("FROM reaction WHERE")
         .join(one_of("post_id", ids))
         .then("GROUP BY post_id, emoji ORDER BY MIN(created_at)")
@@ -311,9 +307,7 @@ def _card(row: dict[str, Any], parts: _Parts, standing: Standing) -> PostCard:
         visibility=Visibility(row["visibility"]) if row["visibility"] else None,
         peer_id=row["peer_id"],
     )
-    author = PersonCard(
-        row["author_id"], row["a_uri"], row["a_name"], row["a_host"], row["a_display"], row["a_kind"]
-    )
+    author = PersonCard(row["author_id"], row["a_uri"], row["a_name"], row["a_host"], row["a_display"], row["a_kind"])
     answered = None
     if row["ra_id"]:
         answered = PersonCard(row["ra_id"], row["ra_uri"], row["ra_name"], row["ra_host"], row["ra_display"])

@@ -127,8 +127,7 @@ def _select(viewer: Viewer) -> Clause:
         membership = Clause("LEFT JOIN membership m ON m.space_id = s.id AND m.actor_id = ?", (actor,))
     return (
         Clause(
-            f"SELECT {COLUMNS}, m.state, m.role, m.since_at, n.added_at FROM space s"
-            " JOIN actor a ON a.id = s.actor_id"
+            f"SELECT {COLUMNS}, m.state, m.role, m.since_at, n.added_at FROM space s JOIN actor a ON a.id = s.actor_id"
         )
         .join(membership)
         .then("LEFT JOIN space_partner n ON n.space_id = s.id AND n.peer_id = ?", peer)

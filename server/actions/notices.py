@@ -1,0 +1,52 @@
+"""What waits for one of our people: written once for each fact, told after the commit."""
+
+from collections.abc import Iterable
+from functools import partial
+
+from server import database as db
+from server import live
+from server.clock import now_ms
+from server.ids import new_id
+
+
+async def notify(
+    recipients: Iterable[int],
+    kind: str,
+    *,
+    key: str,
+    by: int | None = None,
+    post_id: int | None = None,
+    space_id: int | None = None,
+) -> None:
+    """Leaves a notice for each of these actors of ours, once for each `key`, never to whoever did it.
+
+    The caller has asked the policy that each may know of it; the page asks again when it shows it.
+    """
+    whom = [actor_id for actor_id in dict.fromkeys(recipients) if actor_id != by]
+    rows = [
+        {
+            "id": new_id(),
+            "actor_id": actor_id,
+            "kind": kind,
+            "by_id": by,
+            "post_id": post_id,
+            "space_id": space_id,
+            "key": key,
+            "created_at": now_ms(),
+        }
+        for actor_id in whom
+    ]
+    await db.insert_many("notice", rows, ignore=True)
+    for actor_id in whom:
+        db.after_commit(partial(live.publish, live.Fact("notice", actor_id=actor_id)))
+
+
+async def forget(actor_id: int, key: str) -> None:
+    """Takes a notice back, when what it told is undone."""
+    await db.execute("DELETE FROM notice WHERE actor_id = $1 AND key = $2", actor_id, key)
+
+
+async def read_all(actor_id: int) -> None:
+    """Everything that waits for this actor has been seen."""
+    await db.execute("UPDATE notice SET read_at = $1 WHERE actor_id = $2 AND read_at IS NULL", now_ms(), actor_id)
+    live.publish(live.Fact("notice", actor_id=actor_id))

@@ -1,0 +1,486 @@
+"""Publish, edit, withdraw, react: the same verbs for our own people and for people elsewhere.
+
+Every verb asks the policy first, then changes rows, writes the fact and leaves notices, in one transaction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from server import database as db
+from server.actions.notices import forget, notify
+from server.clock import now_ms
+from server.errors import Conflict, Invalid, NotFound
+from server.events import Kind, record
+from server.ids import Addresses, new_id
+from server.limits import ATTACHMENTS
+from server.openness import Read, Variant, Visibility
+from server.policy import Act, Standing, audience_of, rights
+from server.queries import posts, spaces
+from server.refusals import N_
+from server.sql import Clause, one_of
+from server.text import MentionTarget, find_mentions, render
+from server.viewer import Employee, PeerServer, RemotePerson, Viewer
+
+EMPTY = N_("Votre message est vide : écrivez quelque chose, ou joignez un fichier.")
+NO_SUCH_FILE = N_("Un des fichiers joints n’existe pas, ou n’est pas à vous.")
+TOO_MANY_FILES = N_("Un message porte au plus %(limit)s fichiers.")
+EMOJI_BYTES = 64
+FUTURE_MS = 10 * 60 * 1000
+"""How far ahead of our clock a date from elsewhere may be; later ones are taken as now (R20)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What one of our people wants to say, and where."""
+
+    source: str
+    space_id: int | None = None
+    visibility: Visibility = Visibility.COLLEAGUES
+    reply_to_id: int | None = None
+    file_ids: Sequence[int] = ()
+    summary: str = ""
+    language: str = ""
+    client_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivedFile:
+    """A file of somebody elsewhere, by its address; its bytes follow."""
+
+    uri: str
+    name: str
+    media_type: str
+    size: int = 0
+    description: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What somebody elsewhere said: HTML already cleaned, actors already known."""
+
+    uri: str
+    html: str
+    published_at: int
+    summary: str = ""
+    language: str = ""
+    reply_to_uri: str = ""
+    mentioned: Sequence[int] = ()
+    files: Sequence[ArrivedFile] = field(default_factory=tuple)
+    visibility: Visibility | None = None
+    edited_at: int | None = None
+
+
+async def publish(viewer: Employee, draft: Draft, here: Addresses) -> int:
+    """One of our people says something; returns the post's id, the same one for the same `client_key`.
+
+    Raises NotFound, Forbidden, Invalid or TooLarge, each with a sentence.
+    """
+    async with db.transaction():
+        said = await _said_before(viewer, draft.client_key)
+        if said is not None:
+            return said
+        parent = await posts.find(viewer, draft.reply_to_id) if draft.reply_to_id else None
+        space = await _place(viewer, draft, parent)
+        visibility = None if space else (Visibility(parent.visibility) if parent else draft.visibility)
+        if not draft.source.strip() and not draft.file_ids:
+            raise Invalid(EMPTY, field="status")
+        rendered = render(draft.source, await _nameable(draft.source, space, here))
+        post_id = new_id()
+        await _write(
+            post_id,
+            here.post(post_id),
+            viewer.actor_id,
+            space,
+            parent,
+            visibility,
+            {
+                "source": draft.source,
+                "html": rendered.html,
+                "summary": draft.summary,
+                "language": draft.language,
+                "client_key": draft.client_key,
+                "published_at": now_ms(),
+            },
+        )
+        await _attach(viewer, post_id, draft.file_ids)
+        await _name(post_id, viewer.actor_id, rendered.mentions, space, parent)
+        await record(
+            Kind.POST_PUBLISHED, actor_id=viewer.actor_id, space_id=space.id if space else None, post_id=post_id
+        )
+        return post_id
+
+
+async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Arrived, space_id: int | None) -> int:
+    """Somebody elsewhere said something. Twice the same is once: the first id comes back.
+
+    `viewer` is the author with their own right, or the server that hosts the space and speaks for it.
+    Raises NotFound or Forbidden when they may not.
+    """
+    async with db.transaction():
+        before = await db.fetch_one("SELECT id, author_id FROM post WHERE uri = $1", arrived.uri)
+        if before is not None:
+            if before["author_id"] != author_id:
+                raise Conflict(detail="the id belongs to somebody else's post (O27)")
+            return int(before["id"])
+        parent = await _parent(arrived.reply_to_uri, space_id)
+        space = await spaces.find_by_id(viewer, space_id) if space_id else None
+        if space is not None and space.hosted_here:
+            space.demand(viewer, Act.REPLY if parent else Act.POST)
+        post_id = new_id()
+        await _write(
+            post_id,
+            arrived.uri,
+            author_id,
+            space,
+            parent,
+            arrived.visibility,
+            {
+                "html": arrived.html,
+                "summary": arrived.summary[:500],
+                "language": arrived.language[:16],
+                "reply_to_uri": arrived.reply_to_uri[:512],
+                "published_at": min(arrived.published_at, now_ms() + FUTURE_MS),
+                "edited_at": arrived.edited_at,
+                "peer_id": await _peer_of(author_id),
+            },
+        )
+        await _arrive(post_id, author_id, arrived.files)
+        await _name(post_id, author_id, arrived.mentioned, space, parent)
+        await record(Kind.POST_PUBLISHED, actor_id=author_id, space_id=space.id if space else None, post_id=post_id)
+        return post_id
+
+
+async def edit(viewer: Employee, post_id: int, source: str, here: Addresses, language: str = "") -> None:
+    """Says it better; what it said before is kept for those who may read it."""
+    async with db.transaction():
+        post = await posts.find(viewer, post_id)
+        post.demand(viewer, Act.EDIT_POST)
+        if not source.strip() and not await db.fetch_one("SELECT id FROM attachment WHERE post_id = $1", post_id):
+            raise Invalid(EMPTY, field="status")
+        if source == post.source:
+            return
+        rendered = render(source, await _nameable(source, post.space, here))
+        await _replace(post.id, post.html, post.source, rendered.html, source, now_ms())
+        await db.execute("DELETE FROM mention WHERE post_id = $1", post_id)
+        await _name(post_id, viewer.actor_id, rendered.mentions, post.space, None)
+        await record(
+            Kind.POST_EDITED,
+            actor_id=viewer.actor_id,
+            space_id=post.space.id if post.space else None,
+            post_id=post_id,
+        )
+
+
+async def receive_edit(viewer: RemotePerson | PeerServer, author_id: int, arrived: Arrived) -> None:
+    """Somebody elsewhere says it better. An older version than ours, and what is not theirs, changes nothing."""
+    async with db.transaction():
+        row = await db.fetch_one(
+            "SELECT id, author_id, space_id, edited_at, deleted_at, html FROM post WHERE uri = $1", arrived.uri
+        )
+        if row is None or row["author_id"] != author_id or row["deleted_at"] is not None:
+            raise NotFound(detail="nothing of theirs to edit (O25)")
+        space = await spaces.find_by_id(viewer, row["space_id"]) if row["space_id"] else None
+        if space is not None and space.hosted_here:
+            space.demand(viewer, Act.REPLY)  # who may no longer write may no longer edit (O18)
+        said_at = min(arrived.edited_at or now_ms(), now_ms() + FUTURE_MS)
+        if said_at <= (row["edited_at"] or 0):
+            return
+        await _replace(row["id"], row["html"], "", arrived.html, "", said_at)
+        await _arrive_again(row["id"], author_id, arrived.files)
+        await record(Kind.POST_EDITED, actor_id=author_id, space_id=row["space_id"], post_id=row["id"])
+
+
+async def withdraw(viewer: Viewer, post_id: int) -> None:
+    """Takes a post back: nobody reads it from now on, and whoever was sent it is told so."""
+    async with db.transaction():
+        post = await posts.find(viewer, post_id)
+        post.demand(viewer, Act.WITHDRAW_POST)
+        await _withdrawn(post.id, post.author_id, post.space.id if post.space else None)
+
+
+async def receive_withdrawal(author_id: int, uri: str) -> None:
+    """Somebody elsewhere, or a steward of the space's host, takes a post back.
+
+    For an address not known here a tombstone is kept, so that a copy which comes late stays away (D4).
+    """
+    async with db.transaction():
+        row = await db.fetch_one("SELECT id, author_id, space_id, deleted_at FROM post WHERE uri = $1", uri)
+        if row is None:
+            await _tombstone(author_id, uri)
+        elif row["deleted_at"] is None:
+            await _withdrawn(row["id"], row["author_id"], row["space_id"])
+
+
+async def react(viewer: Employee | RemotePerson, post_id: int, emoji: str = "", uri: str = "") -> None:
+    """Answers with a gesture; doing it twice is once. An empty emoji is the plain thank-you."""
+    if len(emoji.encode()) > EMOJI_BYTES:
+        raise Invalid(N_("Ce symbole est trop long."), field="emoji")
+    async with db.transaction():
+        post = await posts.find(viewer, post_id)
+        post.demand(viewer, Act.REACT)
+        await gesture(post.id, post.author_id, post.space.id if post.space else None, viewer.actor_id, emoji, uri)
+
+
+async def gesture(post_id: int, author_id: int, space_id: int | None, actor_id: int, emoji: str, uri: str) -> None:
+    """Writes a reaction that the caller has allowed."""
+    new = await db.fetch(
+        "INSERT INTO reaction (id, post_id, actor_id, emoji, uri, created_at) VALUES ($1, $2, $3, $4, $5, $6)"
+        " ON CONFLICT DO NOTHING RETURNING id",
+        new_id(),
+        post_id,
+        actor_id,
+        emoji,
+        uri[:512],
+        now_ms(),
+    )
+    if not new:
+        return
+    if await _is_ours(author_id):
+        await notify(
+            [author_id],
+            "reaction",
+            key=f"reaction:{post_id}:{actor_id}",
+            by=actor_id,
+            post_id=post_id,
+            space_id=space_id,
+        )
+    await record(Kind.REACTED, actor_id=actor_id, space_id=space_id, post_id=post_id, data={"emoji": emoji, "uri": uri})
+
+
+async def unreact(viewer: Employee | RemotePerson, post_id: int, emoji: str = "") -> None:
+    """Takes the gesture back."""
+    async with db.transaction():
+        post = await posts.find(viewer, post_id)
+        await ungesture(post.id, post.author_id, post.space.id if post.space else None, viewer.actor_id, emoji)
+
+
+async def ungesture(post_id: int, author_id: int, space_id: int | None, actor_id: int, emoji: str | None) -> None:
+    """Takes reactions of one actor back; `emoji` None: all of them."""
+    condition, values = ("", ()) if emoji is None else (" AND emoji = $3", (emoji,))
+    gone = await db.fetch(
+        f"DELETE FROM reaction WHERE post_id = $1 AND actor_id = $2{condition} RETURNING emoji, uri",
+        post_id,
+        actor_id,
+        *values,
+    )
+    for row in gone:
+        await forget(author_id, f"reaction:{post_id}:{actor_id}")
+        data = {"emoji": row["emoji"], "uri": row["uri"]}
+        await record(Kind.REACTION_UNDONE, actor_id=actor_id, space_id=space_id, post_id=post_id, data=data)
+
+
+# --- the steps -----------------------------------------------------------------------------------
+
+
+class _Answered(Protocol):
+    """What a reply needs to know of the post that it answers."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def root_id(self) -> int | None: ...
+    @property
+    def author_id(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    id: int
+    root_id: int | None
+    author_id: int
+
+
+async def _said_before(viewer: Employee, key: str | None) -> int | None:
+    if key is None:
+        return None
+    row = await db.fetch_one("SELECT id FROM post WHERE author_id = $1 AND client_key = $2", viewer.actor_id, key)
+    return int(row["id"]) if row else None
+
+
+async def _place(viewer: Employee, draft: Draft, parent: posts.SeenPost | None) -> spaces.SeenSpace | None:
+    """Where it will stand: a reply stands where its parent does."""
+    if parent is not None:
+        parent.demand(viewer, Act.REPLY)
+        return parent.space
+    if draft.space_id is None:
+        return None
+    space = await spaces.find_by_id(viewer, draft.space_id)
+    space.demand(viewer, Act.POST)
+    return space
+
+
+async def _parent(uri: str, space_id: int | None) -> "_Parent | None":
+    """What an arrived post answers, when we hold it and it stands in the same place."""
+    if not uri:
+        return None
+    row = await db.fetch_one("SELECT id, space_id, root_id, author_id FROM post WHERE uri = $1", uri)
+    if row is None or row["space_id"] != space_id:
+        return None
+    return _Parent(row["id"], row["root_id"], row["author_id"])
+
+
+async def _write(
+    post_id: int,
+    uri: str,
+    author_id: int,
+    space: spaces.SeenSpace | None,
+    parent: _Answered | None,
+    visibility: Visibility | None,
+    said: dict[str, object],
+) -> None:
+    await db.insert(
+        "post",
+        {
+            "id": post_id,
+            "uri": uri,
+            "author_id": author_id,
+            "space_id": space.id if space else None,
+            "visibility": visibility.value if visibility else "",
+            "reply_to_id": parent.id if parent else None,
+            "root_id": (parent.root_id or parent.id) if parent else None,
+            "stamp": space.facts.variant.value if space else "",
+            "stamp_epoch": space.epoch if space else 0,
+            **said,
+        },
+    )
+
+
+async def _attach(viewer: Employee, post_id: int, file_ids: Sequence[int]) -> None:
+    if len(file_ids) > ATTACHMENTS:
+        raise Invalid(TOO_MANY_FILES, field="media_ids", params={"limit": ATTACHMENTS})
+    for position, file_id in enumerate(file_ids):
+        changed = await db.execute(
+            "UPDATE attachment SET post_id = $1, position = $2 WHERE id = $3 AND owner_id = $4 AND post_id IS NULL",
+            post_id,
+            position,
+            file_id,
+            viewer.actor_id,
+        )
+        if not changed:
+            raise Invalid(NO_SUCH_FILE, field="media_ids")
+
+
+async def _arrive(post_id: int, author_id: int, files: Sequence[ArrivedFile]) -> None:
+    """Notes the files of somebody elsewhere, and that their bytes are to be fetched."""
+    now = now_ms()
+    for position, file in enumerate(files[:ATTACHMENTS]):
+        file_id = new_id()
+        await db.insert(
+            "attachment",
+            {
+                "id": file_id,
+                "owner_id": author_id,
+                "post_id": post_id,
+                "position": position,
+                "name": file.name[:255],
+                "media_type": file.media_type[:100],
+                "size": file.size,
+                "description": file.description,
+                "digest": file.digest[:200],
+                "source_uri": file.uri[:2048],
+                "state": "waiting",
+                "created_at": now,
+            },
+        )
+        job = {"id": new_id(), "kind": "fetch_file", "key": str(file_id), "due_at": now, "created_at": now}
+        await db.insert("job", job)
+
+
+async def _arrive_again(post_id: int, author_id: int, files: Sequence[ArrivedFile]) -> None:
+    """After an edit elsewhere: files that are new are noted, files that are gone leave the post."""
+    known = {
+        row["source_uri"] for row in await db.fetch("SELECT source_uri FROM attachment WHERE post_id = $1", post_id)
+    }
+    for uri in known - {file.uri for file in files}:
+        await db.execute("UPDATE attachment SET post_id = NULL WHERE post_id = $1 AND source_uri = $2", post_id, uri)
+    await _arrive(post_id, author_id, [file for file in files if file.uri not in known])
+
+
+async def _nameable(source: str, space: spaces.SeenSpace | None, here: Addresses) -> dict[str, MentionTarget]:
+    """Those named in a text whom naming tells nothing they may not know: others stay plain text (K6, RR7)."""
+    targets: dict[str, MentionTarget] = {}
+    for handle in find_mentions(source):
+        host = "" if handle.host in ("", here.host) else handle.host.lower()
+        row = await db.fetch_one(
+            "SELECT id, uri, peer_id FROM actor WHERE host = $1 AND name = $2 AND kind = 'person'"
+            " AND suspended_at IS NULL AND gone_at IS NULL",
+            host,
+            handle.name.lower() if not host else handle.name,
+        )
+        if row is not None and (space is None or await _hears(row["id"], row["peer_id"], space)):
+            targets[str(handle)] = MentionTarget(row["id"], row["uri"])
+    return targets
+
+
+async def _hears(actor_id: int, peer_id: int | None, space: spaces.SeenSpace) -> bool:
+    """Whether an actor may read what is written in a space now."""
+    if await db.fetch_one(
+        "SELECT id FROM membership WHERE space_id = $1 AND actor_id = $2 AND state = 'member'", space.id, actor_id
+    ):
+        return True
+    if peer_id is not None:
+        return space.facts.variant in (Variant.NETWORK, Variant.PUBLIC)
+    colleague = Employee(0, actor_id)
+    standing = Standing(audience_of(colleague, space.facts, member=False, partner=False))
+    return rights(space.facts, standing).read >= Read.LIMITED
+
+
+async def _name(
+    post_id: int,
+    author_id: int,
+    mentioned: Sequence[int],
+    space: spaces.SeenSpace | None,
+    parent: _Answered | None,
+) -> None:
+    """Writes who is named, and leaves notices for those of ours who may read it."""
+    rows = [{"id": new_id(), "post_id": post_id, "actor_id": actor_id} for actor_id in dict.fromkeys(mentioned)]
+    await db.insert_many("mention", rows, ignore=True)
+    ours = await _ours([*mentioned, *([parent.author_id] if parent else [])])
+    if space is not None:
+        ours = {actor_id for actor_id in ours if await _hears(actor_id, None, space)}
+    where = {"post_id": post_id, "space_id": space.id if space else None}
+    key = f"post:{post_id}"
+    if parent is not None and parent.author_id in ours:
+        await notify([parent.author_id], "reply", key=key, by=author_id, **where)
+    await notify([i for i in mentioned if i in ours], "mention", key=key, by=author_id, **where)
+
+
+async def _replace(post_id: int, old_html: str, old_source: str, html: str, source: str, at: int) -> None:
+    version = {"id": new_id(), "post_id": post_id, "html": old_html, "source": old_source, "replaced_at": at}
+    await db.insert("post_version", version)
+    await db.execute("UPDATE post SET html = $1, source = $2, edited_at = $3 WHERE id = $4", html, source, at, post_id)
+
+
+async def _withdrawn(post_id: int, author_id: int, space_id: int | None) -> None:
+    await db.execute(
+        "UPDATE post SET deleted_at = $1, html = '', source = '', summary = '' WHERE id = $2", now_ms(), post_id
+    )
+    for table in ("post_version", "mention", "reaction", "notice"):
+        await db.execute(f"DELETE FROM {table} WHERE post_id = $1", post_id)
+    await db.execute("UPDATE attachment SET post_id = NULL WHERE post_id = $1", post_id)
+    await record(Kind.POST_WITHDRAWN, actor_id=author_id, space_id=space_id, post_id=post_id)
+
+
+async def _tombstone(author_id: int, uri: str) -> None:
+    now = now_ms()
+    row = {"id": new_id(), "uri": uri, "author_id": author_id, "visibility": "direct", "published_at": now}
+    await db.insert("post", {**row, "deleted_at": now, "peer_id": await _peer_of(author_id)})
+
+
+async def _peer_of(actor_id: int) -> int | None:
+    row = await db.fetch_one("SELECT peer_id FROM actor WHERE id = $1", actor_id)
+    return row["peer_id"] if row else None
+
+
+async def _is_ours(actor_id: int) -> bool:
+    return bool(await _ours([actor_id]))
+
+
+async def _ours(actor_ids: Sequence[int]) -> set[int]:
+    """Those of these actors who are people here."""
+    if not actor_ids:
+        return set()
+    query = Clause("SELECT id FROM actor WHERE peer_id IS NULL AND kind = 'person' AND").join(one_of("id", actor_ids))
+    return {row["id"] for row in await db.fetch(*query.statement())}
