@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from federation.errors import Malformed, Untrusted
 from federation.signatures.clock import ClockWindow, http_date, read_http_date
 from federation.signatures.digests import check_present_digests, digest
-from federation.signatures.facts import Attempts, SignatureFacts, needs_digest
+from federation.signatures.facts import Attempts, SignatureFacts
 from federation.signatures.keys import PrivateKey
+from federation.signatures.parts import as_base, header_value, needs_digest, target_of
 from federation.signatures.structured import refuse_duplicate
-from federation.signatures.targets import target_of
 
 __all__ = ["parse", "sign", "signature_text"]
 
@@ -165,7 +165,7 @@ def _moment(
     if "(created)" in covered:
         moments.append(_milliseconds(parameters, "created"))
     if "date" in covered:
-        moments.append(read_http_date(_value(headers, "date")))
+        moments.append(read_http_date(header_value(headers, "date")))
     if not moments:
         raise Untrusted("The signature covers neither date nor (created).")
     for moment in moments:
@@ -190,15 +190,6 @@ def _demand(covered: tuple[str, ...], digest_needed: bool) -> None:
         raise Untrusted("The signature must cover a digest of the body.")
 
 
-def _value(headers: Mapping[str, str], name: str) -> str:
-    if name not in headers:
-        raise Untrusted("A header that is said to be signed is missing.", name)
-    value = headers[name].strip(" \t")
-    if "\n" in value or "\r" in value:
-        raise Malformed("A signed header contains a line break.", name)
-    return value
-
-
 def _bases(
     method: str, url: str, headers: Mapping[str, str], covered: tuple[str, ...], parameters: Mapping[str, str]
 ) -> tuple[bytes, ...]:
@@ -208,11 +199,8 @@ def _bases(
     bases = []
     for query in dict.fromkeys((target.query, "")):
         lines[where] = f"(request-target): {method.lower()} {target.path}{query}"
-        bases.append("\n".join(lines))
-    try:
-        return tuple(base.encode("ascii") for base in bases)
-    except UnicodeEncodeError as error:
-        raise Malformed("A signed header is not ASCII.", str(error)) from None
+        bases.append(as_base("\n".join(lines)))
+    return tuple(bases)
 
 
 def _line(name: str, authority: str, headers: Mapping[str, str], parameters: Mapping[str, str]) -> str:
@@ -222,7 +210,7 @@ def _line(name: str, authority: str, headers: Mapping[str, str], parameters: Map
         return f"host: {authority}"
     if name in ("(created)", "(expires)"):
         return f"{name}: {_required_time(parameters, name.strip('()'))}"
-    return f"{name}: {_value(headers, name)}"
+    return f"{name}: {header_value(headers, name)}"
 
 
 def _required_time(parameters: Mapping[str, str], name: str) -> str:

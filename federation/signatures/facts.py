@@ -9,7 +9,7 @@ from typing import Literal
 from federation.errors import Untrusted
 from federation.signatures.keys import Algorithm, HashName, PublicKey
 
-__all__ = ["Attempts", "SignatureFacts", "check", "needs_digest"]
+__all__ = ["Attempts", "SignatureFacts", "check"]
 
 Attempts = Mapping[Algorithm, tuple[HashName, ...]]
 
@@ -41,16 +41,9 @@ def check(facts: SignatureFacts, key: PublicKey) -> None:
         raise Untrusted("The signature names another key.", f"{facts.key_id} is not {key.key_id}")
     hash_names = facts.attempts.get(key.algorithm, ())
     if not hash_names:
-        raise Untrusted(
-            "The signature names an algorithm that its key is not made for.", str(facts.algorithm)
-        )
+        raise Untrusted("The signature names an algorithm that its key is not made for.", str(facts.algorithm))
     for hash_name in hash_names:
         for base in facts.bases:
             if key.verifies(base, facts.signature, hash_name):
                 return
     raise Untrusted("The signature does not match.", facts.key_id)
-
-
-def needs_digest(method: str, body: bytes) -> bool:
-    """A POST must say what its body is, even an empty one; so must anything that carries a body."""
-    return bool(body) or method.upper() == "POST"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,6 @@ OWNER = "https://kestrel.example/@chloe"
 RSA = keys.generate_rsa(f"{OWNER}#main-key")
 ED25519 = keys.generate_ed25519(f"{OWNER}#ed25519")
 CONTENT = {"content-type": "application/activity+json"}
-VECTORS = Path(__file__).parents[2] / "vectors" / "http_signatures.json"
 
 
 def parse(
@@ -310,9 +311,6 @@ def test_S10_a_label_that_is_not_accepted_is_refused(label: str) -> None:
 
 
 def test_S10_the_public_key_used_as_a_shared_secret_opens_nothing() -> None:
-    import hashlib
-    import hmac
-
     lines = usual_lines()
     base = "\n".join(f"{name}: {value}" for name, value in lines.items()).encode()
     forged = hmac.digest(RSA.public(OWNER).to_pem().encode(), base, hashlib.sha256)
@@ -394,7 +392,7 @@ def test_what_we_sign_is_accepted(key: keys.PrivateKey, method: str, body: bytes
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_S6_any_changed_byte_of_body_header_or_signature_is_refused(data: st.DataObject) -> None:
+def test_S6_any_changed_byte_of_what_is_signed_is_refused(data: st.DataObject) -> None:
     signed = sign(key=ED25519)
     body = BODY
     part = data.draw(st.sampled_from(["body", "date", "digest", "content-type", "signature"]))
@@ -405,35 +403,36 @@ def test_S6_any_changed_byte_of_body_header_or_signature_is_refused(data: st.Dat
         at = data.draw(st.integers(0, len(signed[part]) - 1))
         letter = data.draw(st.characters(min_codepoint=32, max_codepoint=126))
         changed = signed[part][:at] + letter + signed[part][at + 1 :]
-        if changed.strip().lower() == signed[part].strip().lower() and part == "signature":
-            return
         if changed == signed[part]:
             return
         signed[part] = changed
-    with pytest.raises(FederationError):
-        check(parse(signed, body), ED25519.public(OWNER))
+    before = parse(sign(key=ED25519))
+    try:
+        after = parse(signed, body)
+        check(after, ED25519.public(OWNER))
+    except FederationError:
+        return
+    # The spelling of a parameter's name and the unsigned label may change; what is signed may not.
+    assert part == "signature"
+    assert (after.bases, after.signature, after.key_id) == (before.bases, before.signature, before.key_id)
 
 
-def vector_cases() -> list[Any]:
-    cases = json.loads(VECTORS.read_text())["cases"] if VECTORS.exists() else []
-    return [pytest.param(case, id=case["name"]) for case in cases if case["scheme"] == "cavage"]
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "http_signatures.json").read_text())
 
 
-@pytest.mark.parametrize("case", vector_cases())
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case["name"]) for case in VECTORS["cases"] if case["scheme"] == "cavage"]
+)
 def test_draft_cavage_appendix_C(case: dict[str, Any]) -> None:
     """The draft's key has 1024 bits, which `public_key_from_pem` refuses; so it is loaded by hand."""
-    key = serialization.load_pem_public_key(case["key"].encode())
+    key = serialization.load_pem_public_key(VECTORS["keys"][case["key"]].encode())
     assert isinstance(key, RSAPublicKey)
-    wrong: str | None = None
+    refused: str | None = None
     try:
         facts = parse(
-            case["headers"],
-            case["body"].encode(),
-            method=case["method"],
-            url=case["url"],
-            now=case["now"],
+            case["headers"], case["body"].encode(), method=case["method"], url=case["url"], now=case["now"]
         )
         check(facts, keys.PublicKey(facts.key_id, "", key))
     except FederationError as error:
-        wrong = type(error).__name__
-    assert wrong == case["refused"]
+        refused = type(error).__name__
+    assert refused == case["refused"]
