@@ -5,6 +5,7 @@
 redirect, the second on every connect (advisories F1–F22).
 """
 
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -131,6 +132,12 @@ def check_url(text: str, allow_networks: Iterable[Network] = ()) -> Target:
 
     Raises Malformed when it is not such an address, Refused when it leads where we do not go.
     """
+    return _read_url(text, tuple(allow_networks))
+
+
+@functools.lru_cache(maxsize=4096)
+def _read_url(text: str, networks: tuple[Network, ...]) -> Target:
+    """Remembered, because the same inboxes are written to all day; a refusal is worked out again."""
     found = _URL.fullmatch(text) if len(text) <= LONGEST_URL else None
     if found is None:
         raise _malformed("The address cannot be read.", text)
@@ -144,7 +151,7 @@ def check_url(text: str, allow_networks: Iterable[Network] = ()) -> Target:
     port = int(found["port"] or _DEFAULT_PORTS[scheme])
     if port > 65535:
         raise _malformed("The address has a port that does not exist.", text)
-    _check_reach(scheme, literal, tuple(allow_networks), text)
+    _check_reach(scheme, literal, networks, text)
     written = f"[{host}]" if ":" in host else host
     authority = written if port == _DEFAULT_PORTS[scheme] else f"{written}:{port}"
     return Target(f"{scheme}://{authority}{path}{query}", scheme, host, port, fragment)

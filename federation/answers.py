@@ -110,9 +110,7 @@ def check_status(status: int, url: str) -> None:
     if status >= 400:
         raise RefusedThere(status, url)
     if status != 200:
-        raise Malformed(
-            "The other instance answered with a status that was not expected.", f"{status} from {url}"
-        )
+        raise Malformed("The other instance answered with a status that was not expected.", f"{status} from {url}")
 
 
 def check_media_type(answer: httpx.Response, accept: Accept) -> str:
@@ -126,7 +124,5 @@ def check_media_type(answer: httpx.Response, accept: Accept) -> str:
     if media_type == "application/ld+json":
         right = right and isinstance(profile, str) and ACTIVITY_STREAMS in profile.split()
     if not right:
-        raise Malformed(
-            "The other instance answered with another media type.", f"{stated!r} from {answer.url}"
-        )
+        raise Malformed("The other instance answered with another media type.", f"{stated!r} from {answer.url}")
     return media_type

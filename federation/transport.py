@@ -14,9 +14,8 @@ import functools
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -109,8 +108,11 @@ class Transport(httpx.AsyncBaseTransport):
         by its status). Raises Malformed, Refused and Unreachable, with a sentence for each cause.
         """
         target = check_url(str(request.url), self.networks)
-        async with self._deadline(target):
-            return await self._exchange(request, target, limit_bytes, cut)
+        try:
+            async with asyncio.timeout(self.timeouts.total):
+                return await self._exchange(request, target, limit_bytes, cut)
+        except TimeoutError:
+            raise _too_slow(target) from None
 
     async def get(
         self, url: str, accept: str = "*/*", *, sign: Sign | None = None, limit_bytes: int = DOCUMENT_LIMIT
@@ -121,13 +123,11 @@ class Transport(httpx.AsyncBaseTransport):
         Raises as `send`.
         """
         target = check_url(url, self.networks)
-        async with self._deadline(target):
-            for _ in range(MOST_REDIRECTS + 1):
-                answer = await self._exchange(self._get(target, accept, sign), target, limit_bytes, cut=False)
-                if answer.status_code not in _REDIRECTS:
-                    return answer
-                target = resolve(target, answer.headers.get("location", ""), self.networks)
-        raise Refused("The address redirects too often.", url)
+        try:
+            async with asyncio.timeout(self.timeouts.total):
+                return await self._follow(target, accept, sign, limit_bytes)
+        except TimeoutError:
+            raise _too_slow(target) from None
 
     async def get_json(
         self,
@@ -149,6 +149,14 @@ class Transport(httpx.AsyncBaseTransport):
         media_type = check_media_type(answer, accept)
         return Document(url, final, asked.origin != answered.origin, media_type, answer.content)
 
+    async def _follow(self, target: Target, accept: str, sign: Sign | None, limit: int) -> httpx.Response:
+        for _ in range(MOST_REDIRECTS + 1):
+            answer = await self._exchange(self._get(target, accept, sign), target, limit, cut=False)
+            if answer.status_code not in _REDIRECTS:
+                return answer
+            target = resolve(target, answer.headers.get("location", ""), self.networks)
+        raise Refused("The address redirects too often.", target.url)
+
     def _get(self, target: Target, accept: str, sign: Sign | None) -> httpx.Request:
         headers: Mapping[str, str] = {
             "accept": accept,
@@ -159,17 +167,14 @@ class Transport(httpx.AsyncBaseTransport):
             headers = sign("GET", target.url, headers, b"")
         return httpx.Request("GET", target.url, headers=dict(headers))
 
-    async def _exchange(
-        self, request: httpx.Request, target: Target, limit: int, cut: bool
-    ) -> httpx.Response:
-        request.headers.setdefault("user-agent", self.user_agent)
+    async def _exchange(self, request: httpx.Request, target: Target, limit: int, cut: bool) -> httpx.Response:
         body = await request.aread()
-        async with self._places.hold(target.host):
+        async with self._places.of(target.host):
             try:
                 async with self._session(target.scheme).request(
                     request.method,
-                    yarl.URL(str(request.url), encoded=True),
-                    headers=request.headers.multi_items(),
+                    _wire_url(str(request.url)),
+                    headers=self._headers(request),
                     data=body or None,
                     allow_redirects=False,
                 ) as answer:
@@ -181,13 +186,11 @@ class Transport(httpx.AsyncBaseTransport):
         headers = [pair for pair in answer.raw_headers if pair[0].lower() not in _REWRITTEN]
         return httpx.Response(answer.status, headers=headers, content=content, request=request)
 
-    @asynccontextmanager
-    async def _deadline(self, target: Target) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self.timeouts.total):
-                yield
-        except TimeoutError:
-            raise Unreachable("The other instance took too long to answer.", target.url) from None
+    def _headers(self, request: httpx.Request) -> list[tuple[str, str]]:
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
+        if not any(name.lower() == "user-agent" for name, _ in headers):
+            headers.append(("User-Agent", self.user_agent))
+        return headers
 
     def _session(self, scheme: str) -> aiohttp.ClientSession:
         """One for each scheme, because http goes nowhere but into the private networks that are allowed."""
@@ -217,6 +220,11 @@ class Transport(httpx.AsyncBaseTransport):
 
     def _plain_socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
         return _open(info, within(ip_address(info[4][0]), self.networks))
+
+
+@functools.lru_cache(maxsize=4096)
+def _wire_url(url: str) -> yarl.URL:
+    return yarl.URL(url, encoded=True)
 
 
 class _OutOfReach(OSError):
@@ -250,9 +258,7 @@ class _Names(AbstractResolver):
                 self._known.clear()
             self._known[host] = (now + _NAMES_KEPT_S, found)
         return [
-            ResolveResult(
-                hostname=host, host=ip, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST
-            )
+            ResolveResult(hostname=host, host=ip, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST)
             for ip in found
         ]
 
@@ -277,23 +283,41 @@ class _Names(AbstractResolver):
 
 
 class _Places:
-    """At most `each` holders of one host at a time; a host nobody holds or waits for is forgotten."""
+    """At most `each` holders of one host at a time; a host that nobody holds or waits for is forgotten."""
 
     def __init__(self, each: int) -> None:
         self._each = each
-        self._hosts: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}
+        self._hosts: dict[str, _Place] = {}
 
-    @asynccontextmanager
-    async def hold(self, host: str) -> AsyncIterator[None]:
-        places, users = self._hosts.setdefault(host, (asyncio.Semaphore(self._each), []))
-        users.append(None)
+    def of(self, host: str) -> _Place:
+        return self._hosts.get(host) or self._hosts.setdefault(host, _Place(self._each, self._hosts, host))
+
+
+class _Place:
+    """The places at one host, as a context that waits for a free one."""
+
+    def __init__(self, each: int, hosts: dict[str, _Place], host: str) -> None:
+        self._free = asyncio.Semaphore(each)
+        self._users = 0
+        self._hosts = hosts
+        self._host = host
+
+    async def __aenter__(self) -> None:
+        self._users += 1
         try:
-            async with places:
-                yield
-        finally:
-            users.pop()
-            if not users:
-                del self._hosts[host]
+            await self._free.acquire()
+        except BaseException:
+            self._leave()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._free.release()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._users -= 1
+        if not self._users:
+            del self._hosts[self._host]
 
 
 async def _read(answer: aiohttp.ClientResponse, limit: int, cut: bool) -> bytes:
@@ -301,6 +325,10 @@ async def _read(answer: aiohttp.ClientResponse, limit: int, cut: bool) -> bytes:
         raise too_long(f"{answer.content_length} bytes announced by {answer.url}")
     coding = answer.headers.get("Content-Encoding", "")
     return await read_body(answer.content.iter_any(), coding, limit, cut=cut)
+
+
+def _too_slow(target: Target) -> Unreachable:
+    return Unreachable("The other instance took too long to answer.", target.url)
 
 
 def _explain(error: Exception, target: Target) -> FederationError:
