@@ -119,7 +119,7 @@ _URL = re.compile(
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
-_REFERENCE = re.compile(r"(?![a-z][a-z0-9+.-]*:(?!//))[!-~]+", re.IGNORECASE)
+_REFERENCE = re.compile(r"(?!///|[a-z][a-z0-9+.-]*:(?!//))[!-~]+", re.IGNORECASE)
 
 
 def check_url(text: str, allow_networks: Iterable[Network] = ()) -> Target:
