@@ -33,7 +33,7 @@ class Settings:
     """Public origin, such as https://rse.aubrac.example; every id starts with it. Never from a request."""
     name: str = "Parvis"
     """What this instance is called in its pages and towards partners."""
-    database_url: str = "sqlite://var/parvis.db"
+    database_url: str = field(default="sqlite://var/parvis.db", repr=False)
     """sqlite://FILE for one machine, postgres://USER@HOST/NAME where one is not enough."""
     data_dir: Path = Path("var")
     """Files, the secret that seals private keys (0600), the embedded database."""
@@ -100,16 +100,14 @@ def load(config: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         if key not in KEYS:
             raise SettingsError(f"{where}: “{key}” is not a setting; the settings are {', '.join(KEYS)}.")
     if "base_url" not in values:
-        raise SettingsError(
-            f"{config}: “base_url” is missing; expected an origin such as https://rse.example."
-        )
+        raise SettingsError(f"{config}: “base_url” is missing; expected an origin such as https://rse.example.")
     read = {key: _READERS[key](value, key, where) for key, (value, where) in values.items()}
     return _settle(Settings(**read, source=str(config)), config.resolve().parent)
 
 
 def _read(config: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(config.read_bytes().decode("utf-8"))
+        return tomllib.loads(config.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise SettingsError(f"{config}: no such file; “parvis init --base-url …” makes one.") from None
     except OSError as error:
@@ -141,16 +139,12 @@ def _refuse(key: str, where: str, value: Any, expected: str) -> SettingsError:
 
 
 def _origin(value: Any, key: str, where: str) -> str:
-    parts = urlsplit(value) if isinstance(value, str) else None
-    if (
-        parts is None
-        or parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.username is not None
-        or parts.path not in ("", "/")
-        or parts.query
-        or parts.fragment
-    ):
+    try:
+        parts = urlsplit(value if isinstance(value, str) else "")
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # not a port, or half an IPv6 address
+        whole = False
+    if not whole or parts.username is not None or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise _refuse(key, where, value, "an origin such as https://rse.example, without a path")
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
