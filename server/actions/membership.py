@@ -1,0 +1,348 @@
+"""Invite, ask, admit, leave, remove: people here and elsewhere alike.
+
+A space's host alone decides who is in it. Where the space is hosted elsewhere our rows say what the host told
+us; what our people want is told to the host, and becomes true when it answers.
+"""
+
+from dataclasses import dataclass
+
+from server import database as db
+from server import live
+from server.actions.audit import note
+from server.actions.notices import notify
+from server.clock import now_ms
+from server.errors import Conflict, Forbidden, NotFound
+from server.events import Kind, record
+from server.ids import new_id
+from server.openness import Level, LinkState, MemberState, Role
+from server.policy import Act
+from server.queries import spaces
+from server.refusals import N_, demand
+from server.viewer import Employee, Operator, PeerServer, RemotePerson, Viewer
+
+STAYS_INSIDE = N_(
+    "Vous ne pouvez pas inviter %(who)s, parce que l’espace n’est pas ouvert à l’extérieur. "
+    "Il suffirait qu’il passe au niveau Partenaires et nomme %(host)s."
+)
+NOT_NAMED = N_(
+    "Vous ne pouvez pas inviter %(who)s, parce que %(host)s n’est pas un partenaire de cet espace. "
+    "Il suffirait de le nommer."
+)
+NOT_LINKED = N_(
+    "Vous ne pouvez pas inviter %(who)s, parce que l’instance %(host)s n’est pas liée à la nôtre. "
+    "Il suffirait que les deux administrateurs la lient."
+)
+LAST_OWNER = N_("Un espace garde au moins un responsable : nommez-en un autre d’abord.")
+NO_SUCH_PERSON = N_("Cette personne n’existe pas.")
+
+
+@dataclass(frozen=True, slots=True)
+class Invitee:
+    """Who is to come in, as the rows say."""
+
+    id: int
+    name: str
+    host: str
+    peer_id: int | None
+
+    @property
+    def handle(self) -> str:
+        return f"{self.name}@{self.host}" if self.host else self.name
+
+
+async def add(viewer: Employee | Operator, space_id: int, actor_id: int, role: Role = Role.MEMBER) -> MemberState:
+    """Brings somebody in: a colleague at once, a person elsewhere by an invitation; who had asked is admitted.
+
+    Doing it again changes nothing. Raises NotFound, Forbidden with the sentence that says what would be enough.
+    """
+    async with db.transaction():
+        space = await spaces.find_by_id(viewer, space_id)
+        space.demand(viewer, Act.ADMIT_MEMBERS if role is not Role.MEMBER else Act.INVITE)
+        who = await _person(actor_id)
+        if not space.hosted_here:
+            raise Forbidden(N_("Cet espace est tenu par une autre instance : c’est elle qui invite."))
+        present = await _row(space.id, who.id)
+        if present is not None and present["state"] == MemberState.MEMBER:
+            await _set_role(space.id, who.id, role, present["role"])
+            return MemberState.MEMBER
+        if who.peer_id is not None:
+            await _admits_outside(space, who)
+        await note(viewer, "add_member", subject=who.handle, space_id=space.id, role=role.value)
+        if who.peer_id is None:
+            await _enter(space.id, who, role)
+            await notify([who.id], "member", key=f"member:{space.id}", by=_by(viewer), space_id=space.id)
+            return MemberState.MEMBER
+        if present is not None and present["state"] == MemberState.ASKED:
+            await _enter(space.id, who, role)
+            await _answer(space, who.id, present["uri"], accepted=True)
+            return MemberState.MEMBER
+        await _invite(viewer, space, who, role)
+        return MemberState.INVITED
+
+
+async def join(viewer: Employee, space_id: int) -> MemberState:
+    """One of our people comes in, or asks to: what the space's openness says. Doing it again changes nothing."""
+    async with db.transaction():
+        space = await spaces.find_by_id(viewer, space_id)
+        if space.state is MemberState.MEMBER:
+            return MemberState.MEMBER
+        me = await _person(viewer.actor_id)
+        if not space.hosted_here:
+            return await _ask_host(viewer, space, me)
+        if space.state is MemberState.INVITED or space.may(viewer, Act.JOIN):
+            await _enter(space.id, me, Role.MEMBER)
+            return MemberState.MEMBER
+        demand(space.may(viewer, Act.ASK_TO_JOIN))
+        await _put(space.id, me, Role.MEMBER, MemberState.ASKED, "")
+        await _ask_stewards(space.id, me.id)
+        return MemberState.ASKED
+
+
+async def ask_elsewhere(viewer: Employee, space_id: int) -> MemberState:
+    """One of our people asks the host of a space elsewhere that we have only just heard of."""
+    async with db.transaction():
+        space = (await spaces.around(viewer, [space_id]))[space_id]
+        if space.hosted_here:
+            raise NotFound(detail="not elsewhere")
+        return await _ask_host(viewer, space, await _person(viewer.actor_id))
+
+
+async def leave(viewer: Employee, space_id: int) -> None:
+    """One of our people leaves, or declines an invitation."""
+    async with db.transaction():
+        space = await spaces.find_by_id(viewer, space_id)
+        if space.standing.role is Role.OWNER and space.hosted_here:
+            await _keep_an_owner(space.id, viewer.actor_id)
+        row = await _row(space.id, viewer.actor_id)
+        await _out(space.id, viewer.actor_id)
+        if row is not None and not space.hosted_here:
+            await record(Kind.LEFT, actor_id=viewer.actor_id, space_id=space.id, data={"uri": row["uri"]})
+
+
+async def remove(viewer: Employee | Operator, space_id: int, actor_id: int) -> None:
+    """A steward lets somebody go; their instance is told, and gets nothing more from this moment."""
+    async with db.transaction():
+        space = await spaces.find_by_id(viewer, space_id)
+        space.demand(viewer, Act.ADMIT_MEMBERS)
+        if not space.hosted_here:
+            raise Forbidden(N_("Cet espace est tenu par une autre instance : c’est elle qui décide de ses membres."))
+        who = await _person(actor_id)
+        row = await _row(space.id, who.id)
+        if row is None:
+            raise NotFound(N_("Cette personne n’est pas dans l’espace."))
+        if row["role"] == Role.OWNER:
+            await _keep_an_owner(space.id, who.id)
+        await _out(space.id, who.id)
+        await note(viewer, "remove_member", subject=who.handle, space_id=space.id)
+        if who.peer_id is not None:
+            if row["state"] == MemberState.ASKED:
+                await _answer(space, who.id, row["uri"], accepted=False)
+            else:
+                await record(Kind.MEMBER_REMOVED, actor_id=space.actor_id, space_id=space.id, data={"member": who.id})
+
+
+# --- what comes from elsewhere --------------------------------------------------------------------
+
+
+async def asked(viewer: RemotePerson, space_uri: str, uri: str) -> None:
+    """A person elsewhere joins a space of ours, or asks to; the answer is sent. Raises NotFound when hidden."""
+    async with db.transaction():
+        space = await spaces.find_by_uri(viewer, space_uri)
+        if not space.hosted_here:
+            raise NotFound(detail="not hosted here")
+        who = await _person(viewer.actor_id)
+        row = await _row(space.id, who.id)
+        state = MemberState(row["state"]) if row else None
+        if state is MemberState.MEMBER:
+            await _answer(space, who.id, uri, accepted=True)
+        elif (state is MemberState.INVITED and space.may(viewer, Act.ACCEPT_INVITATION)) or space.may(viewer, Act.JOIN):
+            await _enter(space.id, who, Role(row["role"]) if row else Role.MEMBER, uri)
+            await _answer(space, who.id, uri, accepted=True)
+        elif space.may(viewer, Act.ASK_TO_JOIN):
+            await _put(space.id, who, Role.MEMBER, MemberState.ASKED, uri)
+            await _ask_stewards(space.id, who.id)
+        else:
+            await _answer(space, who.id, uri, accepted=False)
+
+
+async def left(viewer: RemotePerson, space_uri: str) -> None:
+    """A person elsewhere leaves a space of ours, takes their request back, or declines."""
+    async with db.transaction():
+        space = await spaces.find_by_uri(viewer, space_uri)
+        if space.hosted_here:
+            await _out(space.id, viewer.actor_id)
+
+
+async def invited(viewer: PeerServer, space_id: int, actor_id: int, uri: str, by: int | None) -> None:
+    """The host of a space elsewhere invites one of ours: by their choice they come in at once, or are asked."""
+    async with db.transaction():
+        who = await _person(actor_id)
+        row = await _row(space_id, who.id)
+        if row is not None and row["state"] == MemberState.MEMBER:
+            return
+        account = await db.fetch_one("SELECT id, invitations FROM account WHERE actor_id = $1", actor_id)
+        if account is None or who.peer_id is not None:
+            raise NotFound(detail="nobody here to invite")
+        await _put(space_id, who, Role.MEMBER, MemberState.INVITED, uri, by)
+        await notify([actor_id], "invitation", key=f"invitation:{space_id}", by=by, space_id=space_id)
+        if viewer.linked and account["invitations"] == "accept":
+            me = Employee(account["id"], actor_id)
+            await _ask_host(me, (await spaces.around(me, [space_id]))[space_id], who)
+
+
+async def answered(viewer: PeerServer, join_uri: str, accepted: bool) -> None:
+    """The host answers what one of ours asked. An answer to nothing that we asked changes nothing (O24)."""
+    async with db.transaction():
+        row = await db.fetch_one(
+            "SELECT m.id, m.space_id, m.actor_id, s.peer_id FROM membership m JOIN space s ON s.id = m.space_id"
+            " WHERE m.uri = $1 AND m.state = 'asked' AND s.peer_id = $2",
+            join_uri,
+            viewer.peer_id,
+        )
+        if row is None:
+            raise NotFound(detail="an answer to nothing that was asked (O24)")
+        if not accepted:
+            await _out(row["space_id"], row["actor_id"])
+            return
+        await db.execute("UPDATE membership SET state = 'member', since_at = $1 WHERE id = $2", now_ms(), row["id"])
+        await notify([row["actor_id"]], "member", key=f"member:{row['space_id']}", space_id=row["space_id"])
+        _changed(row["space_id"], row["actor_id"])
+
+
+async def removed(viewer: PeerServer, space_uri: str, actor_id: int) -> None:
+    """The host of a space elsewhere lets one of ours go: nothing of it is shown to them from this moment."""
+    async with db.transaction():
+        space = await spaces.find_by_uri(viewer, space_uri)
+        if space.facts.peer_id != viewer.peer_id:
+            raise NotFound(detail="not its host (I8)")
+        who = await _person(actor_id)
+        if who.peer_id is None:
+            await _out(space.id, actor_id)
+
+
+# --- the steps -----------------------------------------------------------------------------------
+
+
+async def _person(actor_id: int) -> Invitee:
+    row = await db.fetch_one(
+        "SELECT id, name, host, peer_id FROM actor WHERE id = $1 AND kind = 'person' AND suspended_at IS NULL"
+        " AND gone_at IS NULL",
+        actor_id,
+    )
+    if row is None:
+        raise NotFound(NO_SUCH_PERSON)
+    return Invitee(row["id"], row["name"], row["host"], row["peer_id"])
+
+
+async def _row(space_id: int, actor_id: int) -> dict[str, str] | None:
+    return await db.fetch_one(
+        "SELECT role, state, uri FROM membership WHERE space_id = $1 AND actor_id = $2", space_id, actor_id
+    )
+
+
+async def _admits_outside(space: spaces.SeenSpace, who: Invitee) -> None:
+    """Whether this space lets people of that instance in at all; else says what would be enough."""
+    words = {"who": who.handle, "host": who.host}
+    if space.level.rank < Level.PARTNERS.rank:
+        raise Forbidden(STAYS_INSIDE, params=words)
+    link = await db.fetch_one("SELECT state FROM link WHERE peer_id = $1", who.peer_id)
+    linked = link is not None and link["state"] == LinkState.ACTIVE
+    if space.level is not Level.PARTNERS:
+        return
+    if not linked:
+        raise Forbidden(NOT_LINKED, params=words)
+    if not await db.fetch_one(
+        "SELECT id FROM space_partner WHERE space_id = $1 AND peer_id = $2", space.id, who.peer_id
+    ):
+        raise Forbidden(NOT_NAMED, params=words)
+
+
+async def _invite(viewer: Viewer, space: spaces.SeenSpace, who: Invitee, role: Role) -> None:
+    await _put(space.id, who, role, MemberState.INVITED, "", _by(viewer))
+    await record(Kind.INVITED, actor_id=space.actor_id, space_id=space.id, data={"invited": who.id, "by": _by(viewer)})
+
+
+async def _ask_host(viewer: Employee, space: spaces.SeenSpace, me: Invitee) -> MemberState:
+    if space.state is MemberState.MEMBER:
+        return MemberState.MEMBER
+    event_id = new_id()
+    await _put(space.id, me, Role.MEMBER, MemberState.ASKED, "")
+    await record(Kind.JOIN_ASKED, actor_id=viewer.actor_id, space_id=space.id, event_id=event_id)
+    # the answer names the Join by its id, which is the id of this fact
+    await db.execute(
+        "UPDATE membership SET uri = $1 WHERE space_id = $2 AND actor_id = $3", f"event:{event_id}", space.id, me.id
+    )
+    return MemberState.ASKED
+
+
+async def _put(space_id: int, who: Invitee, role: Role, state: MemberState, uri: str, by: int | None = None) -> None:
+    await db.execute(
+        """INSERT INTO membership (id, space_id, actor_id, peer_id, role, state, since_at, invited_by_id, uri, created_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+           ON CONFLICT (space_id, actor_id) DO UPDATE SET role = excluded.role, state = excluded.state,
+             since_at = excluded.since_at, uri = excluded.uri""",
+        new_id(),
+        space_id,
+        who.id,
+        who.peer_id,
+        role.value,
+        state.value,
+        now_ms() if state is MemberState.MEMBER else None,
+        by,
+        uri[:512],
+        now_ms(),
+    )
+    _changed(space_id, who.id)
+
+
+async def _enter(space_id: int, who: Invitee, role: Role, uri: str = "") -> None:
+    await _put(space_id, who, role, MemberState.MEMBER, uri)
+
+
+async def _out(space_id: int, actor_id: int) -> None:
+    await db.execute("DELETE FROM membership WHERE space_id = $1 AND actor_id = $2", space_id, actor_id)
+    await db.execute("DELETE FROM notice WHERE space_id = $1 AND actor_id = $2", space_id, actor_id)
+    _changed(space_id, actor_id)
+
+
+def _changed(space_id: int, actor_id: int) -> None:
+    """Open pages of this person look again at what they may see."""
+    db.after_commit(lambda: live.publish(live.Fact("access", space_id=space_id, actor_id=actor_id)))
+
+
+async def _answer(space: spaces.SeenSpace, member_id: int, uri: str, *, accepted: bool) -> None:
+    data = {"member": member_id, "uri": uri, "accepted": accepted}
+    await record(Kind.JOIN_ANSWERED, actor_id=space.actor_id, space_id=space.id, data=data)
+
+
+async def _set_role(space_id: int, actor_id: int, role: Role, present: str) -> None:
+    if role is Role.MEMBER or present == role:
+        return
+    await db.execute(
+        "UPDATE membership SET role = $1 WHERE space_id = $2 AND actor_id = $3", role.value, space_id, actor_id
+    )
+
+
+async def _keep_an_owner(space_id: int, going: int) -> None:
+    others = await db.fetch_one(
+        "SELECT COUNT(*) AS n FROM membership WHERE space_id = $1 AND role = 'owner' AND state = 'member'"
+        " AND actor_id <> $2",
+        space_id,
+        going,
+    )
+    if not others or not others["n"]:
+        raise Conflict(LAST_OWNER)
+
+
+async def _ask_stewards(space_id: int, asker: int) -> None:
+    stewards = await db.fetch(
+        "SELECT actor_id FROM membership WHERE space_id = $1 AND state = 'member' AND role IN ('steward', 'owner')"
+        " AND peer_id IS NULL",
+        space_id,
+    )
+    key = f"request:{space_id}:{asker}"
+    await notify([row["actor_id"] for row in stewards], "request", key=key, by=asker, space_id=space_id)
+
+
+def _by(viewer: Viewer) -> int | None:
+    return viewer.actor_id if isinstance(viewer, Employee) else None

@@ -1,0 +1,242 @@
+"""Open a space, name its partners, change its openness."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server import database as db
+from server import live
+from server.actions.audit import note
+from server.clock import now_ms
+from server.errors import Conflict, Forbidden, Invalid, NotFound
+from server.events import Kind, record
+from server.ids import Addresses, new_id
+from server.openness import Level, LinkState, MemberState, Reach, Role
+from server.policy import Act
+from server.queries import spaces
+from server.refusals import N_
+from server.viewer import Employee, Operator, PeerServer
+
+SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+BAD_SLUG = N_("L’adresse d’un espace a 1 à 64 lettres minuscules, chiffres ou tirets ; « %(slug)s » ne convient pas.")
+TAKEN = N_("« %(slug)s » est déjà pris, par un espace ou par une personne.")
+NEEDS_NAME = N_("Donnez un nom à l’espace.")
+NO_OWNER = N_("« %(who)s » n’est pas une personne de cette instance.")
+NO_LINK = N_("« %(host)s » n’est pas une instance liée : liez-la d’abord.")
+TOO_CLOSED = N_("Un espace au niveau Fermé ou Interne n’a pas de partenaires : choisissez le niveau Partenaires.")
+
+
+@dataclass(frozen=True, slots=True)
+class NewSpace:
+    """What a space is to be. `partners` are hosts of linked instances."""
+
+    slug: str
+    name: str
+    level: Level = Level.CLOSED
+    owner: str = ""
+    description: str = ""
+    listed: bool = True
+    reach: Reach = Reach.INVITED
+    partners: Sequence[str] = ()
+
+
+async def open_space(viewer: Employee | Operator, new: NewSpace, here: Addresses) -> int:
+    """Makes a space and its first owner; returns its id. Raises Invalid (naming the field) or Conflict."""
+    if not SLUG.fullmatch(new.slug):
+        raise Invalid(BAD_SLUG, field="slug", params={"slug": new.slug[:80]})
+    if not new.name.strip():
+        raise Invalid(NEEDS_NAME, field="name")
+    if new.partners and new.level.rank < Level.PARTNERS.rank:
+        raise Invalid(TOO_CLOSED, field="partners")
+    async with db.transaction():
+        if await db.fetch_one("SELECT id FROM actor WHERE host = '' AND name = $1", new.slug):
+            raise Conflict(TAKEN, params={"slug": new.slug})
+        owner_id = await _owner(viewer, new.owner)
+        space_id = await _write(new, here)
+        await _own(space_id, owner_id)
+        for host in new.partners:
+            await _name_partner(space_id, host)
+        await note(viewer, "open_space", subject=new.slug, space_id=space_id, level=new.level.value)
+        return space_id
+
+
+async def set_openness(
+    viewer: Employee | Operator, space_id: int, level: Level, *, listed: bool = True, reach: Reach = Reach.INVITED
+) -> None:
+    """Changes how open a space is, from this commit on, for every door at once.
+
+    What was written before keeps its stamp: widening does not open the past.
+    """
+    async with db.transaction():
+        space = await spaces.find_by_id(viewer, space_id)
+        space.demand(viewer, Act.CHANGE_POLICY)
+        if not space.hosted_here:
+            raise Forbidden(detail="hosted elsewhere")
+        opened = "COALESCE(opened_at, $5)" if level.rank >= Level.NETWORK.rank else "opened_at"
+        await db.execute(
+            f"UPDATE space SET level = $1, listed = $2, reach = $3, epoch = epoch + 1, opened_at = {opened}"
+            " WHERE id = $4 AND $5 > 0",
+            level.value,
+            listed,
+            reach.value,
+            space.id,
+            now_ms(),
+        )
+        await note(
+            viewer, "set_openness", subject=space.slug, space_id=space.id, before=space.level.value, after=level.value
+        )
+        await record(Kind.SPACE_CHANGED, actor_id=space.actor_id, space_id=space.id)
+        db.after_commit(lambda: live.publish(live.Fact("access", space_id=space.id)))
+
+
+async def name_partner(viewer: Employee | Operator, space_id: int, host: str) -> None:
+    """Names a linked instance as a partner of the space; doing it again changes nothing."""
+    async with db.transaction():
+        space = await spaces.find_by_id(viewer, space_id)
+        space.demand(viewer, Act.CHANGE_POLICY)
+        if space.level.rank < Level.PARTNERS.rank:
+            raise Invalid(TOO_CLOSED, field="partners")
+        await _name_partner(space.id, host)
+        await note(viewer, "name_partner", subject=host, space_id=space.id)
+
+
+async def unname_partner(viewer: Employee | Operator, space_id: int, host: str) -> None:
+    """The space no longer names an instance: its people are out, and it is told so."""
+    async with db.transaction():
+        space = await spaces.find_by_id(viewer, space_id)
+        space.demand(viewer, Act.CHANGE_POLICY)
+        peer = await db.fetch_one("SELECT id FROM peer WHERE host = $1", host)
+        if peer is None:
+            raise NotFound(NO_LINK, params={"host": host})
+        members = await db.fetch(
+            "DELETE FROM membership WHERE space_id = $1 AND peer_id = $2 RETURNING actor_id", space.id, peer["id"]
+        )
+        for row in members:
+            data = {"member": row["actor_id"]}
+            await record(Kind.MEMBER_REMOVED, actor_id=space.actor_id, space_id=space.id, data=data)
+        await db.execute("DELETE FROM space_partner WHERE space_id = $1 AND peer_id = $2", space.id, peer["id"])
+        await db.execute("UPDATE space SET epoch = epoch + 1 WHERE id = $1", space.id)
+        await note(viewer, "unname_partner", subject=host, space_id=space.id)
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceElsewhere:
+    """A space that another instance hosts, as its Group actor says. `actor_id`: that actor, known here."""
+
+    actor_id: int
+    slug: str
+    host: str
+    name: str
+    description: str
+    level: Level
+
+
+async def mirror(viewer: PeerServer, told: SpaceElsewhere) -> int:
+    """Keeps our view of a space hosted by this peer, new or changed; returns its id here."""
+    async with db.transaction():
+        row = await db.fetch_one("SELECT id, peer_id FROM space WHERE actor_id = $1", told.actor_id)
+        if row is not None and row["peer_id"] != viewer.peer_id:
+            raise NotFound(detail="not its host (I8)")
+        name = told.name.strip()[:200] or told.slug
+        if row is not None:
+            await db.execute(
+                "UPDATE space SET name = $1, description = $2, level = $3 WHERE id = $4",
+                name,
+                told.description,
+                told.level.value,
+                row["id"],
+            )
+            return int(row["id"])
+        space_id = new_id()
+        await db.insert(
+            "space",
+            {
+                "id": space_id,
+                "actor_id": told.actor_id,
+                "slug": f"{told.slug}@{told.host}"[:200],
+                "peer_id": viewer.peer_id,
+                "name": name,
+                "description": told.description,
+                "level": told.level.value,
+                "created_at": now_ms(),
+            },
+        )
+        return space_id
+
+
+# --- the steps -----------------------------------------------------------------------------------
+
+
+async def _owner(viewer: Employee | Operator, name: str) -> int:
+    if not name and isinstance(viewer, Employee):
+        return viewer.actor_id
+    row = await db.fetch_one(
+        "SELECT id FROM actor WHERE host = '' AND name = $1 AND kind = 'person' AND suspended_at IS NULL", name
+    )
+    if row is None:
+        raise Invalid(NO_OWNER, field="owner", params={"who": name[:80]})
+    return int(row["id"])
+
+
+async def _write(new: NewSpace, here: Addresses) -> int:
+    actor_id, space_id, now = new_id(), new_id(), now_ms()
+    uri = here.space(new.slug)
+    await db.insert(
+        "actor",
+        {
+            "id": actor_id,
+            "uri": uri,
+            "kind": "group",
+            "name": new.slug,
+            "display_name": new.name.strip()[:200],
+            "summary": new.description,
+            "inbox": f"{uri}/inbox",
+            "shared_inbox": here.shared_inbox,
+            "followers_uri": here.members(new.slug),
+            "created_at": now,
+        },
+    )
+    await db.insert(
+        "space",
+        {
+            "id": space_id,
+            "actor_id": actor_id,
+            "slug": new.slug,
+            "name": new.name.strip()[:200],
+            "description": new.description,
+            "level": new.level.value,
+            "listed": new.listed,
+            "reach": new.reach.value,
+            "opened_at": now if new.level.rank >= Level.NETWORK.rank else None,
+            "created_at": now,
+        },
+    )
+    return space_id
+
+
+async def _own(space_id: int, owner_id: int) -> None:
+    await db.insert(
+        "membership",
+        {
+            "id": new_id(),
+            "space_id": space_id,
+            "actor_id": owner_id,
+            "role": Role.OWNER.value,
+            "state": MemberState.MEMBER.value,
+            "since_at": now_ms(),
+            "created_at": now_ms(),
+        },
+    )
+
+
+async def _name_partner(space_id: int, host: str) -> None:
+    row = await db.fetch_one(
+        "SELECT q.id, l.state FROM peer q JOIN link l ON l.peer_id = q.id WHERE q.host = $1", host.strip().lower()
+    )
+    if row is None or row["state"] != LinkState.ACTIVE:
+        raise Invalid(NO_LINK, field="partners", params={"host": host[:255]})
+    await db.insert_many(
+        "space_partner",
+        [{"id": new_id(), "space_id": space_id, "peer_id": row["id"], "added_at": now_ms()}],
+        ignore=True,
+    )
