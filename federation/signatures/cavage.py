@@ -37,9 +37,7 @@ _ATTEMPTS: dict[str | None, Attempts] = {
 _LABELS = {"rsa": "rsa-sha256", "ed25519": "hs2019"}
 
 
-def sign(
-    method: str, url: str, headers: Mapping[str, str], body: bytes, key: PrivateKey, now: int
-) -> dict[str, str]:
+def sign(method: str, url: str, headers: Mapping[str, str], body: bytes, key: PrivateKey, now: int) -> dict[str, str]:
     """The headers to send: those given, and host, date, digest (for bodies) and signature; `now` in ms."""
     signed = {**headers, "host": target_of(url).authority, "date": http_date(now)}
     covered = ["(request-target)", "host", "date"]
@@ -49,8 +47,7 @@ def sign(
     text = f"{_request_target(method, url)}\n{_header_lines(covered[1:], signed)}"
     value = base64.b64encode(key.sign(text.encode("ascii"))).decode("ascii")
     signed["signature"] = (
-        f'keyId="{key.key_id}",algorithm="{_LABELS[key.algorithm]}",'
-        f'headers="{" ".join(covered)}",signature="{value}"'
+        f'keyId="{key.key_id}",algorithm="{_LABELS[key.algorithm]}",headers="{" ".join(covered)}",signature="{value}"'
     )
     return signed
 

@@ -70,9 +70,7 @@ class PublicKey:
 
     def to_pem(self) -> str:
         """SubjectPublicKeyInfo in PEM, as `publicKeyPem` carries it."""
-        encoded = self.key.public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        encoded = self.key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         return encoded.decode("ascii")
 
     def to_multikey(self) -> str:

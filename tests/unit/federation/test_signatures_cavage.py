@@ -37,9 +37,7 @@ def parse(
     return cavage.parse(method, url, headers, body, now=now, window=ClockWindow())
 
 
-def sign(
-    body: bytes = BODY, *, method: str = "POST", url: str = URL, key: keys.PrivateKey = RSA
-) -> dict[str, str]:
+def sign(body: bytes = BODY, *, method: str = "POST", url: str = URL, key: keys.PrivateKey = RSA) -> dict[str, str]:
     return cavage.sign(method, url, CONTENT, body, key, NOW)
 
 
@@ -429,9 +427,7 @@ def test_draft_cavage_appendix_C(case: dict[str, Any]) -> None:
     assert isinstance(key, RSAPublicKey)
     refused: str | None = None
     try:
-        facts = parse(
-            case["headers"], case["body"].encode(), method=case["method"], url=case["url"], now=case["now"]
-        )
+        facts = parse(case["headers"], case["body"].encode(), method=case["method"], url=case["url"], now=case["now"])
         check(facts, keys.PublicKey(facts.key_id, "", key))
     except FederationError as error:
         refused = type(error).__name__

@@ -18,9 +18,7 @@ ED25519 = keys.generate_ed25519(f"{OWNER}#ed25519")
 
 
 def spki(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey) -> str:
-    return key.public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    ).decode()
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def test_an_rsa_key_of_1024_bits_is_refused() -> None:

@@ -57,9 +57,7 @@ def parse(
     return parse_request(method, url, headers, body, now=now, knows=knows)
 
 
-def sign(
-    body: bytes = BODY, *, method: str = "POST", url: str = URL, key: keys.PrivateKey = ED25519
-) -> dict[str, str]:
+def sign(body: bytes = BODY, *, method: str = "POST", url: str = URL, key: keys.PrivateKey = ED25519) -> dict[str, str]:
     return messages.sign(method, url, CONTENT, body, key, NOW)
 
 
