@@ -19,13 +19,14 @@ from server.errors import DomainError
 from server.settings import SettingsError, load
 from server.terminal import Failure, complain
 
-GROUPS = ("server.commands", "federation.commands", "web.commands")
+GROUPS = ("server.commands.upkeep", "federation.commands", "web.commands")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. 0: done; 1: failed, with one sentence; 2: wrong usage."""
     words = list(sys.argv[1:] if argv is None else argv)
     args = parser_for(words).parse_args(words)
+    os.umask(0o077)  # what a command writes is its owner's
     if not args.traceback:
         sys.excepthook = _say_fault
     try:
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SettingsError, Failure) as error:
         complain(str(error))
     except DomainError as error:
-        complain(error.sentence % error.params if error.params else error.sentence)
+        complain(sentence_of(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -67,6 +68,12 @@ class Parser(argparse.ArgumentParser):
             default=argparse.SUPPRESS,
             help="the settings (default: $PARVIS_CONFIG, else ./parvis.toml)",
         )
+
+
+def sentence_of(error: DomainError) -> str:
+    """What people are told, and for whoever stands at the machine the detail too."""
+    sentence = error.sentence % error.params if error.params else error.sentence
+    return f"{sentence.rstrip('.')} ({error.detail})." if error.detail else sentence
 
 
 def config_of(args: argparse.Namespace) -> Path:
