@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from tortoise.context import require_context
 
-from server import database as db
+from server.migrating import migrate
 
 OWNER = "parvis"
 
@@ -74,7 +73,7 @@ def start_postgres(programs: Path, folder: Path) -> int:
         **user,
     )
     deadline = time.monotonic() + 20
-    ready = [programs / "pg_isready", "-h", folder, "-q"]
+    ready = [str(programs / "pg_isready"), "-h", str(folder), "-q"]
     while subprocess.run(ready).returncode:
         if server.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError("PostgreSQL does not start")
@@ -155,12 +154,6 @@ class PostgresServer:
         asyncio.run(run())
 
 
-async def _build(url: str) -> None:
-    await db.connect(url)
-    await require_context().generate_schemas()
-    await db.disconnect()
-
-
 class Templates:
     """A migrated database of each engine, made once, that clones are taken from."""
 
@@ -171,7 +164,7 @@ class Templates:
     def sqlite_clone(self, path: Path) -> str:
         """Copy the template to path; the URL of the copy."""
         if not self._file.exists():
-            asyncio.run(_build(f"sqlite://{self._file}"))
+            asyncio.run(migrate(f"sqlite://{self._file}", self._file.parent))
         shutil.copyfile(self._file, path)
         return f"sqlite://{path}"
 
@@ -179,6 +172,6 @@ class Templates:
         """The name of the template on the server."""
         if self._name is None:
             name = server.create()
-            asyncio.run(_build(server.url(name)))
+            asyncio.run(migrate(server.url(name), self._file.parent))
             self._name = name
         return self._name
