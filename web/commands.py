@@ -1,7 +1,38 @@
-"""The commands that start the web side: serving, and the demo."""
+"""`parvis serve`: the web side of one instance."""
 
+import argparse
+import asyncio
 from typing import Any
+
+from server import migrating
+from server.settings import Settings
+from server.terminal import Failure, remark
+from web import serving
 
 
 def register(commands: Any) -> None:
-    """Adds this package's commands to `parvis`."""
+    verb = commands.add_parser("serve", help="serve pages, client API and inbox, and deliver to other instances")
+    verb.add_argument("--workers", metavar="N", type=workers, help="web processes (default: the setting)")
+    verb.add_argument("--no-delivery", action="store_true", help="leave delivering to other processes")
+    verb.set_defaults(verb=serve)
+
+
+def workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to 64")
+    return int(text)
+
+
+def serve(settings: Settings, args: argparse.Namespace) -> int:
+    """Refuses what would fail later: tables of another version, a port that is taken."""
+    count = args.workers or settings.workers
+    if count > 1 and settings.database_url.startswith("sqlite:"):
+        raise Failure("several web processes need PostgreSQL: set “database_url”, or serve with one.")
+    asyncio.run(migrating.refuse_unless_current(settings.database_url))
+    for key in settings.not_built_yet():
+        remark(f"parvis: “{key}” is set, but has no effect in this version.")
+    with serving.listen(settings.host, settings.port) as listening:
+        host, port = listening.getsockname()[:2]
+        remark(f"parvis: {settings.base_url} is served on {host}:{port}")
+        started = serving.run(settings, listening, workers=count, delivery=not args.no_delivery)
+    return 0 if started else 1

@@ -1,0 +1,77 @@
+"""Serving one instance: a listening socket, one process or several behind it, until a signal says stop."""
+
+import errno
+import socket
+from functools import partial
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from server.settings import Settings
+from server.terminal import Failure
+from web.app import create_app
+
+GRACE_SECONDS = 10
+"""How long open answers may take to end once a signal says stop; live updates end at once."""
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+}
+
+EXPLAINED = {
+    errno.EADDRINUSE: "another program listens there; stop it, or set another “port”",
+    errno.EACCES: "only root may listen there; set a “port” above 1023 and put a proxy before it",
+    errno.EADDRNOTAVAIL: "this machine does not have that address; set another “host”",
+}
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound. Raises Failure when it cannot be, saying why and what to set."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        why = EXPLAINED.get(error.errno or 0, error.strerror)
+        raise Failure(f"cannot listen on {host}:{port}: {why}.") from None
+    listening.set_inheritable(True)
+    return listening
+
+
+def run(settings: Settings, listening: socket.socket, *, workers: int, delivery: bool) -> bool:
+    """Serves until a signal says stop; whether it ever started."""
+    config = uvicorn.Config(
+        partial(create_app, settings, delivery=delivery),
+        factory=True,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=LOGGING,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        workers=workers,
+    )
+    if workers > 1:
+        Multiprocess(config, sockets=[listening]).run()
+        return True
+    server = uvicorn.Server(config)
+    try:
+        server.run(sockets=[listening])
+    except KeyboardInterrupt:  # said again by uvicorn after it has stopped in good order
+        pass
+    return server.started
