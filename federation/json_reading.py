@@ -70,9 +70,7 @@ def _refuse_constant(text: str) -> NoReturn:
     raise Malformed("The document contains a number that is not finite.", text[:40])
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_without_duplicates, parse_float=_finite, parse_constant=_refuse_constant
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_float=_finite, parse_constant=_refuse_constant)
 
 
 def _bound_depth(document: dict[str, Any], deepest: int) -> None:

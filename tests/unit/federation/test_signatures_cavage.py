@@ -84,6 +84,7 @@ def test_O8_a_request_without_a_signature_is_refused() -> None:
         'keyId="",signature="YWJj"',
         'keyId="a",signature=""',
         'keyId="a",signature="not base64!"',
+        'keyId="a",signature="YW!Jj"',
         'keyId="a",signature="é"',
         'keyId="a";signature="YWJj"',
         'keyId="a\\"b",signature="YWJj"',

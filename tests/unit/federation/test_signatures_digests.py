@@ -26,7 +26,13 @@ def test_the_digests_of_the_specifications() -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["", "md5=:YWJj:", f"sha-256=:{SHA512}:", f"{content_digest(b'other')}, sha-512=:{SHA512}:"],
+    [
+        "",
+        "md5=:YWJj:",
+        f"sha-256=:{SHA512}:",
+        f"{content_digest(b'other')}, sha-512=:{SHA512}:",
+        f"sha-512=:{SHA512}:, {content_digest(b'other')}",
+    ],
 )
 def test_a_content_digest_that_does_not_fit_or_is_not_known_is_refused(header: str) -> None:
     with pytest.raises(Untrusted):

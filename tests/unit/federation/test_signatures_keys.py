@@ -124,3 +124,10 @@ def test_base58_reads_back_with_its_leading_zeros(data: bytes) -> None:
 def test_base58_of_the_draft() -> None:
     """draft-multiformats-multibase, appendix B.1: "yes mani !"."""
     assert encode_multibase(b"yes mani !") == "z7paNL19xttacUY"
+
+
+def test_a_text_whose_length_keeps_us_busy_is_refused_unread() -> None:
+    with pytest.raises(Malformed, match="too long"):
+        keys.public_key_from_pem("k", OWNER, RSA.public(OWNER).to_pem() + "\n" * 9000)
+    with pytest.raises(Malformed, match="too long"):
+        decode_multibase("z" + "1" * 5000)
