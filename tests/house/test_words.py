@@ -9,7 +9,7 @@ UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError)\b")
 SAYS_NOTHING = re.compile(r"^(utils?|helpers?|managers?|services?|base|common|misc)$")
 MAY_CATCH_ALL = {"federation/worker.py", "web/middleware.py"}
 MAY_CATCH_BASE = {
-    "server/sqlite_engine.py",  # hands it from the thread to whoever awaits
+    "server/sqlite_file.py",  # hands it from the thread to whoever awaits
     "server/transactions.py",  # the same, from a shielded task
     "server/text.py",  # a panic of the sanitiser, which is not an Exception; cancellation rises
 }
