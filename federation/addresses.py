@@ -142,6 +142,8 @@ def _read_url(text: str, networks: tuple[Network, ...]) -> Target:
     if found is None:
         raise _malformed("The address cannot be read.", text)
     scheme, path, query, fragment = (found[part] or "" for part in ("scheme", "path", "query", "fragment"))
+    if query == "?":
+        raise _malformed("The address has an empty query, which is sent or not as the software pleases.", text)
     if _DOT_SEGMENT.search(path):
         raise _malformed("The address has dot segments.", text)
     if fragment and not (path or query):

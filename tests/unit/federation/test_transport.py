@@ -368,6 +368,17 @@ async def test_R2_a_host_that_drops_every_packet(make: Make) -> None:
             await make(connect=0.2).get(f"http://127.0.0.2:{full.getsockname()[1]}/")
 
 
+async def test_R2_a_delivery_waits_no_longer_than_a_fetch(make: Make, kestrel: Elsewhere) -> None:
+    """All places at a host are taken: who waits for one is let go in time, and leaves nothing behind."""
+    kestrel.scenes["/inbox"] = lambda writer: asyncio.sleep(30)
+    transport = make(total=0.3)
+    post = httpx.Request("POST", kestrel.url("/inbox"), content=b"{}")
+    results = await asyncio.gather(*[transport.send(post) for _ in range(2 * PER_HOST)], return_exceptions=True)
+    assert {str(result)[:36] for result in results} == {"The other instance took too long to "}
+    assert len(kestrel.requests) == PER_HOST
+    assert transport._places._hosts == {}
+
+
 @pytest.mark.parametrize("claimed", [None, 10**12])
 async def test_R2_an_endless_body_is_left(make: Make, kestrel: Elsewhere, claimed: int | None) -> None:
     sent = 0
@@ -471,6 +482,12 @@ async def test_what_went_wrong_is_said(
         await make().get(kestrel.url("/"))
 
 
+async def test_there_is_no_way_there(make: Make) -> None:
+    everybody = (ip_network("255.255.255.255/32"),)
+    with pytest.raises(Unreachable, match="no way to"):
+        await make(everybody).get("http://255.255.255.255:9/")
+
+
 async def test_nobody_listens(make: Make) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.2", 0))
@@ -500,6 +517,16 @@ async def test_a_name_is_asked_for_once_a_minute(make: Make, kestrel: Elsewhere)
     for _ in range(3):
         await transport.get(f"http://kestrel.example:{kestrel.port}/")
     assert (asked, kestrel.connections) == (["kestrel.example"], 3)
+
+
+async def test_names_are_not_remembered_without_end(
+    make: Make, kestrel: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "_MOST_NAMES", 2)
+    transport = make(WORLD, names(**{f"{letter}_example": ["127.0.0.2"] for letter in "abcde"}))
+    for letter in "abcde":
+        await transport.get(f"http://{letter}.example:{kestrel.port}/")
+    assert len(transport._names._known) <= 2
 
 
 async def test_the_system_is_asked_where_no_other_lookup_is_given(make: Make, inside: Elsewhere) -> None:
