@@ -207,6 +207,8 @@ def test_O22_a_label_said_twice_is_malformed() -> None:
         parse(together(one, one))
     with pytest.raises(Malformed, match="twice"):
         parse(one | {"signature": f"{one['signature']}, {one['signature']}"})
+    with pytest.raises(Malformed, match="twice"):
+        parse(one | {"signature-input": f"{by_hand(['@method'])['signature-input']}, {one['signature-input']}"})
 
 
 @pytest.mark.parametrize("parameter", [f";created={SECONDS}", ';keyid="other"', ';alg="ed25519";alg="ed25519"'])
