@@ -672,6 +672,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("data", fields.TextField(db_default="{}", unique=False)),
+                ("original", fields.TextField(db_default="", unique=False)),
                 ("created_at", fields.BigIntField()),
                 ("sequenced_at", fields.BigIntField(null=True)),
             ],
