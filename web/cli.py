@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from federation.errors import FederationError
 from server.errors import DomainError
 from server.settings import SettingsError, load
 from server.terminal import Failure, complain
@@ -32,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(args)
     except (SettingsError, Failure) as error:
+        complain(str(error))
+    except FederationError as error:
         complain(str(error))
     except DomainError as error:
         complain(sentence_of(error))

@@ -11,6 +11,7 @@ from server.settings import Settings
 from server.terminal import Failure
 from web.app import create_app
 
+BACKLOG = 2048
 GRACE_SECONDS = 10
 """How long open answers may take to end once a signal says stop; live updates end at once."""
 
@@ -31,19 +32,11 @@ EXPLAINED = {
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that is bound. Raises Failure when it cannot be, saying why and what to set."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family, kind, protocol)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-        except OSError:
-            listening.close()
-            raise
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        why = EXPLAINED.get(error.errno or 0, error.strerror)
+        why = EXPLAINED.get(error.errno or 0, (error.strerror or "").partition(" (while")[0])
         raise Failure(f"cannot listen on {host}:{port}: {why}.") from None
     listening.set_inheritable(True)
     return listening

@@ -1,0 +1,139 @@
+"""What an operator should know about an instance before its people do."""
+
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import NamedTuple
+
+from federation.errors import FederationError
+from federation.transport import Timeouts, Transport
+from server import migrating
+from server.clock import now_ms
+from server.errors import Unavailable
+from server.settings import Settings
+
+SOUND_SQLITE = (3, 51, 3)
+"""Before it, two connections that end a checkpoint at the same instant may corrupt the file (WAL reset)."""
+FREE_BYTES = 1 << 30
+SKEW_MS = 30_000
+"""Partners refuse signatures whose time is off; most allow an hour or less, some half a minute."""
+PATIENCE_SECONDS = 5
+
+
+class State(StrEnum):
+    GOOD = "good"
+    WARNING = "warning"
+    FAULT = "fault"
+
+
+class Finding(NamedTuple):
+    """One thing looked at. A fault stops the instance or endangers its people; a warning does not yet."""
+
+    state: State
+    about: str
+    sentence: str
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Everything, in the order in which an operator would mend it."""
+    return [
+        *unused_settings(settings),
+        *data_folder(settings),
+        *secret(settings),
+        await database(settings),
+        *sqlite_version(settings),
+        *disk(settings),
+        *await public_address(settings),
+    ]
+
+
+def unused_settings(settings: Settings) -> Iterator[Finding]:
+    yield Finding(State.GOOD, "settings", f"{settings.source} is read.")
+    for key in settings.not_built_yet():
+        yield Finding(State.WARNING, "settings", f"“{key}” is set, but has no effect in this version.")
+
+
+def data_folder(settings: Settings) -> Iterator[Finding]:
+    folder = settings.data_dir
+    if not folder.is_dir():
+        yield Finding(State.FAULT, "data", f"{folder} is missing: “parvis init” makes it, or restore a backup.")
+    elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        yield Finding(State.FAULT, "data", f"{folder} cannot be written by this user: give it to them.")
+    elif folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        yield Finding(State.WARNING, "data", f"{folder} is open to other users: chmod 700 {folder}")
+    else:
+        yield Finding(State.GOOD, "data", f"{folder} is ours alone.")
+
+
+def secret(settings: Settings) -> Iterator[Finding]:
+    file = settings.sealed_secret_file
+    if not file.is_file():
+        yield Finding(State.FAULT, "secret", f"{file} is missing: without it private keys stay sealed; restore it.")
+    elif file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        yield Finding(State.FAULT, "secret", f"{file} can be read by other users: chmod 600 {file}")
+    elif not os.access(file, os.R_OK):
+        yield Finding(State.FAULT, "secret", f"{file} cannot be read by this user: give it to them.")
+    else:
+        yield Finding(State.GOOD, "secret", f"{file} is ours alone.")
+
+
+async def database(settings: Settings) -> Finding:
+    try:
+        schema = await migrating.check(settings.database_url)
+    except Unavailable as error:
+        return Finding(State.FAULT, "database", f"cannot be reached: {error.detail or error.sentence}")
+    if schema is migrating.Schema.CURRENT:
+        return Finding(State.GOOD, "database", "answers, and its tables are up to date.")
+    if schema is migrating.Schema.BEHIND:
+        return Finding(State.FAULT, "database", "its tables are older than this version: “parvis db migrate”")
+    return Finding(State.FAULT, "database", "its tables are newer than this version: install the newer version.")
+
+
+def sqlite_version(settings: Settings) -> Iterator[Finding]:
+    if settings.database_url.startswith("sqlite:") and sqlite3.sqlite_version_info < SOUND_SQLITE:
+        yield Finding(
+            State.WARNING,
+            "sqlite",
+            f"SQLite {sqlite3.sqlite_version} may damage a file when two programs end a checkpoint at once "
+            f"(mended in {'.'.join(map(str, SOUND_SQLITE))}): let no other program open it, and keep backups.",
+        )
+
+
+def disk(settings: Settings) -> Iterator[Finding]:
+    if settings.data_dir.is_dir():
+        free = shutil.disk_usage(settings.data_dir).free
+        state = State.GOOD if free >= FREE_BYTES else State.WARNING
+        yield Finding(state, "disk", f"{free >> 20} MiB are free under {settings.data_dir}.")
+
+
+async def public_address(settings: Settings) -> list[Finding]:
+    """Asks ourselves by our public name, as a partner would, and compares the clocks on the way."""
+    transport = Transport(
+        user_agent="Parvis doctor",
+        allow_private_networks=settings.allow_private_networks,
+        ca_file=settings.ca_file,
+        timeouts=Timeouts(first_byte=PATIENCE_SECONDS, total=PATIENCE_SECONDS),
+    )
+    try:
+        answer = await transport.get(f"{settings.base_url}/healthz")
+    except FederationError as error:
+        return [Finding(State.WARNING, "address", f"{settings.base_url} does not answer us as it should: {error}")]
+    finally:
+        await transport.aclose()
+    if answer.status_code != HTTPStatus.OK:
+        why = f"{settings.base_url}/healthz answers {answer.status_code} instead of 200."
+        return [Finding(State.WARNING, "address", why)]
+    return [Finding(State.GOOD, "address", f"{settings.base_url} answers."), *clock(answer.headers.get("Date"))]
+
+
+def clock(date: str | None) -> Iterator[Finding]:
+    """What the proxy before us believes the time to be; it is usually another machine."""
+    if date is not None:
+        skew = abs(int(parsedate_to_datetime(date).timestamp() * 1000) - now_ms())
+        state = State.GOOD if skew < SKEW_MS else State.WARNING
+        yield Finding(state, "clock", f"differs by {skew // 1000} s from the public address.")
