@@ -33,9 +33,7 @@ ACTIVITY = Accept(
     frozenset({"application/activity+json", "application/ld+json"}),
 )
 """An object or actor (ActivityPub §3.2); ld+json counts only with the profile (O2–O4)."""
-WEBFINGER = Accept(
-    "application/jrd+json, application/json", frozenset({"application/jrd+json", "application/json"})
-)
+WEBFINGER = Accept("application/jrd+json, application/json", frozenset({"application/jrd+json", "application/json"}))
 """RFC 7033 §10.2, and what much software answers instead."""
 NODEINFO = Accept("application/json", frozenset({"application/json"}))
 

@@ -86,9 +86,7 @@ class Decision:
     """An administrator should be told."""
 
 
-def answered(
-    status: int, headers: Mapping[str, str], now_ms: int, *, batch: int = 1, inbox_losses: int = 0
-) -> Outcome:
+def answered(status: int, headers: Mapping[str, str], now_ms: int, *, batch: int = 1, inbox_losses: int = 0) -> Outcome:
     """The outcome of an attempt that was answered; `headers` have lower-case names."""
     wait = read_retry_after(headers.get("retry-after", ""), now_ms) if status in (429, 503) else 0
     return Outcome(status, wait, "", batch, inbox_losses)

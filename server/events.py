@@ -50,8 +50,12 @@ async def record(
     post_id: int | None = None,
     data: dict[str, Any] | None = None,
     event_id: int | None = None,
+    original: str = "",
 ) -> int:
-    """Writes a fact in the caller's transaction and returns its id; live pages hear of it on commit."""
+    """Writes a fact in the caller's transaction and returns its id; live pages hear of it on commit.
+
+    `original`: the activity of somebody elsewhere that made it true, to be relayed as it came (FEP-1b12).
+    """
     identifier = event_id or new_id()
     await db.insert(
         "event",
@@ -62,6 +66,7 @@ async def record(
             "space_id": space_id,
             "post_id": post_id,
             "data": msgspec.json.encode(data or {}).decode(),
+            "original": original,
             "created_at": now_ms(),
         },
     )

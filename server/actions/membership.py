@@ -277,7 +277,8 @@ async def _ask_host(viewer: Employee, space: spaces.SeenSpace, me: Invitee) -> M
 
 async def _put(space_id: int, who: Invitee, role: Role, state: MemberState, uri: str, by: int | None = None) -> None:
     await db.execute(
-        """INSERT INTO membership (id, space_id, actor_id, peer_id, role, state, since_at, invited_by_id, uri, created_at)
+        """INSERT INTO membership
+             (id, space_id, actor_id, peer_id, role, state, since_at, invited_by_id, uri, created_at)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
            ON CONFLICT (space_id, actor_id) DO UPDATE SET role = excluded.role, state = excluded.state,
              since_at = excluded.since_at, uri = excluded.uri""",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from server import database as db
+from server.actions.finding import make_findable
 from server.actions.notices import forget, notify
 from server.clock import now_ms
 from server.errors import Conflict, Invalid, NotFound
@@ -70,6 +71,7 @@ class Arrived:
     files: Sequence[ArrivedFile] = field(default_factory=tuple)
     visibility: Visibility | None = None
     edited_at: int | None = None
+    original: str = ""  # the activity as it came, for the relay
 
 
 async def publish(viewer: Employee, draft: Draft, here: Addresses) -> int:
@@ -189,7 +191,13 @@ async def receive_edit(viewer: RemotePerson | PeerServer, author_id: int, arrive
             return
         await _replace(row["id"], row["html"], "", arrived.html, "", said_at)
         await _arrive_again(row["id"], author_id, arrived.files)
-        await record(Kind.POST_EDITED, actor_id=author_id, space_id=row["space_id"], post_id=row["id"])
+        await record(
+            Kind.POST_EDITED,
+            actor_id=author_id,
+            space_id=row["space_id"],
+            post_id=row["id"],
+            original=arrived.original,
+        )
 
 
 async def withdraw(viewer: Viewer, post_id: int) -> None:
@@ -200,7 +208,7 @@ async def withdraw(viewer: Viewer, post_id: int) -> None:
         await _withdrawn(post.id, post.author_id, post.space.id if post.space else None)
 
 
-async def receive_withdrawal(author_id: int, uri: str) -> None:
+async def receive_withdrawal(author_id: int, uri: str, original: str = "") -> None:
     """Somebody elsewhere, or a steward of the space's host, takes a post back.
 
     For an address not known here a tombstone is kept, so that a copy which comes late stays away (D4).
@@ -210,26 +218,43 @@ async def receive_withdrawal(author_id: int, uri: str) -> None:
         if row is None:
             await _tombstone(author_id, uri)
         elif row["deleted_at"] is None:
-            await _withdrawn(row["id"], row["author_id"], row["space_id"])
+            await _withdrawn(row["id"], row["author_id"], row["space_id"], original)
 
 
-async def react(viewer: Employee | RemotePerson, post_id: int, emoji: str = "", uri: str = "") -> None:
+async def react(
+    viewer: Employee | RemotePerson, post_id: int, emoji: str = "", uri: str = "", original: str = ""
+) -> None:
     """Answers with a gesture; doing it twice is once. An empty emoji is the plain thank-you."""
     if len(emoji.encode()) > EMOJI_BYTES:
         raise Invalid(N_("Ce symbole est trop long."), field="emoji")
     async with db.transaction():
         post = await posts.find(viewer, post_id)
         post.demand(viewer, Act.REACT)
-        await gesture(post.id, post.author_id, post.space.id if post.space else None, viewer.actor_id, emoji, uri)
+        where = Place(post.id, post.author_id, post.space.id if post.space else None)
+        await gesture(where, viewer.actor_id, emoji, uri, original)
 
 
-async def gesture(post_id: int, author_id: int, space_id: int | None, actor_id: int, emoji: str, uri: str) -> None:
-    """Writes a reaction that the caller has allowed."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A post that was found by its right, and where it stands."""
+
+    post_id: int
+    author_id: int
+    space_id: int | None
+
+
+async def gesture(place: Place, actor_id: int, emoji: str, uri: str, original: str = "") -> None:
+    """Writes a reaction that the caller has allowed; the same one again changes nothing.
+
+    `uri` is the id of the activity elsewhere that says it; one of our own is named by its fact.
+    """
+    event_id = new_id()
+    uri = uri or f"event:{event_id}"
     new = await db.fetch(
         "INSERT INTO reaction (id, post_id, actor_id, emoji, uri, created_at) VALUES ($1, $2, $3, $4, $5, $6)"
         " ON CONFLICT DO NOTHING RETURNING id",
         new_id(),
-        post_id,
+        place.post_id,
         actor_id,
         emoji,
         uri[:512],
@@ -237,38 +262,38 @@ async def gesture(post_id: int, author_id: int, space_id: int | None, actor_id: 
     )
     if not new:
         return
-    if await _is_ours(author_id):
-        await notify(
-            [author_id],
-            "reaction",
-            key=f"reaction:{post_id}:{actor_id}",
-            by=actor_id,
-            post_id=post_id,
-            space_id=space_id,
-        )
-    await record(Kind.REACTED, actor_id=actor_id, space_id=space_id, post_id=post_id, data={"emoji": emoji, "uri": uri})
+    where = {"post_id": place.post_id, "space_id": place.space_id}
+    if await _is_ours(place.author_id):
+        await notify([place.author_id], "reaction", key=f"reaction:{place.post_id}:{actor_id}", by=actor_id, **where)
+    data = {"emoji": emoji, "uri": uri}
+    await record(Kind.REACTED, actor_id=actor_id, data=data, original=original, event_id=event_id, **where)
 
 
 async def unreact(viewer: Employee | RemotePerson, post_id: int, emoji: str = "") -> None:
     """Takes the gesture back."""
     async with db.transaction():
         post = await posts.find(viewer, post_id)
-        await ungesture(post.id, post.author_id, post.space.id if post.space else None, viewer.actor_id, emoji)
+        await ungesture(Place(post.id, post.author_id, post.space.id if post.space else None), viewer.actor_id, emoji)
 
 
-async def ungesture(post_id: int, author_id: int, space_id: int | None, actor_id: int, emoji: str | None) -> None:
-    """Takes reactions of one actor back; `emoji` None: all of them."""
-    condition, values = ("", ()) if emoji is None else (" AND emoji = $3", (emoji,))
+async def ungesture(place: Place, actor_id: int, emoji: str, original: str = "") -> None:
+    """Takes one reaction of an actor back."""
     gone = await db.fetch(
-        f"DELETE FROM reaction WHERE post_id = $1 AND actor_id = $2{condition} RETURNING emoji, uri",
-        post_id,
+        "DELETE FROM reaction WHERE post_id = $1 AND actor_id = $2 AND emoji = $3 RETURNING uri",
+        place.post_id,
         actor_id,
-        *values,
+        emoji,
     )
     for row in gone:
-        await forget(author_id, f"reaction:{post_id}:{actor_id}")
-        data = {"emoji": row["emoji"], "uri": row["uri"]}
-        await record(Kind.REACTION_UNDONE, actor_id=actor_id, space_id=space_id, post_id=post_id, data=data)
+        await forget(place.author_id, f"reaction:{place.post_id}:{actor_id}")
+        await record(
+            Kind.REACTION_UNDONE,
+            actor_id=actor_id,
+            post_id=place.post_id,
+            space_id=place.space_id,
+            data={"emoji": emoji, "uri": row["uri"]},
+            original=original,
+        )
 
 
 # --- the steps -----------------------------------------------------------------------------------
@@ -345,6 +370,7 @@ async def _write(
             **said,
         },
     )
+    await make_findable(post_id, str(said["html"]))
 
 
 async def _attach(viewer: Employee, post_id: int, file_ids: Sequence[int]) -> None:
@@ -451,16 +477,18 @@ async def _replace(post_id: int, old_html: str, old_source: str, html: str, sour
     version = {"id": new_id(), "post_id": post_id, "html": old_html, "source": old_source, "replaced_at": at}
     await db.insert("post_version", version)
     await db.execute("UPDATE post SET html = $1, source = $2, edited_at = $3 WHERE id = $4", html, source, at, post_id)
+    await make_findable(post_id, html)
 
 
-async def _withdrawn(post_id: int, author_id: int, space_id: int | None) -> None:
+async def _withdrawn(post_id: int, author_id: int, space_id: int | None, original: str = "") -> None:
     await db.execute(
         "UPDATE post SET deleted_at = $1, html = '', source = '', summary = '' WHERE id = $2", now_ms(), post_id
     )
-    for table in ("post_version", "mention", "reaction", "notice"):
+    for table in ("post_version", "mention", "reaction", "notice", "search_row"):
         await db.execute(f"DELETE FROM {table} WHERE post_id = $1", post_id)
     await db.execute("UPDATE attachment SET post_id = NULL WHERE post_id = $1", post_id)
-    await record(Kind.POST_WITHDRAWN, actor_id=author_id, space_id=space_id, post_id=post_id)
+    await db.execute("UPDATE event SET original = '' WHERE post_id = $1", post_id)
+    await record(Kind.POST_WITHDRAWN, actor_id=author_id, space_id=space_id, post_id=post_id, original=original)
 
 
 async def _tombstone(author_id: int, uri: str) -> None:

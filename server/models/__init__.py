@@ -5,7 +5,7 @@ from server.models.actors import Actor, ActorKey, Follow, Peer
 from server.models.audit import AuditEntry
 from server.models.deliveries import Delivery, Event, Job, Receipt
 from server.models.links import Link
-from server.models.posts import Attachment, Mention, Notice, Post, PostVersion, Reaction
+from server.models.posts import Attachment, Mention, Notice, Post, PostVersion, Reaction, SearchRow
 from server.models.spaces import Membership, Space, SpacePartner
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "PostVersion",
     "Reaction",
     "Receipt",
+    "SearchRow",
     "Session",
     "SignInLink",
     "Space",

@@ -16,6 +16,7 @@ class Event(Model):
     space = reference("Space", null=True)
     post = reference("Post", null=True)
     data = fields.TextField(db_default="{}")
+    original = fields.TextField(db_default="")  # the activity of somebody elsewhere, relayed as it came
     created_at = moment()
     sequenced_at = maybe_moment()
 

@@ -109,6 +109,16 @@ class Reaction(Model):
         unique_together = (("post_id", "actor_id", "emoji"),)
 
 
+class SearchRow(Model):
+    """The words of a post as people look for them: no markup, no case, no accents. Gone when it is withdrawn."""
+
+    post_id = fields.BigIntField(primary_key=True, generated=False)
+    text = fields.TextField()
+
+    class Meta:
+        table = "search_row"
+
+
 class Notice(Model):
     """Something that waits for one of our people. `key` makes each fact a notice once."""
 

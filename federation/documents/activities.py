@@ -1,0 +1,221 @@
+"""An Event as the Activity that tells it: who says it, to whom, in which words.
+
+A fact about a post in a space that we host is told by the space (FEP-1b12: Announce of the activity, the
+activity of somebody elsewhere exactly as it came). A fact about a post of ours in a space elsewhere, or
+outside any space, is told by its author. What can be told to a plain server differs: see `for_plain`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from federation.documents.posts import Told, addressing, note, tombstone
+from federation.vocabulary import CONTEXT, PUBLIC, moment
+from server.events import Kind
+from server.ids import Addresses
+from server.openness import Level
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """An event row with the actors it names."""
+
+    id: int
+    kind: Kind
+    created_at: int
+    actor_uri: str = ""
+    space_uri: str = ""
+    space_members: str = ""
+    data: dict[str, Any] | None = None
+    original: str = ""
+
+    def detail(self, name: str) -> Any:
+        return (self.data or {}).get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A document ready to be sent, and whose key signs it towards a server without a link."""
+
+    document: dict[str, Any]
+    signer_uri: str
+    proved_by: str = ""  # the author whose object proof it should carry
+
+
+def about_post(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
+    """The activity by the one who wrote or reacted."""
+    to, cc = addressing(post)
+    activity: dict[str, Any] = {
+        "id": _own_id(fact.detail("uri"), here) or here.activity(fact.id),
+        "actor": fact.actor_uri,
+        "to": to,
+        "cc": cc,
+        "published": moment(fact.created_at),
+    }
+    if post.space_uri:
+        activity["audience"] = post.space_uri
+    return activity | _PER_KIND[fact.kind](fact, post, here)
+
+
+def _create(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
+    return {"type": "Create", "object": note(post, here)}
+
+
+def _update(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
+    return {"type": "Update", "object": note(post, here)}
+
+
+def _delete(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
+    return {"type": "Delete", "object": tombstone(post)}
+
+
+def _like(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
+    emoji = fact.detail("emoji")
+    told = {"type": "EmojiReact", "content": emoji} if emoji else {"type": "Like"}
+    return {**told, "object": post.uri, "to": [*({post.author_uri, *([post.space_uri] if post.space_uri else [])})]}
+
+
+def _undo(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
+    undone = {**_like(fact, post, here), "id": _own_id(fact.detail("uri"), here), "actor": fact.actor_uri}
+    return {"id": here.activity(fact.id), "type": "Undo", "object": undone, "to": undone["to"]}
+
+
+_PER_KIND = {
+    Kind.POST_PUBLISHED: _create,
+    Kind.POST_EDITED: _update,
+    Kind.POST_WITHDRAWN: _delete,
+    Kind.REACTED: _like,
+    Kind.REACTION_UNDONE: _undo,
+}
+
+
+def by_author(fact: Fact, post: Told, here: Addresses) -> Message:
+    """Told by the author: outside any space, or to the host of a space elsewhere (with their proof)."""
+    document = {"@context": CONTEXT, **about_post(fact, post, here)}
+    return Message(document, fact.actor_uri, proved_by=fact.actor_uri if post.space_peer_id else "")
+
+
+def by_space(fact: Fact, post: Told, here: Addresses, recipients: list[str]) -> Message:
+    """Told by the space to a linked instance: `recipients` are its members there, by name (FEP-0499's aim)."""
+    inner = msgspec.json.decode(fact.original) if fact.original else about_post(fact, post, here)
+    to = [PUBLIC] if post.level is Level.PUBLIC else [post.space_members]
+    document = {
+        "@context": CONTEXT,
+        "id": f"{here.activity(fact.id)}/announce",
+        "type": "Announce",
+        "actor": post.space_uri,
+        "audience": post.space_uri,
+        "to": [*to, *recipients],
+        "published": moment(fact.created_at),
+        "object": inner,
+    }
+    return Message(document, post.space_uri)
+
+
+def for_plain(fact: Fact, post: Told, here: Addresses) -> Message | None:
+    """Told to a server without a link that has members of an open space: what such servers understand.
+
+    Public: the space announces the post by its address, and its author tells edits. Network: the space tells
+    it in a Note of its own to its followers, because only then do they show it to nobody else.
+    """
+    if post.level is Level.PUBLIC:
+        return _announced(fact, post, here)
+    if fact.kind in (Kind.POST_PUBLISHED, Kind.POST_EDITED, Kind.POST_WITHDRAWN):
+        return _mirrored(fact, post, here)
+    return None
+
+
+def _announced(fact: Fact, post: Told, here: Addresses) -> Message | None:
+    if fact.kind is Kind.POST_PUBLISHED:
+        document = {
+            "@context": CONTEXT,
+            "id": f"{here.activity(fact.id)}/announce",
+            "type": "Announce",
+            "actor": post.space_uri,
+            "to": [PUBLIC],
+            "cc": [post.space_members],
+            "published": moment(fact.created_at),
+            "object": post.uri,
+        }
+        return Message(document, post.space_uri)
+    ours = post.author_peer_id is None
+    return by_author(fact, post, here) if ours and fact.kind in (Kind.POST_EDITED, Kind.POST_WITHDRAWN) else None
+
+
+def _mirrored(fact: Fact, post: Told, here: Addresses) -> Message:
+    mirror = {
+        "id": f"{here.post(post.id)}/mirror",
+        "type": "Note",
+        "attributedTo": post.space_uri,
+        "to": [post.space_members],
+        "content": post.html,
+        "published": moment(post.published_at),
+        **({"updated": moment(post.edited_at)} if post.edited_at else {}),
+    }
+    gone = {"id": mirror["id"], "type": "Tombstone"}
+    kinds = {Kind.POST_PUBLISHED: "Create", Kind.POST_EDITED: "Update", Kind.POST_WITHDRAWN: "Delete"}
+    document = {
+        "@context": CONTEXT,
+        "id": f"{here.activity(fact.id)}/mirror",
+        "type": kinds[fact.kind],
+        "actor": post.space_uri,
+        "to": [post.space_members],
+        "published": moment(fact.created_at),
+        "object": gone if fact.kind is Kind.POST_WITHDRAWN else mirror,
+    }
+    return Message(document, post.space_uri)
+
+
+def between_people(fact: Fact, target_uri: str, here: Addresses) -> Message:
+    """Follow and its answers."""
+    asked = {
+        "id": fact.detail("uri") or here.activity(fact.id),
+        "type": "Follow",
+        "actor": fact.actor_uri,
+        "object": target_uri,
+    }
+    answered = {**asked, "actor": target_uri, "object": fact.actor_uri}
+    own = _own_id(fact.detail("uri"), here)
+    body: dict[Kind, dict[str, Any]] = {
+        Kind.FOLLOW_ASKED: asked,
+        Kind.FOLLOW_UNDONE: {"id": here.activity(fact.id), "type": "Undo", "object": {**asked, "id": own}},
+        Kind.FOLLOW_ACCEPTED: {"id": here.activity(fact.id), "type": "Accept", "object": answered},
+        Kind.FOLLOW_REJECTED: {"id": here.activity(fact.id), "type": "Reject", "object": answered},
+    }
+    return Message(
+        {"@context": CONTEXT, **body[fact.kind], "actor": fact.actor_uri, "to": [target_uri]}, fact.actor_uri
+    )
+
+
+def about_membership(fact: Fact, other_uri: str, here: Addresses) -> Message:
+    """Join, Leave, Invite, Remove, and the host's Accept or Reject (ActivityStreams §3, openness between hosts)."""
+    ours = here.is_ours(fact.space_uri)
+    actor, target = (fact.space_uri, other_uri) if ours else (fact.actor_uri, fact.space_uri)
+    document: dict[str, Any] = {"@context": CONTEXT, "id": here.activity(fact.id), "actor": actor, "to": [target]}
+    if fact.kind is Kind.JOIN_ASKED:
+        document |= {"type": "Join", "object": fact.space_uri}
+    elif fact.kind is Kind.LEFT:
+        document |= {"type": "Leave", "object": fact.space_uri}
+    elif fact.kind is Kind.INVITED:
+        document |= {"type": "Invite", "object": fact.space_uri, "target": other_uri}
+    elif fact.kind is Kind.MEMBER_REMOVED:
+        document |= {"type": "Remove", "object": other_uri, "target": fact.space_members}
+    else:
+        join = {"id": fact.detail("uri"), "type": "Join", "actor": other_uri, "object": fact.space_uri}
+        document |= {"type": "Accept" if fact.detail("accepted") else "Reject", "object": join}
+    return Message(document, actor)
+
+
+def changed_actor(fact: Fact, actor_document: dict[str, Any], here: Addresses, to: list[str]) -> Message:
+    """Update of a person or a space."""
+    uri = actor_document["id"]
+    bare = {name: value for name, value in actor_document.items() if name != "@context"}
+    document = {"@context": CONTEXT, "id": here.activity(fact.id), "type": "Update", "actor": uri, "to": to}
+    return Message({**document, "object": bare}, uri)
+
+
+def _own_id(stored: str | None, here: Addresses) -> str:
+    """The id of something we asked: rows name it `event:N`."""
+    text = stored or ""
+    return here.activity(int(text.removeprefix("event:"))) if text.startswith("event:") else text

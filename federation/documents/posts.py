@@ -1,0 +1,157 @@
+"""Note and Tombstone as JSON."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from federation.vocabulary import CONTEXT, PUBLIC, moment
+from server import database as db
+from server.ids import Addresses
+from server.openness import Level, Visibility
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A post as it is told to others: read once, whoever it is for. The policy was asked by the caller."""
+
+    id: int
+    uri: str
+    author_id: int
+    author_uri: str
+    author_peer_id: int | None
+    followers_uri: str
+    space_id: int | None
+    space_uri: str
+    space_members: str
+    space_peer_id: int | None
+    level: Level | None
+    visibility: Visibility | None
+    html: str
+    summary: str
+    language: str
+    reply_to_uri: str
+    root_uri: str
+    published_at: int
+    edited_at: int | None
+    deleted_at: int | None
+    mentioned: tuple[tuple[str, str], ...]  # (uri, handle)
+    files: tuple[dict[str, Any], ...]
+
+    @property
+    def public(self) -> bool:
+        return self.level is Level.PUBLIC or self.visibility is Visibility.PUBLIC
+
+
+async def read_told(post_id: int) -> Told | None:
+    """The post as it stands now, whoever may see it; None when there is none."""
+    row = await db.fetch_one(
+        """SELECT p.*, a.uri AS a_uri, a.followers_uri, a.peer_id AS a_peer, g.uri AS s_uri,
+             g.followers_uri AS s_members, s.level, s.peer_id AS s_peer, r.uri AS root_uri
+           FROM post p JOIN actor a ON a.id = p.author_id LEFT JOIN space s ON s.id = p.space_id
+           LEFT JOIN actor g ON g.id = s.actor_id LEFT JOIN post r ON r.id = p.root_id
+           WHERE p.id = $1""",
+        post_id,
+    )
+    if row is None:
+        return None
+    mentioned = await db.fetch(
+        "SELECT a.uri, a.name, a.host FROM mention m JOIN actor a ON a.id = m.actor_id WHERE m.post_id = $1"
+        " ORDER BY m.id",
+        post_id,
+    )
+    files = await db.fetch("SELECT * FROM attachment WHERE post_id = $1 ORDER BY position, id", post_id)
+    reply_to = row["reply_to_uri"]
+    if row["reply_to_id"] and not reply_to:
+        parent = await db.fetch_one("SELECT uri FROM post WHERE id = $1", row["reply_to_id"])
+        reply_to = parent["uri"] if parent else ""
+    return Told(
+        id=row["id"],
+        uri=row["uri"],
+        author_id=row["author_id"],
+        author_uri=row["a_uri"],
+        author_peer_id=row["a_peer"],
+        followers_uri=row["followers_uri"] or f"{row['a_uri']}/followers",
+        space_id=row["space_id"],
+        space_uri=row["s_uri"] or "",
+        space_members=row["s_members"] or "",
+        space_peer_id=row["s_peer"],
+        level=Level(row["level"]) if row["level"] else None,
+        visibility=Visibility(row["visibility"]) if row["visibility"] else None,
+        html=row["html"],
+        summary=row["summary"],
+        language=row["language"],
+        reply_to_uri=reply_to,
+        root_uri=row["root_uri"] or row["uri"],
+        published_at=row["published_at"],
+        edited_at=row["edited_at"],
+        deleted_at=row["deleted_at"],
+        mentioned=tuple((m["uri"], f"@{m['name']}" + (f"@{m['host']}" if m["host"] else "")) for m in mentioned),
+        files=tuple(files),
+    )
+
+
+def addressing(post: Told) -> tuple[list[str], list[str]]:
+    """`to` and `cc` of a post and of the activities about it."""
+    names = [uri for uri, _ in post.mentioned]
+    if post.space_uri:
+        space = [post.space_uri, *([post.space_members] if post.space_members else [])]
+        return ([PUBLIC], [*space, *names]) if post.level is Level.PUBLIC else ([*space, *names], [])
+    if post.visibility is Visibility.PUBLIC:
+        return [PUBLIC], [post.followers_uri, *names]
+    if post.visibility is Visibility.FOLLOWERS:
+        return [post.followers_uri], names
+    return names, []
+
+
+def note(post: Told, here: Addresses) -> dict[str, Any]:
+    """The post as a Note (ActivityStreams §3; `audience` by FEP-1b12), without a context of its own."""
+    to, cc = addressing(post)
+    document: dict[str, Any] = {
+        "id": post.uri,
+        "type": "Note",
+        "attributedTo": post.author_uri,
+        "to": to,
+        "cc": cc,
+        "content": post.html,
+        "published": moment(post.published_at),
+        "url": post.uri,
+        "replies": f"{post.uri}/replies",
+        "context": f"{post.root_uri}/context",
+        "tag": [{"type": "Mention", "href": uri, "name": name} for uri, name in post.mentioned],
+        "attachment": [file_document(file, here) for file in post.files],
+    }
+    if post.space_uri:
+        document["audience"] = post.space_uri
+    if post.reply_to_uri:
+        document["inReplyTo"] = post.reply_to_uri
+    if post.summary:
+        document |= {"summary": post.summary, "sensitive": True}
+    if post.edited_at:
+        document["updated"] = moment(post.edited_at)
+    if post.language:
+        document["contentMap"] = {post.language: post.html}
+    return document
+
+
+def file_document(file: dict[str, Any], here: Addresses) -> dict[str, Any]:
+    """An attachment (FEP-1311): its bytes are at `url`, for those who may read the post."""
+    document = {
+        "type": "Document",
+        "mediaType": file["media_type"],
+        "name": file["description"] or file["name"],
+        "url": file["source_uri"] or here.media(file["id"], file["name"]),
+        "parvis:fileName": file["name"],
+        "size": file["size"],
+    }
+    if file["digest"]:
+        document["digestMultibase"] = file["digest"]
+    return document
+
+
+def tombstone(post: Told) -> dict[str, Any]:
+    """What is left of a withdrawn post."""
+    return {"id": post.uri, "type": "Tombstone", "deleted": moment(post.deleted_at or post.published_at)}
+
+
+def alone(document: dict[str, Any]) -> dict[str, Any]:
+    """A document that is served by itself: with its context."""
+    return {"@context": CONTEXT, **document}

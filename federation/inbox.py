@@ -1,0 +1,148 @@
+"""Receive: refuse what need not be read, verify, trust, remember, answer 202.
+
+202 is a promise: the activity is committed, and will take effect once, whatever happens to this process. The
+same activity id is remembered for ever, so what comes twice is answered the same and does nothing more. Cheap
+refusals come first (method, type, size, blocked host), then the signature, then who may speak for whom; nothing
+of a refused activity is kept or logged but its sender and the reason.
+"""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from federation.errors import FederationError, Malformed, Refused
+from federation.instance import Instance
+from federation.json_reading import JsonLimits, parse_json
+from federation.reading import Activity, activity
+from federation.trust import VerifiedSender, speaks_for
+from federation.verify import SignedRequest, verify
+from server import database as db
+from server import live
+from server.clock import now_ms
+from server.errors import Unavailable
+from server.group_commit import GroupCommit
+from server.ids import new_id
+from server.limits import DOCUMENT_BYTES, DOCUMENT_DEPTH
+
+log = logging.getLogger("parvis.inbox")
+
+LIMITS = JsonLimits(DOCUMENT_BYTES, DOCUMENT_DEPTH)
+TYPES = ("application/activity+json", "application/ld+json")
+HANDSHAKE = frozenset({"Offer", "Accept", "Reject", "Undo", "parvis:Confirm"})
+"""What an instance without an active link may say where only links federate: things about a link."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An activity that may speak, as it is remembered."""
+
+    activity_hash: str
+    sender: VerifiedSender
+    body: str
+
+
+class Inbox:
+    """All inboxes of this instance: they differ by address only."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self._group: GroupCommit[Arrival, bool] = GroupCommit(_write)
+
+    async def __call__(self, request: Request) -> Response:
+        try:
+            await self._receive(request)
+        except FederationError as error:
+            log.info("refused", extra={"action": "inbox.refused", "reason": str(error)})
+            return _refusal(error.status, error.sentence)
+        except Unavailable as error:
+            log.warning("unavailable", extra={"action": "inbox.unavailable", "reason": error.detail})
+            return JSONResponse({"error": "Try again later."}, 503, {"retry-after": "30"})
+        return Response(status_code=202)
+
+    async def _receive(self, request: Request) -> None:
+        if not self.instance.federates:
+            raise Refused("This instance does not federate.", status=404)
+        check_type(request.headers.get("content-type", ""))
+        body = await read_body(request)
+        signed = signed_request(self.instance, request, body)
+        sender = await verify(self.instance, signed)
+        said = activity(parse_json(body, LIMITS))
+        admit(self.instance, sender, said)
+        arrival = Arrival(hashlib.sha256(said.id.encode()).hexdigest(), sender, body.decode())
+        await self._group.submit(arrival)
+
+
+def check_type(content_type: str) -> None:
+    """Raises Malformed (415) unless it is ActivityStreams (O2)."""
+    kind, _, rest = content_type.partition(";")
+    kind = kind.strip().lower()
+    if kind not in TYPES or (kind == "application/ld+json" and "activitystreams" not in rest):
+        raise Malformed("The content type is not ActivityStreams.", content_type[:80], status=415)
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, bounded while it comes. Raises Malformed (413)."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > DOCUMENT_BYTES:
+        raise Malformed("The document is too large.", declared, status=413)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > DOCUMENT_BYTES:
+            raise Malformed("The document is too large.", status=413)
+    return bytes(body)
+
+
+def signed_request(instance: Instance, request: Request, body: bytes) -> SignedRequest:
+    """The request with its address under our configured base, never the one it names itself (S8)."""
+    path = request.scope.get("raw_path") or request.url.path.encode()
+    query = request.scope.get("query_string", b"")
+    url = instance.here.base + path.decode("latin-1") + (f"?{query.decode('latin-1')}" if query else "")
+    headers: dict[str, str] = {}
+    for name, value in request.scope["headers"]:
+        key = name.decode("latin-1").lower()
+        headers[key] = f"{headers[key]}, {value.decode('latin-1')}" if key in headers else value.decode("latin-1")
+    return SignedRequest(request.method, url, headers, body)
+
+
+def admit(instance: Instance, sender: VerifiedSender, said: Activity) -> None:
+    """Raises unless this sender may say this here at all."""
+    speaks_for(sender, said)
+    if instance.here.is_ours(said.actor) or instance.here.is_ours(said.id):
+        raise Refused("Nobody else speaks for our own people.", said.id)
+    if sender.handshake and said.type not in HANDSHAKE:
+        raise Refused("This instance only hears instances that it is linked with.", sender.host)
+
+
+async def _write(arrivals: list[Arrival]) -> list[bool]:
+    """Remembers a group of arrivals in one commit; says of each whether it was new."""
+    now = now_ms()
+    rows: list[dict[str, Any]] = [
+        {
+            "id": new_id(),
+            "activity_hash": arrival.activity_hash,
+            "peer_id": arrival.sender.peer_id,
+            "sender_uri": arrival.sender.actor_uri,
+            "linked": arrival.sender.linked,
+            "body": arrival.body,
+            "received_at": now,
+        }
+        for arrival in arrivals
+    ]
+    async with db.transaction():
+        await db.insert_many("receipt", rows, ignore=True)
+        db.after_commit(_told)
+    return [True] * len(arrivals)
+
+
+def _told() -> None:
+    live.publish(live.Fact("receipt"))
+
+
+def _refusal(status: int, sentence: str) -> Response:
+    return Response(msgspec.json.encode({"error": sentence}), status, media_type="application/json")

@@ -1,0 +1,222 @@
+"""A handle, an address or a key id to an actor that we know, fetched when need be.
+
+Nothing is kept under an id that its own origin did not serve (O1, O21, O23): the document's id is where it came
+from, its keys are owned by it, and a redirect to another origin counts only for what that origin says of itself.
+"""
+
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from federation.addresses import check_url
+from federation.answers import WEBFINGER
+from federation.errors import FederationError, Malformed, Refused, Unreachable
+from federation.held_keys import drop_keys_of
+from federation.instance import Instance
+from federation.json_reading import parse_json
+from federation.reading import IncomingActor, actor, first, identifier, many
+from federation.signing import manner_towards, sign_as_instance
+from federation.trust import origin, same_origin
+from federation.vocabulary import ACTORS
+from server import database as db
+from server.clock import now_ms
+from server.ids import host_of, new_id
+from server.text import plain
+
+KINDS = {"Group": "group", "Application": "application"}
+FRESH_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class KnownActor:
+    """An actor with a row here. `peer_id` None: ours."""
+
+    id: int
+    uri: str
+    kind: str
+    name: str
+    host: str
+    peer_id: int | None
+    inbox: str
+    shared_inbox: str
+
+
+COLUMNS = "id, uri, kind, name, host, peer_id, inbox, shared_inbox"
+
+
+async def known(uri: str) -> KnownActor | None:
+    """The actor with this id, when there is a row for it."""
+    row = await db.fetch_one(f"SELECT {COLUMNS} FROM actor WHERE uri = $1 AND gone_at IS NULL", uri)
+    return KnownActor(**row) if row else None
+
+
+async def find(instance: Instance, uri: str) -> KnownActor:
+    """The actor with this id, fetched from its origin when it is new. Raises FederationError."""
+    return await known(uri) or await fetch(instance, uri)
+
+
+async def fetch(instance: Instance, uri: str) -> KnownActor:
+    """Fetches the actor from its own origin, and remembers it as it is now. Raises FederationError."""
+    if instance.here.is_ours(uri):
+        raise Refused("That actor would be ours, and is not here.", uri)
+    return await remember(await fetch_document(instance, uri))
+
+
+async def fetch_document(instance: Instance, uri: str) -> IncomingActor:
+    """The actor document at an address, checked to be about itself. Raises FederationError."""
+    sign = await sign_as_instance(instance, await manner_towards(host_of(uri)))
+    answer = await instance.transport.get_json(uri, sign=sign)
+    found = actor(parse_json(answer.body))
+    if found.id != answer.final_url.partition("#")[0] and found.id != uri.partition("#")[0]:
+        # an address that is not the id (an alias, or a key stub): believe only what the id itself serves
+        return await _at_its_id(instance, found, answer.final_url)
+    if not same_origin(found.id, answer.final_url):
+        raise Refused("The document's id is of another origin than the document.", found.id)
+    return _checked(found)
+
+
+async def _at_its_id(instance: Instance, found: IncomingActor, came_from: str) -> IncomingActor:
+    if not same_origin(found.id, came_from):
+        raise Refused("The document's id is of another origin than the document.", found.id)
+    owner = next((owner for _, owner, _, _ in found.keys), found.id) if found.type not in ACTORS else found.id
+    sign = await sign_as_instance(instance, await manner_towards(host_of(owner)))
+    answer = await instance.transport.get_json(owner, sign=sign)
+    again = actor(parse_json(answer.body))
+    if again.id != owner or not same_origin(again.id, answer.final_url):
+        raise Refused("The document is not about its own address.", owner)
+    return _checked(again)
+
+
+def _checked(found: IncomingActor) -> IncomingActor:
+    if found.type not in ACTORS:
+        raise Malformed("The document is not an actor.", found.type)
+    for address in (found.inbox, found.shared_inbox):
+        if address and not same_origin(address, found.id):
+            raise Refused("The actor's inbox is of another origin.", found.id)
+    if not found.inbox or not found.name:
+        raise Malformed("The actor has no inbox or no name.", found.id)
+    return found
+
+
+async def remember(found: IncomingActor) -> KnownActor:
+    """Writes what an actor's own origin says of it; returns its row."""
+    host = host_of(found.id)
+    keys = [key for key in found.keys if key[1] == found.id and same_origin(key[0], found.id)]
+    row = {
+        "kind": KINDS.get(found.type, "person"),
+        "name": found.name,
+        "host": host,
+        "peer_id": await peer_for(found.id),
+        "display_name": plain(found.display_name)[:200],
+        "summary": "",
+        "inbox": found.inbox,
+        "shared_inbox": found.shared_inbox,
+        "followers_uri": found.followers,
+        "keys": msgspec.json.encode(keys).decode(),
+        "fetched_at": now_ms(),
+    }
+    names = ", ".join(row)
+    places = ", ".join(f"${number}" for number in range(4, len(row) + 4))
+    changes = ", ".join(f"{name} = excluded.{name}" for name in row if name not in ("host", "peer_id"))
+    await db.execute(
+        f"INSERT INTO actor (id, uri, created_at, {names}) VALUES ($1, $2, $3, {places})"
+        f" ON CONFLICT (uri) DO UPDATE SET {changes}",
+        new_id(),
+        found.id,
+        now_ms(),
+        *row.values(),
+    )
+    drop_keys_of(found.id)
+    remembered = await known(found.id)
+    if remembered is None:
+        raise Refused("The actor is gone.", found.id)
+    return remembered
+
+
+async def peer_for(address: str) -> int:
+    """The peer row of an address's host, made when it is new."""
+    scheme, _, _ = origin(address)
+    host = host_of(address)
+    row = await db.fetch_one("SELECT id FROM peer WHERE host = $1", host)
+    if row is None:
+        await db.execute(
+            "INSERT INTO peer (id, host, base_url, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (host) DO NOTHING",
+            new_id(),
+            host,
+            f"{scheme}://{host}",
+            now_ms(),
+        )
+        row = await db.fetch_one("SELECT id FROM peer WHERE host = $1", host)
+    assert row is not None
+    return int(row["id"])
+
+
+async def find_handle(instance: Instance, handle: str) -> KnownActor:
+    """`name@host` (or `@name@host`, or an address) to an actor. Raises FederationError in one sentence."""
+    text = handle.strip().removeprefix("acct:").removeprefix("@")
+    if text.startswith(("http://", "https://")):
+        return await find(instance, text)
+    name, _, host = text.partition("@")
+    if host in ("", instance.here.host):
+        row = await db.fetch_one(f"SELECT {COLUMNS} FROM actor WHERE host = '' AND name = $1", name.lower())
+        if row is None:
+            raise Refused("Nobody here has that name.", handle)
+        return KnownActor(**row)
+    row = await db.fetch_one(
+        f"SELECT {COLUMNS} FROM actor WHERE host = $1 AND name = $2 AND gone_at IS NULL ORDER BY id LIMIT 1",
+        host.lower(),
+        name,
+    )
+    return KnownActor(**row) if row else await _ask_host(instance, name, host.lower())
+
+
+async def _ask_host(instance: Instance, name: str, host: str) -> KnownActor:
+    """WebFinger (RFC 7033), signed, so that a partner may answer for what it hides from others."""
+    base = await base_of(instance, host)
+    resource = quote(f"acct:{name}@{host}", safe="")
+    sign = await sign_as_instance(instance, await manner_towards(host))
+    answer = await instance.transport.get_json(
+        f"{base}/.well-known/webfinger?resource={resource}", accept=WEBFINGER, sign=sign
+    )
+    document = parse_json(answer.body)
+    uri = self_link(document)
+    found = await fetch_document(instance, uri)
+    subject = str(document.get("subject", "")).lower()
+    if subject != f"acct:{found.name}@{host}".lower() and not same_origin(uri, base):
+        raise Refused("The handle and the actor do not name each other.", f"{name}@{host}")
+    if found.name.lower() != name.lower():
+        raise Refused("The handle and the actor do not name each other.", f"{name}@{host}")
+    return await remember(found)
+
+
+def self_link(document: dict[str, object]) -> str:
+    """The actor's address in a WebFinger answer. Raises Malformed."""
+    for link in many(document.get("links"))[:50]:
+        kind = link.get("type", "") if isinstance(link, dict) else ""
+        if isinstance(link, dict) and link.get("rel") == "self" and "activity" in str(kind):
+            uri = identifier(first(link.get("href")))
+            if uri:
+                return uri
+    raise Malformed("The answer names no ActivityPub address.")
+
+
+async def base_of(instance: Instance, host: str) -> str:
+    """https://host; http only where a private network that we allow is reached by it."""
+    row = await db.fetch_one("SELECT base_url FROM peer WHERE host = $1", host)
+    if row is not None:
+        return str(row["base_url"])
+    if "/" in host or "@" in host or not urlsplit(f"//{host}").hostname:
+        raise Malformed("That is not the name of a host.", host)
+    check_url(f"https://{host}", instance.settings.allow_private_networks)
+    if not instance.settings.allow_private_networks:
+        return f"https://{host}"
+    try:
+        await instance.transport.get(f"https://{host}/.well-known/nodeinfo")
+        return f"https://{host}"
+    except Unreachable:
+        try:
+            await instance.transport.get(f"http://{host}/.well-known/nodeinfo")
+        except FederationError:
+            raise Unreachable("The host does not answer.", host) from None
+        return f"http://{host}"

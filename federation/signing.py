@@ -1,0 +1,67 @@
+"""Signing what leaves: which of our keys, in which form, towards whom.
+
+A linked instance gets RFC 9421 with the pinned Ed25519 key of this instance. Everybody else gets the actor's own
+RSA key, in draft-cavage until the host has shown that it wants the other form (double-knocking).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from federation.instance import Instance
+from federation.keyring import instance_actor_id, instance_key, private_key
+from federation.signatures import cavage, messages
+from federation.signatures.keys import PrivateKey
+from federation.transport import Sign
+from server import database as db
+from server.clock import now_ms
+
+LINK_TAG = "parvis-link"
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How requests to a host are signed. `linked`: by an active link."""
+
+    linked: bool = False
+    scheme: str = "cavage"
+
+    def other(self) -> "Manner":
+        """The other form, for the second knock."""
+        return Manner(self.linked, "rfc9421" if self.scheme == "cavage" else "cavage")
+
+
+async def manner_towards(host: str) -> Manner:
+    """What is known of a host: its link, and the form that it took last."""
+    row = await db.fetch_one(
+        "SELECT q.knock, l.state FROM peer q LEFT JOIN link l ON l.peer_id = q.id WHERE q.host = $1", host
+    )
+    if row is None:
+        return Manner()
+    if row["state"] == "active":
+        return Manner(linked=True, scheme="rfc9421")
+    return Manner(scheme=row["knock"] or "cavage")
+
+
+async def sign_as(instance: Instance, actor_uri: str, manner: Manner) -> Sign:
+    """A signer for requests of one actor; towards a linked instance this instance signs for it."""
+    if manner.linked:
+        return partial(_message, key=await instance_key(instance), tag=LINK_TAG)
+    key = await private_key(instance, actor_uri, "rsa")
+    return partial(_message, key=key, tag=None) if manner.scheme == "rfc9421" else partial(_cavage, key=key)
+
+
+async def sign_as_instance(instance: Instance, manner: Manner) -> Sign:
+    """A signer for our own look-ups: no person is named by them."""
+    await instance_actor_id(instance)
+    return await sign_as(instance, instance.here.instance, manner)
+
+
+def _message(
+    method: str, url: str, headers: Mapping[str, str], body: bytes, *, key: PrivateKey, tag: str | None
+) -> Mapping[str, str]:
+    return messages.sign(method, url, headers, body, key, now_ms(), tag=tag)
+
+
+def _cavage(method: str, url: str, headers: Mapping[str, str], body: bytes, *, key: PrivateKey) -> Mapping[str, str]:
+    return cavage.sign(method, url, headers, body, key, now_ms())

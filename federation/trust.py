@@ -1,0 +1,73 @@
+"""Which server may speak, and for whom: the rules of FEP-fe34, as code.
+
+An origin is scheme, host and port. What a server says is believed about its own origin and owner only; what
+it says about others is proved by them, fetched from them, or dropped. Every function raises Untrusted, Refused
+or returns: there is no third outcome.
+"""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from federation.errors import Malformed, Refused, Untrusted
+from federation.reading import Activity, IncomingNote
+
+Origin = tuple[str, str, int]
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedSender:
+    """Whose key signed a request. Only `verify` makes one.
+
+    `linked`: signed with the pinned key of an active link; such a server speaks for every actor of its origin.
+    `handshake`: signed by an instance that has no active link yet: only agreements about a link are heard.
+    """
+
+    actor_uri: str
+    key_id: str
+    host: str
+    peer_id: int
+    actor_id: int | None = None
+    linked: bool = False
+    handshake: bool = False
+
+
+def origin(address: str) -> Origin:
+    """Raises Malformed for what is not an http address."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        raise Malformed("An address cannot be read.") from None
+    if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
+        raise Malformed("An id must be an http address.")
+    return parts.scheme, parts.hostname.lower().rstrip("."), port or _PORTS[parts.scheme]
+
+
+def same_origin(one: str, other: str) -> bool:
+    return origin(one) == origin(other)
+
+
+def speaks_for(sender: VerifiedSender, activity: Activity) -> None:
+    """The signature is the actor's own, or its linked server's; and the activity's id is of the actor's origin."""
+    if not same_origin(activity.id, activity.actor):
+        raise Untrusted("The activity's id is not of its actor's origin.", activity.id, status=403)
+    if sender.actor_uri == activity.actor:
+        return
+    if sender.linked and same_origin(sender.actor_uri, activity.actor):
+        return
+    raise Untrusted("The signature is not the actor's own.", f"{sender.key_id} for {activity.actor}")
+
+
+def owns_note(activity: Activity, note: IncomingNote) -> None:
+    """Create and Update: the object is the actor's own and of its origin (O1, O5, O25)."""
+    if note.author != activity.actor:
+        raise Refused("The object is attributed to somebody else.", note.id)
+    if not same_origin(note.id, activity.actor):
+        raise Refused("The object's id is not of its author's origin.", note.id)
+
+
+def owns_object(activity: Activity) -> None:
+    """Delete and Undo: what is taken back is of the actor's own origin."""
+    if not activity.object_id or not same_origin(activity.object_id, activity.actor):
+        raise Refused("The object is not the actor's.", activity.object_id)
