@@ -7,6 +7,7 @@ float, as on SQLite. A COMMIT that the server answers with ROLLBACK, because a s
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,9 +87,7 @@ def _number(text: str) -> int | float:
 
 
 async def _prepare(connection: Any) -> None:
-    await connection.set_type_codec(
-        "numeric", schema="pg_catalog", format="text", encoder=str, decoder=_number
-    )
+    await connection.set_type_codec("numeric", schema="pg_catalog", format="text", encoder=str, decoder=_number)
 
 
 def _changed(status: str) -> int:
@@ -237,16 +236,14 @@ class Open(Statements, OpenTransaction):
         await finish(asyncio.ensure_future(self._rollback()))
 
     async def _rollback(self) -> None:
-        try:
-            if not self._connection.is_closed() and self._connection.is_in_transaction():
-                await self._command("ROLLBACK")
-        except Unavailable:
-            self._connection.terminate()  # the server is gone, and the transaction with it
-        finally:
-            await self._give_back()
+        with contextlib.suppress(*CAUGHT):  # the server is gone, and the transaction with it
+            if self._connection.is_in_transaction():
+                await self._connection.execute("ROLLBACK")
+        await self._give_back()
 
     async def _give_back(self) -> None:
-        await self._pool.release(self._connection)
+        with contextlib.suppress(*CAUGHT):  # then the pool has ended this connection, and opens another
+            await self._pool.release(self._connection)
 
 
 client_class = Client

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from tortoise.connection import get_connection
 from tortoise.exceptions import ConfigurationError, IntegrityError
@@ -15,9 +16,9 @@ from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
 from server import database as db
-from server import sqlite_file
+from server import postgres_engine, sqlite_file
 from server.errors import Conflict, Unavailable
-from server.transactions import TransactionLost
+from server.transactions import DISK_FULL, TransactionLost
 from tests.unit.server.conftest import TOYS
 from tests.unit.server.toys import Shelf
 
@@ -96,7 +97,7 @@ async def test_trap_07_a_read_does_not_wait_for_an_open_transaction(toys: str) -
 
     holding = asyncio.create_task(hold())
     await opened.wait()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(5):
         assert await db.fetch("SELECT label FROM shelf") == [{"label": ""}]
         assert (await Shelf.get(id=1)).label == ""
     assert not holding.done()
@@ -277,6 +278,29 @@ async def test_trap_13_every_task_sees_the_database_whichever_task_opened_it(emp
     await serving
     with pytest.raises(RuntimeError):
         await numbers()
+
+
+async def test_a_server_that_goes_away_in_the_middle_is_one_sentence_and_the_next_call_works(
+    toys: str,
+) -> None:
+    if db.engine_name() == "sqlite":
+        return  # no server
+    with pytest.raises(Unavailable, match="injoignable"):
+        async with db.transaction():
+            await add(1)
+            mine = await db.fetch_one("SELECT pg_backend_pid() AS pid")
+            assert mine is not None
+            other = await asyncpg.connect(toys)
+            await other.execute("SELECT pg_terminate_backend($1)", mine["pid"])
+            await other.close()
+            await add(2)
+    await add(3)
+    assert await numbers() == [3]
+
+
+def test_a_full_disk_of_the_server_is_the_same_sentence_as_ours() -> None:
+    error = postgres_engine.translated(asyncpg.DiskFullError("could not extend file"))
+    assert isinstance(error, Unavailable) and error.sentence == DISK_FULL
 
 
 async def test_reading_cannot_write_and_only_the_writer_checkpoints(sqlite_toys: str) -> None:
