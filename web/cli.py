@@ -31,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.traceback:
         sys.excepthook = _say_fault
     try:
-        return _run(args)
+        code = _run(args)
+        sys.stdout.flush()
+        return code
     except (SettingsError, Failure) as error:
         complain(str(error))
     except FederationError as error:
