@@ -47,6 +47,7 @@ _UNREACHABLE = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg says when the server's farewell crosses a statement
     OSError,
     TimeoutError,
 )
@@ -72,7 +73,7 @@ def translated(error: Exception) -> Exception:
     return OperationalError(error)
 
 
-CAUGHT = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+CAUGHT = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped
