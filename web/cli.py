@@ -26,10 +26,10 @@ GROUPS = ("server.commands.upkeep", "federation.commands", "web.commands")
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. 0: done; 1: failed, with one sentence; 2: wrong usage."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if "--traceback" not in words:
+        sys.excepthook = _say_fault
     args = parser_for(words).parse_args(words)
     os.umask(0o077)  # what a command writes is its owner's
-    if not args.traceback:
-        sys.excepthook = _say_fault
     try:
         code = _run(args)
         sys.stdout.flush()
