@@ -7,10 +7,11 @@ are imported one after another until one knows the command, so that a small one 
 import argparse
 import asyncio
 import importlib
+import inspect
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if "--traceback" not in words:
         sys.excepthook = _say_fault
+    inspect.getsource = _source_of_anything_but_classes  # type: ignore[assignment]  # its parameter has another name
     args = parser_for(words).parse_args(words)
     os.umask(0o077)  # what a command writes is its owner's
     try:
@@ -92,6 +94,13 @@ def _run(args: argparse.Namespace) -> int:
     else:
         result = args.verb(load(config_of(args)), args)
     return asyncio.run(result) if asyncio.iscoroutine(result) else int(result)
+
+
+def _source_of_anything_but_classes(thing: Any, read: Callable[[Any], str] = inspect.getsource) -> str:
+    """Tortoise parses the source of every model, looking for comments: a third of the time of a small command."""
+    if isinstance(thing, type):
+        raise OSError("sources of classes are not read")
+    return read(thing)
 
 
 def _say_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
