@@ -519,7 +519,7 @@ def _since(limits: tuple[bool, bool], since: str, let_in: str, now: int) -> Clau
     limited, opening = limits
     clause = Clause("1 = 1")
     if limited:
-        clause = clause.then(f"AND p.published_at >= COALESCE({since}, ?)", now - DAYS_BACK_MS)
+        clause = clause.then(f"AND p.published_at >= COALESCE({since}, CAST(? AS BIGINT))", now - DAYS_BACK_MS)
     if opening:
         clause = clause.then(f"AND p.published_at >= COALESCE({let_in}, s.opened_at, 0)")
     return clause

@@ -72,10 +72,10 @@ async def set_openness(
         space.demand(viewer, Act.CHANGE_POLICY)
         if not space.hosted_here:
             raise Forbidden(detail="hosted elsewhere")
-        opened = "COALESCE(opened_at, $5)" if level.rank >= Level.NETWORK.rank else "opened_at"
+        opened = "COALESCE(opened_at, CAST($5 AS BIGINT))" if level.rank >= Level.NETWORK.rank else "opened_at"
         await db.execute(
             f"UPDATE space SET level = $1, listed = $2, reach = $3, epoch = epoch + 1, opened_at = {opened}"
-            " WHERE id = $4 AND $5 > 0",
+            " WHERE id = $4 AND CAST($5 AS BIGINT) > 0",
             level.value,
             listed,
             reach.value,
