@@ -302,6 +302,15 @@ class Migration(migrations.Migration):
             bases=["Model"],
         ),
         ops.CreateModel(
+            name="SearchRow",
+            fields=[
+                ("post_id", fields.BigIntField(primary_key=True, generated=False, unique=True, db_index=True)),
+                ("text", fields.TextField(unique=False)),
+            ],
+            options={"table": "search_row", "app": "models", "pk_attr": "post_id"},
+            bases=["Model"],
+        ),
+        ops.CreateModel(
             name="Session",
             fields=[
                 ("id", fields.BigIntField(primary_key=True, generated=False, unique=True, db_index=True)),
