@@ -1,0 +1,193 @@
+"""Who will see a thing, counted from the same table that decides it.
+
+The numbers are exact for this instance. Of a space that lives elsewhere only our own people are known: its
+host answers for the rest (`kept_at`).
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from server import database as db
+from server.clock import now_ms
+from server.openness import Audience, Level, LinkState, Visibility
+from server.policy import Act, PostFacts, Standing, audience_of, may_post
+from server.queries import spaces
+from server.queries.posts import SeenPost
+from server.viewer import Anonymous, Employee, RemotePerson, Viewer
+
+NOBODY = 0
+_COLLEAGUE = Employee(NOBODY, NOBODY)
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """People at one other instance. `count` None: everybody there may."""
+
+    host: str
+    title: str
+    count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceCount:
+    """How many may read a thing, by what they are to us.
+
+    `colleagues_all`: every colleague, not only those counted as members. `everyone_at`: named partners whose
+    people may all read. `network`: anybody signed in at an instance we do not block; `public`: everybody.
+    `kept_at`: the host of a space elsewhere, which alone knows its other members. `followers`: the number
+    counts those who follow the author, not the members of a space.
+    """
+
+    colleagues: int = 0
+    guests: int = 0
+    partners: tuple[At, ...] = ()
+    everyone_at: tuple[At, ...] = ()
+    network: bool = False
+    public: bool = False
+    colleagues_all: bool = False
+    kept_at: str = ""
+    followers: bool = False
+
+    @property
+    def people(self) -> int:
+        """Those that can be counted one by one."""
+        return self.colleagues + self.guests + sum(at.count or 0 for at in self.partners)
+
+    @property
+    def exact(self) -> bool:
+        """Whether `people` are all of them."""
+        return not (self.network or self.public or self.everyone_at or self.kept_at)
+
+
+async def of_space(viewer: Viewer, space: spaces.SeenSpace) -> AudienceCount:
+    """Who reads what is written in a space from now on. Raises Forbidden: to those who may not count."""
+    space.demand(viewer, Act.COUNT_MEMBERS)
+    now = now_ms()
+    return await _of(PostFacts(NOBODY, now, space=space.facts, stamp=space.facts.variant), space, now)
+
+
+async def of_post(viewer: Viewer, post: SeenPost) -> AudienceCount:
+    """Who reads a post that the viewer has found: what it was written for, and what its place allows now.
+
+    Raises Forbidden: to those who may not count.
+    """
+    if post.space is None:
+        return await _of_personal(viewer, post)
+    post.space.demand(viewer, Act.COUNT_MEMBERS)
+    return await _of(post.facts, post.space, now_ms())
+
+
+async def of_visibility(viewer: Employee, visibility: Visibility) -> AudienceCount:
+    """Who would read a personal post that this person is about to write, before anybody is named in it."""
+    if visibility in (Visibility.PUBLIC, Visibility.COLLEAGUES):
+        return await _everybody(visibility)
+    return await _chosen(viewer.actor_id, visibility is Visibility.FOLLOWERS, NOBODY)
+
+
+# --- in a space -----------------------------------------------------------------------------------
+
+
+async def _of(post: PostFacts, space: spaces.SeenSpace, now: int) -> AudienceCount:
+    """The policy's own answer for each kind of reader, and for each member elsewhere."""
+    post = replace(post, author_id=NOBODY)
+    members = await _members(space.id)
+    here = sum(1 for row in members if row["peer_id"] is None)
+    all_here = bool(may_post(_COLLEAGUE, Act.READ, post, Standing(Audience.STAFF), now))
+    inside = bool(may_post(_COLLEAGUE, Act.READ, post, Standing(Audience.STAFF_MEMBER, since_at=0), now))
+    ours = AudienceCount(colleagues=await _colleagues() if all_here else here * inside, colleagues_all=all_here)
+    if not space.hosted_here:
+        return replace(ours, kept_at=space.host, public=space.level is Level.PUBLIC)
+    named = await _named(space.id)
+    return replace(
+        ours,
+        partners=_counted(row for row in members if row["peer_id"] is not None and _reads(row, post, named, now)),
+        everyone_at=tuple(At(row["host"], row["title"], None) for row in named.values() if _all_read(row, post, now)),
+        network=bool(may_post(RemotePerson(NOBODY, NOBODY), Act.READ, post, Standing(Audience.FED), now)),
+        public=bool(may_post(Anonymous(), Act.READ, post, Standing(Audience.WEB), now)),
+    )
+
+
+async def _members(space_id: int) -> list[dict[str, Any]]:
+    """Those who are in it and can come in: not the suspended, not those whose instance is blocked."""
+    return await db.fetch(
+        """SELECT m.actor_id, m.peer_id, m.since_at, q.host, q.title, l.state
+           FROM membership m JOIN actor a ON a.id = m.actor_id LEFT JOIN peer q ON q.id = m.peer_id
+           LEFT JOIN link l ON l.peer_id = q.id LEFT JOIN account c ON c.actor_id = a.id
+           WHERE m.space_id = $1 AND m.state = 'member' AND a.suspended_at IS NULL AND a.gone_at IS NULL
+             AND c.suspended_at IS NULL AND q.blocked_at IS NULL""",
+        space_id,
+    )
+
+
+async def _named(space_id: int) -> dict[int, dict[str, Any]]:
+    """The partners that a space names and that a link ties to us, by their peer's id."""
+    rows = await db.fetch(
+        """SELECT n.peer_id, n.added_at, q.host, q.title FROM space_partner n JOIN peer q ON q.id = n.peer_id
+           JOIN link l ON l.peer_id = q.id WHERE n.space_id = $1 AND l.state = 'active' AND q.blocked_at IS NULL
+           ORDER BY q.host""",
+        space_id,
+    )
+    return {row["peer_id"]: row for row in rows}
+
+
+def _reads(row: dict[str, Any], post: PostFacts, named: dict[int, dict[str, Any]], now: int) -> bool:
+    assert post.space is not None
+    linked, peer_id = row["state"] == LinkState.ACTIVE, row["peer_id"]
+    member = RemotePerson(row["actor_id"], peer_id, linked)
+    who = audience_of(member, post.space, member=True, partner=peer_id in named)
+    let_in = named[peer_id]["added_at"] if peer_id in named else None
+    return bool(may_post(member, Act.READ, post, Standing(who, since_at=row["since_at"], let_in_at=let_in), now))
+
+
+def _all_read(row: dict[str, Any], post: PostFacts, now: int) -> bool:
+    assert post.space is not None
+    anyone = RemotePerson(NOBODY, row["peer_id"], True)
+    who = audience_of(anyone, post.space, member=False, partner=True)
+    return bool(may_post(anyone, Act.READ, post, Standing(who, let_in_at=row["added_at"]), now))
+
+
+def _counted(rows: Iterable[dict[str, Any]]) -> tuple[At, ...]:
+    counts = Counter((row["host"], row["title"]) for row in rows)
+    return tuple(At(host, title, count) for (host, title), count in sorted(counts.items()))
+
+
+# --- outside any space ----------------------------------------------------------------------------
+
+
+async def _of_personal(viewer: Viewer, post: SeenPost) -> AudienceCount:
+    """Only the author hears how many; everybody else hears to whom it is addressed."""
+    visibility = Visibility(post.visibility)
+    if visibility in (Visibility.PUBLIC, Visibility.COLLEAGUES):
+        return await _everybody(visibility)
+    followers = visibility is Visibility.FOLLOWERS
+    if not isinstance(viewer, Employee) or viewer.actor_id != post.author_id:
+        return AudienceCount(followers=followers)
+    return await _chosen(post.author_id, followers, post.id)
+
+
+async def _everybody(visibility: Visibility) -> AudienceCount:
+    public = visibility is Visibility.PUBLIC
+    return AudienceCount(colleagues=await _colleagues(), network=public, public=public, colleagues_all=True)
+
+
+async def _chosen(author_id: int, followers: bool, post_id: int) -> AudienceCount:
+    """The author, those named in the post and, when it is for them, the author's followers."""
+    rows = await db.fetch(
+        """SELECT a.id, a.peer_id, q.host, q.title FROM actor a LEFT JOIN peer q ON q.id = a.peer_id
+           WHERE a.suspended_at IS NULL AND a.gone_at IS NULL AND q.blocked_at IS NULL AND (a.id = $1
+             OR a.id IN (SELECT actor_id FROM mention WHERE post_id = $2)
+             OR a.id IN (SELECT follower_id FROM follow WHERE followed_id = $3 AND state = 'accepted'))""",
+        author_id,
+        post_id,
+        author_id if followers else NOBODY,
+    )
+    here = sum(1 for row in rows if row["peer_id"] is None)
+    elsewhere = _counted(row for row in rows if row["peer_id"] is not None)
+    return AudienceCount(colleagues=here, partners=elsewhere, followers=followers)
+
+
+async def _colleagues() -> int:
+    row = await db.fetch_one("SELECT COUNT(*) AS n FROM account WHERE suspended_at IS NULL")
+    return int(row["n"]) if row else 0
