@@ -92,6 +92,14 @@ async def known(
     return [_seen(viewer, row) for row in await db.fetch(*query.statement())]
 
 
+async def selected(viewer: Viewer, where: Clause) -> list[SeenSpace]:
+    """Spaces by a condition (space s, actor a, the viewer's membership m) that holds its own narrowing: not a
+    door, asked by other queries only.
+    """
+    query = _select(viewer).join(Clause("WHERE")).join(where)
+    return [_seen(viewer, row) for row in await db.fetch(*query.statement())]
+
+
 async def around(viewer: Viewer, space_ids: Iterable[int]) -> dict[int, SeenSpace]:
     """The spaces of things that were found by their own right: not a door, asked by other queries only.
 

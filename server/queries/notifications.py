@@ -1,0 +1,107 @@
+"""What waits for somebody, asked again of the policy each time it is shown.
+
+A notice is only a pointer: when its post or space is no longer theirs to know, it is not there (A15, A35).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from server import database as db
+from server.clock import now_ms
+from server.openness import MemberState
+from server.policy import Act, scope_posts, scope_spaces
+from server.queries import spaces
+from server.queries.posts import READABLE, PersonCard, PostCard, cards, people
+from server.queries.spaces import SeenSpace
+from server.sql import Clause, one_of
+from server.viewer import Employee
+
+PAGE = 30
+MOST_COUNTED = 100
+"""Beyond this many unread ones the number is not exact: nobody reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One notice. `open`: it still asks for something (an invitation not answered, a request not decided)."""
+
+    id: int
+    kind: str  # mention, reply, reaction, invitation, member, request, follow
+    by: PersonCard | None
+    post: PostCard | None
+    space: SeenSpace | None
+    created_at: int
+    read: bool
+    open: bool = False
+
+
+async def waiting(viewer: Employee, *, before: int | None = None, limit: int = PAGE) -> list[Waiting]:
+    """What waits for this person, newest first; `before`: the id of the last one of the page before."""
+    where = _theirs(viewer)
+    if before is not None:
+        where = where.then("AND w.id < ?", before)
+    query = Clause("SELECT w.* FROM notice w WHERE").join(where).then("ORDER BY w.id DESC LIMIT ?", limit)
+    return await _shown(viewer, await db.fetch(*query.statement()))
+
+
+async def unread(viewer: Employee) -> int:
+    """How many wait and were not seen, at most MOST_COUNTED."""
+    query = (
+        Clause("SELECT COUNT(*) AS n FROM (SELECT w.id FROM notice w WHERE")
+        .join(_theirs(viewer))
+        .then("AND w.read_at IS NULL LIMIT ?) AS few", MOST_COUNTED)
+    )
+    row = await db.fetch_one(*query.statement())
+    return int(row["n"]) if row else 0
+
+
+def _theirs(viewer: Employee) -> Clause:
+    """Notices (notice w) of things that this person may know of now."""
+    post = Clause(f"w.post_id IS NULL OR EXISTS (SELECT 1 {READABLE} WHERE p.id = w.post_id AND")
+    post = post.join(scope_posts(viewer, now_ms())).then(")")
+    space = Clause("w.space_id IS NULL OR EXISTS (SELECT 1 FROM space s WHERE s.id = w.space_id AND")
+    space = space.join(scope_spaces(viewer)).then(")")
+    return Clause("w.actor_id = ?", (viewer.actor_id,)).and_(post).and_(space)
+
+
+async def _shown(viewer: Employee, rows: list[dict[str, Any]]) -> list[Waiting]:
+    by = await people(row["by_id"] for row in rows if row["by_id"])
+    posts = {card.id: card for card in await cards(viewer, [row["post_id"] for row in rows if row["post_id"]])}
+    # found through scope_spaces above
+    around = await spaces.around(viewer, {row["space_id"] for row in rows if row["space_id"]})
+    asking = await _asking(rows)
+    return [
+        Waiting(
+            id=row["id"],
+            kind=row["kind"],
+            by=by.get(row["by_id"]),
+            post=posts.get(row["post_id"]),
+            space=around.get(row["space_id"]),
+            created_at=row["created_at"],
+            read=row["read_at"] is not None,
+            open=_open(viewer, row, around.get(row["space_id"]), asking),
+        )
+        for row in rows
+        if row["kind"] != "request" or _admits(viewer, around.get(row["space_id"]))
+    ]
+
+
+def _admits(viewer: Employee, space: SeenSpace | None) -> bool:
+    return space is not None and bool(space.may(viewer, Act.ADMIT_MEMBERS))
+
+
+def _open(viewer: Employee, row: dict[str, Any], space: SeenSpace | None, asking: set[tuple[int, int]]) -> bool:
+    if row["kind"] == "invitation":
+        return space is not None and space.state is MemberState.INVITED
+    return row["kind"] == "request" and (row["space_id"], row["by_id"]) in asking
+
+
+async def _asking(rows: Sequence[dict[str, Any]]) -> set[tuple[int, int]]:
+    wanted = {row["space_id"] for row in rows if row["kind"] == "request" and row["space_id"]}
+    if not wanted:
+        return set()
+    query = Clause("SELECT space_id, actor_id FROM membership WHERE state = 'asked' AND").join(
+        one_of("space_id", wanted)
+    )
+    return {(row["space_id"], row["actor_id"]) for row in await db.fetch(*query.statement())}

@@ -1,0 +1,133 @@
+"""People as a viewer may find them: colleagues know one another, everybody else sees a card."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from server import database as db
+from server.errors import NotFound
+from server.queries.folding import folded, named
+from server.queries.posts import PersonCard, person_card
+from server.sql import Clause
+from server.viewer import Employee, Operator, RemotePerson, Viewer
+
+PAGE = 50
+
+_PRESENT = (
+    "a.kind = 'person' AND a.suspended_at IS NULL AND a.gone_at IS NULL"
+    " AND NOT EXISTS (SELECT 1 FROM account c WHERE c.actor_id = a.id AND c.suspended_at IS NOT NULL)"
+    " AND NOT EXISTS (SELECT 1 FROM peer q WHERE q.id = a.peer_id AND q.blocked_at IS NOT NULL)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What a viewer and a person are to one another. `following`: '', pending or accepted."""
+
+    following: str = ""
+    followed_by: bool = False
+    myself: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody, as far as the viewer may know. What an outsider may not know is empty or None."""
+
+    card: PersonCard
+    summary: str = ""
+    since_at: int | None = None
+    organisation: str = ""  # the title of their instance; '' for our own people
+    office: str = ""  # admin or auditor, shown to colleagues
+    followers: int | None = None
+    following: int | None = None
+    relation: Relation = Relation()
+
+
+async def colleagues(viewer: Viewer, *, matching: str = "", after: str = "", limit: int = PAGE) -> list[PersonCard]:
+    """The people of this instance, by name, for those who work here; nobody for anybody else.
+
+    `after`: the name of the last one of the page before.
+    """
+    return await _found(viewer, Clause("a.peer_id IS NULL"), matching, after, limit)
+
+
+async def known(viewer: Viewer, *, matching: str, limit: int = PAGE) -> list[PersonCard]:
+    """Colleagues and people elsewhere that this instance has met, by name, for those who work here."""
+    return await _found(viewer, Clause("1 = 1"), matching, "", limit)
+
+
+async def find(viewer: Viewer, name: str, host: str = "") -> Person:
+    """One person. Raises NotFound: also for the suspended, and for strangers asked about by strangers."""
+    row = await db.fetch_one(
+        f"""SELECT a.*, q.title, c.office FROM actor a LEFT JOIN peer q ON q.id = a.peer_id
+            LEFT JOIN account c ON c.actor_id = a.id WHERE a.host = $1 AND a.name = $2 AND {_PRESENT}""",
+        host,
+        name if host else name.lower(),
+    )
+    if row is None or (host and not isinstance(viewer, Employee)):
+        raise NotFound(detail="nobody of that name")
+    return await _seen(viewer, row)
+
+
+async def find_by_id(viewer: Viewer, actor_id: int) -> Person:
+    """One person by the id of their actor. Raises NotFound, as `find` does."""
+    row = await db.fetch_one(
+        f"""SELECT a.*, q.title, c.office FROM actor a LEFT JOIN peer q ON q.id = a.peer_id
+            LEFT JOIN account c ON c.actor_id = a.id WHERE a.id = $1 AND {_PRESENT}""",
+        actor_id,
+    )
+    if row is None or (row["host"] and not isinstance(viewer, Employee)):
+        raise NotFound(detail="nobody of that id")
+    return await _seen(viewer, row)
+
+
+async def _found(viewer: Viewer, among: Clause, matching: str, after: str, limit: int) -> list[PersonCard]:
+    if not isinstance(viewer, (Employee, Operator)):
+        return []
+    where = among.then(f"AND {_PRESENT}")
+    for word in folded(matching).lstrip("@").split():
+        where = where.and_(named(("a.display_name", "a.name"), word))
+    if after:
+        where = where.then(
+            "AND (a.display_name, a.id) > (SELECT display_name, id FROM actor WHERE host = '' AND name = ?)", after
+        )
+    query = Clause("SELECT a.* FROM actor a WHERE").join(where).then("ORDER BY a.display_name, a.id LIMIT ?", limit)
+    return [person_card(row) for row in await db.fetch(*query.statement())]
+
+
+async def _seen(viewer: Viewer, row: dict[str, Any]) -> Person:
+    card = person_card(row)
+    if not isinstance(viewer, Employee):
+        return Person(card)
+    counts = await db.fetch_one(
+        """SELECT (SELECT COUNT(*) FROM follow WHERE followed_id = $1 AND state = 'accepted') AS followers,
+                  (SELECT COUNT(*) FROM follow WHERE follower_id = $1 AND state = 'accepted') AS following""",
+        card.id,
+    )
+    assert counts is not None
+    ours = not card.host
+    return Person(
+        card,
+        summary=row["summary"],
+        since_at=row["created_at"] if ours else None,
+        organisation=row["title"] or "",
+        office=(row["office"] or "") if ours else "",
+        followers=counts["followers"] if ours else None,
+        following=counts["following"] if ours else None,
+        relation=await relation(viewer, card.id),
+    )
+
+
+async def relation(viewer: Viewer, actor_id: int) -> Relation:
+    """What the viewer and somebody are to one another."""
+    if not isinstance(viewer, (Employee, RemotePerson)):
+        return Relation()
+    if viewer.actor_id == actor_id:
+        return Relation(myself=True)
+    row = await db.fetch_one(
+        """SELECT (SELECT state FROM follow WHERE follower_id = $1 AND followed_id = $2) AS following,
+                  (SELECT state FROM follow WHERE follower_id = $2 AND followed_id = $1) AS followed""",
+        viewer.actor_id,
+        actor_id,
+    )
+    assert row is not None
+    return Relation(following=row["following"] or "", followed_by=row["followed"] == "accepted")

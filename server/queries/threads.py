@@ -1,0 +1,71 @@
+"""A conversation as one viewer may read it: what a post answers, and what answers it."""
+
+from dataclasses import dataclass
+
+from server import database as db
+from server.errors import NotFound
+from server.queries.posts import PostCard, cards
+from server.viewer import Viewer
+
+MOST_BEFORE = 100
+"""How far up a chain of answers is followed."""
+
+MOST_AFTER = 400
+"""How many answers are shown at once, the oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """`before`: what it answers, the beginning first. `after`: what answers it, oldest first.
+
+    `more`: there were more answers than are shown at once.
+    """
+
+    before: tuple[PostCard, ...]
+    post: PostCard
+    after: tuple[PostCard, ...]
+    more: bool
+
+
+async def around(viewer: Viewer, post_id: int) -> Thread:
+    """The conversation around a post, each part asked for by its own right. Raises NotFound."""
+    above = await _above(post_id)
+    below = await _below(post_id)
+    shown = {card.id: card for card in await cards(viewer, [*above, post_id, *below[:MOST_AFTER]])}
+    if post_id not in shown:
+        raise NotFound(detail="no such post")
+    return Thread(
+        before=tuple(shown[i] for i in reversed(above) if i in shown),
+        post=shown[post_id],
+        after=tuple(shown[i] for i in below[:MOST_AFTER] if i in shown),
+        more=len(below) > MOST_AFTER,
+    )
+
+
+async def _above(post_id: int) -> list[int]:
+    """The ids that a post answers, nearest first."""
+    rows = await db.fetch(
+        """WITH RECURSIVE up (id, answers, far) AS (
+             SELECT id, reply_to_id, 0 FROM post WHERE id = $1
+             UNION ALL
+             SELECT p.id, p.reply_to_id, up.far + 1 FROM post p JOIN up ON p.id = up.answers WHERE up.far < $2)
+           SELECT id FROM up WHERE far > 0 ORDER BY far""",
+        post_id,
+        MOST_BEFORE,
+    )
+    return [row["id"] for row in rows]
+
+
+async def _below(post_id: int) -> list[int]:
+    """The ids that answer a post, directly or not, oldest first; one more than are shown."""
+    rows = await db.fetch(
+        """WITH RECURSIVE down (id, far) AS (
+             SELECT id, 0 FROM post WHERE id = $1
+             UNION ALL
+             SELECT p.id, down.far + 1 FROM post p JOIN down ON p.reply_to_id = down.id WHERE down.far < $2)
+           SELECT id FROM down WHERE far > 0 ORDER BY id LIMIT $3""",
+        post_id,
+        MOST_BEFORE,
+        MOST_AFTER + 1,
+    )
+    return [row["id"] for row in rows]
