@@ -14,6 +14,7 @@ from federation.errors import FederationError
 from federation.transport import Timeouts, Transport
 from server import migrating
 from server.clock import now_ms
+from server.credentials import SecretError, read_secret
 from server.errors import Unavailable
 from server.settings import Settings
 
@@ -44,7 +45,7 @@ async def examine(settings: Settings) -> list[Finding]:
     return [
         *unused_settings(settings),
         *data_folder(settings),
-        *secret(settings),
+        secret(settings),
         await database(settings),
         *sqlite_version(settings),
         *disk(settings),
@@ -70,16 +71,13 @@ def data_folder(settings: Settings) -> Iterator[Finding]:
         yield Finding(State.GOOD, "data", f"{folder} is ours alone.")
 
 
-def secret(settings: Settings) -> Iterator[Finding]:
+def secret(settings: Settings) -> Finding:
     file = settings.sealed_secret_file
-    if not file.is_file():
-        yield Finding(State.FAULT, "secret", f"{file} is missing: without it private keys stay sealed; restore it.")
-    elif file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        yield Finding(State.FAULT, "secret", f"{file} can be read by other users: chmod 600 {file}")
-    elif not os.access(file, os.R_OK):
-        yield Finding(State.FAULT, "secret", f"{file} cannot be read by this user: give it to them.")
-    else:
-        yield Finding(State.GOOD, "secret", f"{file} is ours alone.")
+    try:
+        read_secret(file)
+    except SecretError as error:
+        return Finding(State.FAULT, "secret", str(error))
+    return Finding(State.GOOD, "secret", f"{file} is ours alone.")
 
 
 async def database(settings: Settings) -> Finding:
