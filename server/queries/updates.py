@@ -1,0 +1,85 @@
+"""What happened, as one person may hear of it on an open page: ids only, each asked of the policy again (A38)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from server import database as db
+from server.openness import Visibility
+from server.policy import Act
+from server.queries import posts, spaces
+from server.sql import Clause, one_of
+from server.transactions import Row
+from server.viewer import Employee
+
+KINDS = {
+    "post_published": "new",
+    "post_edited": "edited",
+    "post_withdrawn": "withdrawn",
+    "reacted": "reacted",
+    "reaction_undone": "reacted",
+}
+"""Which facts concern a post, and what pages call them."""
+
+MOST_REPLAYED = 200
+"""Facts that a page which was away is told one by one; after more it had better read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Something about a post that this person may read, or might have read before it was withdrawn.
+
+    `kind`: new, edited, withdrawn, reacted. `answers`: the post that it answers, `root`: where its thread began.
+    """
+
+    id: int
+    kind: str
+    space_id: int | None
+    answers: int | None
+    root: int | None
+    mine: bool
+
+
+async def told(viewer: Employee, facts: Iterable[tuple[str, int]]) -> list[Update]:
+    """Those of these facts (kind of event, post id) that this person may hear of, in order, each once."""
+    wanted = [(KINDS[kind], post_id) for kind, post_id in dict.fromkeys(facts) if kind in KINDS]
+    ids = list(dict.fromkeys(post_id for _, post_id in wanted))
+    if not ids:
+        return []
+    select = "SELECT id, author_id, space_id, visibility, reply_to_id, root_id, deleted_at FROM post WHERE"
+    rows = {row["id"]: row for row in await db.fetch(*Clause(select).join(one_of("id", ids)).statement())}
+    gone = [row for row in rows.values() if row["deleted_at"] is not None]
+    allowed = await posts.readable(viewer, ids) | await _once_readable(viewer, gone)
+    return [
+        Update(
+            id=post_id,
+            kind="withdrawn" if rows[post_id]["deleted_at"] is not None else kind,
+            space_id=rows[post_id]["space_id"],
+            answers=rows[post_id]["reply_to_id"],
+            root=rows[post_id]["root_id"],
+            mine=rows[post_id]["author_id"] == viewer.actor_id,
+        )
+        for kind, post_id in wanted
+        if post_id in allowed
+    ]
+
+
+async def _once_readable(viewer: Employee, gone: Sequence[Row]) -> set[int]:
+    """Withdrawn posts whose place this person may read: that one of them is gone tells them nothing new."""
+    around = await spaces.around(viewer, {row["space_id"] for row in gone if row["space_id"]})
+    read = {space_id for space_id, space in around.items() if space.may(viewer, Act.READ)}
+    return {row["id"] for row in gone if (row["space_id"] in read if row["space_id"] else _was_open(row))}
+
+
+def _was_open(row: Row) -> bool:
+    return row["visibility"] in (Visibility.PUBLIC, Visibility.COLLEAGUES)
+
+
+async def since(viewer: Employee, event_id: int) -> list[Update] | None:
+    """What this person may hear of that happened after a fact; None when it is too much to tell one by one."""
+    query = Clause("SELECT kind, post_id FROM event WHERE id > ? AND post_id IS NOT NULL AND", (event_id,)).join(
+        one_of("kind", KINDS)
+    )
+    rows = await db.fetch(*query.then("ORDER BY id LIMIT ?", MOST_REPLAYED + 1).statement())
+    if len(rows) > MOST_REPLAYED:
+        return None
+    return await told(viewer, [(row["kind"], row["post_id"]) for row in rows])
