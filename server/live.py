@@ -42,6 +42,10 @@ class Listener:
         """The next fact, awaited."""
         return await self._queue.get()
 
+    def waiting(self, most: int) -> list[Fact]:
+        """The next facts that are here already, at most so many; none of them is awaited."""
+        return [self._queue.get_nowait() for _ in range(min(most, self._queue.qsize()))]
+
     async def __aiter__(self) -> AsyncIterator[Fact]:
         while True:
             yield await self._queue.get()
