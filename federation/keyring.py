@@ -8,8 +8,6 @@ import asyncio
 from collections import OrderedDict
 from functools import partial
 
-from server.credentials import open_sealed, seal
-
 from federation.instance import Instance
 from federation.signatures.keys import (
     Algorithm,
@@ -20,6 +18,7 @@ from federation.signatures.keys import (
 )
 from server import database as db
 from server.clock import now_ms
+from server.credentials import open_sealed, seal
 from server.ids import new_id
 
 MOST_KEPT = 4096
@@ -78,7 +77,7 @@ async def _stored(instance: Instance, actor_uri: str, algorithm: str) -> Private
     if row is None:
         return None
     pem = open_sealed(instance.settings, row["sealed_private"])
-    return private_key_from_pem(row["uri"], pem)
+    return private_key_from_pem(row["uri"], pem.decode("ascii"))
 
 
 async def _make(instance: Instance, actor_uri: str, algorithm: Algorithm) -> PrivateKey:
@@ -94,7 +93,7 @@ async def _make(instance: Instance, actor_uri: str, algorithm: Algorithm) -> Pri
         algorithm,
         key_uri,
         public.to_pem() if algorithm == "rsa" else public.to_multikey(),
-        seal(instance.settings, key.to_pem()),
+        seal(instance.settings, key.to_pem().encode()),
         now_ms(),
         actor_uri,
     )

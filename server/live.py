@@ -46,6 +46,11 @@ class Listener:
         """The next facts that are here already, at most so many; none of them is awaited."""
         return [self._queue.get_nowait() for _ in range(min(most, self._queue.qsize()))]
 
+    def forget(self) -> None:
+        """Drops what waits: for listeners who look at everything anyway."""
+        while not self._queue.empty():
+            self._queue.get_nowait()
+
     async def __aiter__(self) -> AsyncIterator[Fact]:
         while True:
             yield await self._queue.get()

@@ -186,6 +186,16 @@ async def _one(viewer: Viewer, where: str, value: int | str) -> SeenPost:
     return post
 
 
+async def facts_of(post_id: int) -> PostFacts | None:
+    """What policy needs to know of a post, whoever may see it: for telling others, not a door."""
+    row = await db.fetch_one(
+        "SELECT p.author_id, p.published_at, p.stamp, p.visibility, p.peer_id, p.deleted_at, p.space_id, s.level,"
+        f" s.listed, s.reach, s.peer_id AS s_peer, s.opened_at, s.closed_at {READABLE} WHERE p.id = $1",
+        post_id,
+    )
+    return _facts(row) if row else None
+
+
 async def _to_author(viewer: Viewer, post_id: int, author_id: int) -> Standing:
     """What a viewer is to the author of a personal post."""
     if isinstance(viewer, (Employee, RemotePerson)):
@@ -293,20 +303,10 @@ async def _standings(viewer: Viewer, rows: list[dict[str, Any]]) -> dict[int, St
 
 
 def _card(row: dict[str, Any], parts: _Parts, standing: Standing) -> PostCard:
-    space = space_facts = None
+    facts = _facts(row)
+    space = None
     if row["space_id"]:
-        level, reach = Level(row["level"]), Reach(row["reach"])
-        variant = variant_of(level, bool(row["listed"]), reach, row["s_peer"] is None)
-        space = SpaceCard(row["space_id"], row["slug"], row["s_name"], level, row["s_host"], row["s_uri"])
-        space_facts = SpaceFacts(row["space_id"], variant, row["s_peer"], row["opened_at"], row["closed_at"])
-    facts = PostFacts(
-        author_id=row["author_id"],
-        published_at=row["published_at"],
-        space=space_facts,
-        stamp=Variant(row["stamp"]) if row["stamp"] else None,
-        visibility=Visibility(row["visibility"]) if row["visibility"] else None,
-        peer_id=row["peer_id"],
-    )
+        space = SpaceCard(row["space_id"], row["slug"], row["s_name"], Level(row["level"]), row["s_host"], row["s_uri"])
     author = PersonCard(row["author_id"], row["a_uri"], row["a_name"], row["a_host"], row["a_display"], row["a_kind"])
     answered = None
     if row["ra_id"]:
@@ -334,6 +334,23 @@ def _card(row: dict[str, Any], parts: _Parts, standing: Standing) -> PostCard:
         ticks=tuple(parts.ticks[i]),
         facts=facts,
         standing=standing,
+    )
+
+
+def _facts(row: dict[str, Any]) -> PostFacts:
+    """From a row of post p with its space s."""
+    space = None
+    if row["space_id"]:
+        variant = variant_of(Level(row["level"]), bool(row["listed"]), Reach(row["reach"]), row["s_peer"] is None)
+        space = SpaceFacts(row["space_id"], variant, row["s_peer"], row["opened_at"], row["closed_at"])
+    return PostFacts(
+        author_id=row["author_id"],
+        published_at=row["published_at"],
+        space=space,
+        stamp=Variant(row["stamp"]) if row["stamp"] else None,
+        visibility=Visibility(row["visibility"]) if row["visibility"] else None,
+        peer_id=row["peer_id"],
+        deleted=row["deleted_at"] is not None,
     )
 
 

@@ -1,0 +1,201 @@
+"""What one delivery says: the policy asked at this moment, then the document, for this instance.
+
+None means that it may not be told any more, or that there is nothing left to tell: the delivery is skipped, and
+its number stays, so the order of the others is whole. Withdrawals are told to whoever was sent the thing: taking
+back tells nobody anything new.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from federation.documents.activities import (
+    Fact,
+    Message,
+    about_membership,
+    between_people,
+    by_author,
+    by_space,
+    changed_actor,
+    for_plain,
+)
+from federation.documents.actors import OwnActor, group, person
+from federation.documents.links import about_link
+from federation.documents.posts import Told, read_told
+from federation.instance import Instance
+from federation.keyring import instance_key
+from federation.outbox import may_be_told
+from federation.proving import proved
+from server import database as db
+from server.events import Kind
+from server.openness import Level
+
+ABOUT_POSTS = frozenset(
+    {Kind.POST_PUBLISHED, Kind.POST_EDITED, Kind.POST_WITHDRAWN, Kind.REACTED, Kind.REACTION_UNDONE}
+)
+ABOUT_LINKS = frozenset({Kind.LINK_OFFERED, Kind.LINK_ACCEPTED, Kind.LINK_CONFIRMED, Kind.LINK_ENDED})
+BETWEEN_PEOPLE = frozenset({Kind.FOLLOW_ASKED, Kind.FOLLOW_UNDONE, Kind.FOLLOW_ACCEPTED, Kind.FOLLOW_REJECTED})
+NAMED = ("followed", "follower", "invited", "member")
+MOST_RECIPIENTS = 200
+MOST_KEPT = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """The instance that a delivery goes to."""
+
+    peer_id: int
+    host: str
+    linked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A body ready to be signed by the actor it speaks for."""
+
+    body: bytes
+    signer_uri: str
+
+
+_kept: OrderedDict[tuple[int, int, int], Sealed] = OrderedDict()
+_facts: OrderedDict[int, tuple[Fact, dict[str, Any]]] = OrderedDict()
+
+
+async def compose(instance: Instance, event_id: int, to: Receiver) -> Sealed | None:
+    """The body of one delivery, or None when it may not be told, or no more."""
+    fact, event = await _fact(event_id)
+    if not to.linked and not instance.open and fact.kind not in ABOUT_LINKS:
+        return None
+    if fact.kind in ABOUT_POSTS:
+        return await _about_post(instance, fact, event, to)
+    message = await _about_others(instance, fact, event, to)
+    return None if message is None else await _seal(instance, message)
+
+
+async def _about_post(instance: Instance, fact: Fact, event: dict[str, Any], to: Receiver) -> Sealed | None:
+    state = await db.fetch_one(
+        "SELECT p.edited_at, p.deleted_at, p.space_id, p.visibility, s.peer_id AS s_peer FROM post p"
+        " LEFT JOIN space s ON s.id = p.space_id WHERE p.id = $1",
+        event["post_id"],
+    )
+    if state is None or (state["deleted_at"] is not None and fact.kind is not Kind.POST_WITHDRAWN):
+        return None
+    hosted = state["space_id"] is not None and state["s_peer"] is None
+    if not hosted:
+        key = (fact.id, state["edited_at"] or 0, state["deleted_at"] or 0)
+        return _kept.get(key) or await _by_author(instance, fact, event["post_id"], key)
+    post = await read_told(event["post_id"])
+    if post is None:
+        return None
+    if fact.kind is not Kind.POST_WITHDRAWN and to.peer_id not in await may_be_told(post, to.peer_id):
+        return None
+    message = await _by_space(instance, fact, post, to)
+    return None if message is None else await _seal(instance, message)
+
+
+async def _by_author(instance: Instance, fact: Fact, post_id: int, key: tuple[int, int, int]) -> Sealed | None:
+    """The same for every receiver: made once for as long as the post does not change."""
+    post = await read_told(post_id)
+    if post is None:
+        return None
+    sealed = await _seal(instance, by_author(fact, post, instance.here))
+    _kept[key] = sealed
+    if len(_kept) > MOST_KEPT:
+        _kept.popitem(last=False)
+    return sealed
+
+
+async def _by_space(instance: Instance, fact: Fact, post: Told, to: Receiver) -> Message | None:
+    if not to.linked:
+        return for_plain(fact, post, instance.here)
+    rows = await db.fetch(
+        "SELECT a.uri FROM membership m JOIN actor a ON a.id = m.actor_id WHERE m.space_id = $1 AND m.peer_id = $2"
+        " AND m.state = 'member' ORDER BY a.id LIMIT $3",
+        post.space_id,
+        to.peer_id,
+        MOST_RECIPIENTS,
+    )
+    return by_space(fact, post, instance.here, [row["uri"] for row in rows])
+
+
+async def _about_others(instance: Instance, fact: Fact, event: dict[str, Any], to: Receiver) -> Message | None:
+    if fact.kind in ABOUT_LINKS:
+        return await _about_link(instance, fact, to)
+    if fact.kind is Kind.SPACE_CHANGED:
+        return await _space_changed(instance, fact, event)
+    if fact.kind is Kind.PERSON_CHANGED:
+        return await _person_changed(instance, fact, event)
+    other = next((fact.detail(name) for name in NAMED if fact.detail(name)), None)
+    row = await db.fetch_one("SELECT uri FROM actor WHERE id = $1", other) if other else None
+    other_uri = row["uri"] if row else ""
+    if fact.kind in BETWEEN_PEOPLE:
+        return between_people(fact, other_uri, instance.here)
+    return about_membership(fact, other_uri, instance.here)
+
+
+async def _about_link(instance: Instance, fact: Fact, to: Receiver) -> Message | None:
+    link = await db.fetch_one(
+        "SELECT l.*, q.base_url FROM link l JOIN peer q ON q.id = l.peer_id WHERE l.peer_id = $1", to.peer_id
+    )
+    if link is None:
+        return None
+    key = await instance_key(instance)
+    return about_link(fact, link, key.public(instance.here.instance).to_multikey(), instance.here)
+
+
+async def _space_changed(instance: Instance, fact: Fact, event: dict[str, Any]) -> Message | None:
+    row = await db.fetch_one(
+        "SELECT a.uri, a.name, a.display_name, a.summary, a.created_at, s.level, s.epoch FROM space s"
+        " JOIN actor a ON a.id = s.actor_id WHERE s.id = $1 AND s.peer_id IS NULL",
+        event["space_id"],
+    )
+    if row is None:
+        return None
+    level, epoch = Level(row.pop("level")), row.pop("epoch")
+    document = await group(instance, OwnActor(**row), level, epoch, full=True)
+    return changed_actor(fact, document, instance.here, [fact.space_members])
+
+
+async def _person_changed(instance: Instance, fact: Fact, event: dict[str, Any]) -> Message | None:
+    row = await db.fetch_one(
+        "SELECT uri, name, display_name, summary, created_at FROM actor WHERE id = $1", event["actor_id"]
+    )
+    if row is None:
+        return None
+    document = await person(instance, OwnActor(**row), full=True)
+    return changed_actor(fact, document, instance.here, [f"{row['uri']}/followers"])
+
+
+async def _fact(event_id: int) -> tuple[Fact, dict[str, Any]]:
+    """An event with the addresses of the actors that it names; facts do not change, so a few are kept."""
+    known = _facts.get(event_id)
+    if known is not None:
+        return known
+    row = await db.fetch_one(
+        "SELECT e.*, a.uri AS a_uri, g.uri AS s_uri, g.followers_uri AS s_members FROM event e"
+        " LEFT JOIN actor a ON a.id = e.actor_id LEFT JOIN space s ON s.id = e.space_id"
+        " LEFT JOIN actor g ON g.id = s.actor_id WHERE e.id = $1",
+        event_id,
+    )
+    if row is None:
+        raise LookupError(f"no event {event_id}")
+    fact = Fact(
+        id=row["id"],
+        kind=Kind(row["kind"]),
+        created_at=row["created_at"],
+        actor_uri=row["a_uri"] or "",
+        space_uri=row["s_uri"] or "",
+        space_members=row["s_members"] or "",
+        data=msgspec.json.decode(row["data"]),
+        original=row["original"],
+    )
+    _facts[event_id] = fact, row
+    if len(_facts) > MOST_KEPT:
+        _facts.popitem(last=False)
+    return fact, row
+
+
+async def _seal(instance: Instance, message: Message) -> Sealed:
+    return Sealed(msgspec.json.encode(await proved(instance, message)), message.signer_uri)

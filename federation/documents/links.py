@@ -1,0 +1,40 @@
+"""Offer, Accept, Confirm and Undo of a link between two instances."""
+
+from typing import Any
+
+from federation.documents.activities import Fact, Message
+from federation.vocabulary import CONTEXT, moment
+from server.events import Kind
+from server.ids import Addresses
+
+
+def about_link(fact: Fact, link: dict[str, Any], our_key: str, here: Addresses) -> Message:
+    """What one side tells the other. `link`: its row with the peer's `base_url`; `our_key`: our Multikey."""
+    theirs = f"{link['base_url']}/actor"
+    offer = link["offer_uri"]
+    offered = here.activity(int(offer.removeprefix("event:"))) if offer.startswith("event:") else offer
+    side = {"parvis:key": our_key, "parvis:nonce": link["our_nonce"]}
+    document: dict[str, Any] = {
+        "@context": CONTEXT,
+        "id": here.activity(fact.id),
+        "actor": here.instance,
+        "to": [theirs],
+        "published": moment(fact.created_at),
+    }
+    if fact.kind is Kind.LINK_OFFERED:
+        relation = {
+            "id": f"{here.activity(fact.id)}/link",
+            "type": ["Relationship", "parvis:Link"],
+            "subject": here.instance,
+            "object": theirs,
+            "relationship": "parvis:LinkedInstance",
+            **side,
+        }
+        document |= {"type": "Offer", "object": relation}
+    elif fact.kind is Kind.LINK_ACCEPTED:
+        document |= {"type": "Accept", "object": offered, "result": side}
+    elif fact.kind is Kind.LINK_CONFIRMED:
+        document |= {"type": "parvis:Confirm", "object": offered}
+    else:
+        document |= {"type": "Undo", "object": {"id": offered, "type": "Offer"}}
+    return Message(document, here.instance)

@@ -1,0 +1,102 @@
+"""Files of somebody elsewhere, mirrored: fetched once, signed, from the origin that the post came from.
+
+The bytes are bounded, checked against the digest that the author declared, and kept under their own hash. Until they
+are here the page says that they are on their way; when they cannot be had it says so.
+"""
+
+import asyncio
+import hashlib
+import io
+import logging
+
+from federation.errors import Gone, Malformed, Refused, Unreachable
+from federation.instance import Instance
+from federation.signing import manner_towards, sign_as_instance
+from server import database as db
+from server import files, live
+from server.clock import now_ms
+from server.errors import DomainError
+from server.ids import host_of
+from server.limits import MEDIA_BYTES
+from server.media_types import sha256_of, sniff
+
+log = logging.getLogger("parvis.files")
+
+AT_ONCE = 8
+MOST_TRIES = 8
+FIRST_WAIT_MS = 2_000
+
+
+async def fetch_waiting(instance: Instance) -> int:
+    """Fetches what is due; returns how many were tried."""
+    jobs = await db.fetch(
+        "SELECT id, key, attempts FROM job WHERE kind = 'fetch_file' AND done_at IS NULL AND due_at <= $1"
+        " ORDER BY due_at LIMIT $2",
+        now_ms(),
+        AT_ONCE,
+    )
+    for job in jobs:
+        await _fetch(instance, job["id"], int(job["key"]), job["attempts"])
+    return len(jobs)
+
+
+async def _fetch(instance: Instance, job_id: int, file_id: int, attempts: int) -> None:
+    file = await db.fetch_one(
+        "SELECT f.source_uri, f.digest, f.post_id, f.name, p.space_id FROM attachment f"
+        " LEFT JOIN post p ON p.id = f.post_id WHERE f.id = $1 AND f.state = 'waiting'",
+        file_id,
+    )
+    if file is None or file["post_id"] is None:
+        await _done(job_id, "no longer wanted")
+        return
+    try:
+        await _keep(instance, file_id, file)
+        await _done(job_id, "")
+    except Unreachable as error:
+        await _later(job_id, file_id, attempts, str(error))
+    except (Gone, Refused, Malformed, DomainError) as error:
+        await _give_up(job_id, file_id, str(error))
+    live.publish(live.Fact("post_edited", post_id=file["post_id"], space_id=file["space_id"]))
+
+
+async def _keep(instance: Instance, file_id: int, file: dict[str, str]) -> None:
+    uri = file["source_uri"]
+    sign = await sign_as_instance(instance, await manner_towards(host_of(uri)))
+    answer = await instance.transport.get(uri, "*/*", sign=sign, limit_bytes=MEDIA_BYTES)
+    if answer.status_code in (429, 500, 502, 503, 504):
+        raise Unreachable("The file cannot be had now.", str(answer.status_code))
+    if answer.status_code != 200:
+        raise Refused("The file is refused.", str(answer.status_code))
+    if file["digest"] and sha256_of(file["digest"]) != hashlib.sha256(answer.content).hexdigest():
+        raise Malformed("The file is not the one that its author declared.", uri)
+    folder = instance.settings.files_dir
+    stored = await asyncio.to_thread(files.store, folder, io.BytesIO(answer.content), MEDIA_BYTES)
+    await db.execute(
+        "UPDATE attachment SET state = 'ready', sha256 = $1, size = $2, media_type = $3 WHERE id = $4",
+        stored.sha256,
+        stored.size,
+        sniff(stored.head, file["name"]),
+        file_id,
+    )
+
+
+async def _done(job_id: int, error: str) -> None:
+    await db.execute("UPDATE job SET done_at = $1, error = $2 WHERE id = $3", now_ms(), error[:500], job_id)
+
+
+async def _later(job_id: int, file_id: int, attempts: int, error: str) -> None:
+    if attempts + 1 >= MOST_TRIES:
+        await _give_up(job_id, file_id, error)
+        return
+    await db.execute(
+        "UPDATE job SET attempts = attempts + 1, due_at = $1, error = $2 WHERE id = $3",
+        now_ms() + (FIRST_WAIT_MS << attempts),
+        error[:500],
+        job_id,
+    )
+
+
+async def _give_up(job_id: int, file_id: int, error: str) -> None:
+    log.warning("file not had", extra={"action": "file.failed", "reason": error})
+    await db.execute("UPDATE attachment SET state = 'failed' WHERE id = $1", file_id)
+    await _done(job_id, error)

@@ -1,0 +1,40 @@
+"""The table: an activity and what its object is, to its handler. What is not here is refused, and said so."""
+
+from collections.abc import Awaitable, Callable
+
+from federation.handlers import actors, links, membership, posts
+from federation.handlers.call import Call
+from federation.vocabulary import ACTORS, NOTES
+
+Handler = Callable[[Call], Awaitable[None]]
+
+ANY = "*"
+NOTE = "Note"
+ACTOR = "Actor"
+
+HANDLERS: dict[tuple[str, str], Handler] = {
+    ("Create", NOTE): posts.create,
+    ("Update", NOTE): posts.update,
+    ("Update", ACTOR): actors.update,
+    ("Delete", ANY): posts.delete,
+    ("Like", ANY): posts.like,
+    ("EmojiReact", ANY): posts.like,
+    ("Announce", ANY): posts.announce,
+    ("Follow", ANY): membership.follow,
+    ("Join", ANY): membership.join,
+    ("Leave", ANY): membership.leave,
+    ("Invite", ANY): membership.invite,
+    ("Accept", ANY): membership.answer,
+    ("Reject", ANY): membership.answer,
+    ("Remove", ANY): membership.remove,
+    ("Undo", ANY): membership.undo,
+    ("Offer", ANY): links.offered,
+    ("parvis:Confirm", ANY): links.confirmed,
+}
+
+
+def handler_for(call: Call) -> Handler | None:
+    """The handler of an activity, or None when it is not one that we take."""
+    kind = call.said.object_type
+    shape = NOTE if kind in NOTES else ACTOR if kind in ACTORS else ANY
+    return HANDLERS.get((call.said.type, shape)) or HANDLERS.get((call.said.type, ANY))

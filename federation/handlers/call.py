@@ -1,0 +1,49 @@
+"""One activity on its way to its verb."""
+
+from dataclasses import dataclass
+
+from federation.instance import Instance
+from federation.lookup import KnownActor
+from federation.reading import Activity, IncomingActor
+from server.ids import host_of
+from server.viewer import PeerServer, RemotePerson
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A verified activity, its actor's row, and what had to be fetched for it beforehand.
+
+    `peer_id` and `linked` are of the server that sent it. `wrapped`: it came inside another's Announce;
+    `proved` then says that its own actor's proof holds.
+    """
+
+    instance: Instance
+    said: Activity
+    actor: KnownActor
+    peer_id: int
+    linked: bool
+    raw: str = ""
+    wrapped: Activity | None = None
+    wrapped_actor: KnownActor | None = None
+    proved: bool = False
+    fetched: IncomingActor | None = None
+
+    @property
+    def person(self) -> RemotePerson:
+        """The actor, as somebody who asks."""
+        return RemotePerson(self.actor.id, self.peer_id, self.linked)
+
+    @property
+    def server(self) -> PeerServer:
+        """The server that sent it, as somebody who asks."""
+        return PeerServer(self.peer_id, self.linked)
+
+    @property
+    def host(self) -> str:
+        return host_of(self.said.actor)
+
+    def own_event(self, address: str) -> int | None:
+        """The number of one of our own facts, when an address names one."""
+        prefix = f"{self.instance.here.base}/activities/"
+        number = address.removeprefix(prefix) if address.startswith(prefix) else ""
+        return int(number) if number.isdecimal() and len(number) < 20 else None

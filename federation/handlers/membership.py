@@ -1,0 +1,106 @@
+"""Follow, Join, Leave, Invite, Accept, Reject, Remove, and Undo of them."""
+
+from typing import Any
+
+from federation.errors import Refused
+from federation.handlers import links
+from federation.handlers.call import Call
+from federation.handlers.posts import LIKES, undo_like
+from federation.reading import identifier
+from server import database as db
+from server.actions import follows, membership, spaces
+from server.errors import NotFound
+from server.events import Kind
+from server.openness import Level
+
+
+async def follow(call: Call) -> None:
+    """Of a person here, or of a space here (which plain servers join by following it)."""
+    target = await _ours(call, call.said.object_id)
+    if target["kind"] == "group":
+        await membership.asked(call.person, call.said.object_id, call.said.id)
+    else:
+        await follows.asked(call.person, target["id"], call.said.id)
+
+
+async def join(call: Call) -> None:
+    """A person elsewhere wants into a space here."""
+    await membership.asked(call.person, call.said.object_id, call.said.id)
+
+
+async def leave(call: Call) -> None:
+    """A person elsewhere leaves a space here."""
+    await membership.left(call.person, call.said.object_id)
+
+
+async def undo(call: Call) -> None:
+    """Takes back a reaction, a Follow or a Join; ends a link."""
+    kind = call.said.object_type
+    if kind in LIKES:
+        await undo_like(call)
+    elif kind in ("Follow", "Join"):
+        target = await _ours(call, identifier(call.said.object.get("object")))
+        if target["kind"] == "group":
+            await membership.left(call.person, target["uri"])
+        else:
+            await follows.undone(call.person, target["id"])
+    elif kind in ("Offer", "Relationship"):
+        await links.ended(call)
+    else:
+        await undo_like(call)
+
+
+async def invite(call: Call) -> None:
+    """A space at a linked instance invites one of our people."""
+    if not call.linked:
+        raise Refused("Only a linked instance invites.", call.said.id)
+    if call.said.object_id != call.said.actor or call.fetched is None or call.fetched.type != "Group":
+        raise Refused("A space invites to itself only.", call.said.id)
+    target = await _ours(call, call.said.target)
+    space_id = await mirror(call)
+    await membership.invited(call.server, space_id, target["id"], call.said.id, None)
+
+
+async def mirror(call: Call) -> int:
+    """Our view of the space whose actor was fetched for this call."""
+    fetched = call.fetched
+    if fetched is None:
+        raise Refused("The space could not be read.", call.said.actor)
+    level = Level(fetched.openness) if fetched.openness in set(Level) else Level.PARTNERS
+    told = spaces.SpaceElsewhere(
+        call.actor.id, call.actor.name, call.actor.host, fetched.display_name, fetched.summary, level
+    )
+    return await spaces.mirror(call.server, told)
+
+
+async def answer(call: Call) -> None:
+    """Accept or Reject of what one of ours asked; of nothing else (O24)."""
+    accepted = call.said.type == "Accept"
+    number = call.own_event(call.said.object_id)
+    event = await db.fetch_one("SELECT kind FROM event WHERE id = $1", number) if number else None
+    if event is None:
+        await links.answered(call)
+    elif event["kind"] == Kind.FOLLOW_ASKED:
+        await follows.answered(call.person, call.actor.id, f"event:{number}", accepted)
+    elif event["kind"] == Kind.LINK_OFFERED and accepted:
+        await links.accepted(call, f"event:{number}")
+    elif event["kind"] == Kind.JOIN_ASKED:
+        await membership.answered(call.server, f"event:{number}", accepted)
+    else:
+        raise NotFound(detail="an answer to nothing that was asked (O24)")
+
+
+async def remove(call: Call) -> None:
+    """The host of a space lets one of our people go."""
+    target = await _ours(call, call.said.object_id)
+    await membership.removed(call.server, call.said.actor, target["id"])
+
+
+async def _ours(call: Call, uri: str) -> dict[str, Any]:
+    """One of our own actors. Raises NotFound."""
+    row = await db.fetch_one(
+        "SELECT id, uri, kind FROM actor WHERE uri = $1 AND peer_id IS NULL AND suspended_at IS NULL", uri
+    )
+    if row is None:
+        raise NotFound(detail="no such actor here")
+    return row

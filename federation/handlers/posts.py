@@ -1,0 +1,254 @@
+"""Create, Update, Delete, Like, EmojiReact, Undo of a reaction, and a space's Announce of any of them."""
+
+from dataclasses import replace
+
+from federation.errors import Malformed, Refused
+from federation.handlers.call import Call
+from federation.reading import Activity, IncomingNote, identifier, note, type_of
+from federation.trust import owns_note, owns_object, same_origin
+from server import database as db
+from server.actions import posts
+from server.clock import now_ms
+from server.errors import NotFound
+from server.limits import EMOJI
+from server.openness import Level, Visibility
+from server.queries import posts as reading_posts
+from server.queries import spaces
+from server.sql import Clause, one_of
+from server.text import clean
+
+LIKES = frozenset({"Like", "EmojiReact"})
+
+
+async def create(call: Call) -> None:
+    """A person elsewhere wrote: in a space that we host, or to people here."""
+    incoming = note(call.said.object)
+    owns_note(call.said, incoming)
+    space_uri = await _our_space(call, incoming)
+    if space_uri is not None:
+        await _into_our_space(call, incoming, space_uri)
+    elif await _concerns_us(call, incoming):
+        arrived = await _arrived(incoming, _visibility(incoming))
+        await posts.receive(call.person, call.actor.id, arrived, None)
+    else:
+        raise Refused("Nobody here is concerned.", incoming.id)
+
+
+async def update(call: Call) -> None:
+    """A person elsewhere says it better."""
+    incoming = note(call.said.object)
+    owns_note(call.said, incoming)
+    arrived = replace(await _arrived(incoming, None), original=call.raw)
+    await posts.receive_edit(call.person, call.actor.id, arrived)
+
+
+async def delete(call: Call) -> None:
+    """A person elsewhere takes a post back; or is gone."""
+    owns_object(call.said)
+    if call.said.object_id == call.said.actor:
+        await db.execute("UPDATE actor SET gone_at = $1 WHERE id = $2", now_ms(), call.actor.id)
+        await db.execute("DELETE FROM membership WHERE actor_id = $1", call.actor.id)
+        await db.execute("DELETE FROM follow WHERE follower_id = $1 OR followed_id = $1", call.actor.id)
+        return
+    await _withdraw(call.actor.id, call.said.object_id, call.raw)
+
+
+async def like(call: Call) -> None:
+    """A person elsewhere answers with a gesture."""
+    post = await reading_posts.find_by_uri(call.person, call.said.object_id)
+    await posts.react(call.person, post.id, _emoji(call.said), uri=call.said.id, original=call.raw)
+
+
+async def undo_like(call: Call) -> None:
+    """A person elsewhere takes a gesture back."""
+    owns_object(call.said)
+    found = await _reaction(call.said, call.actor.id)
+    await posts.ungesture(found[0], call.actor.id, found[1], call.raw)
+
+
+async def announce(call: Call) -> None:
+    """The host of a space that our people are in tells what happened there (FEP-1b12)."""
+    said = call.wrapped
+    if said is None or not call.linked:
+        raise Refused("Only a linked instance tells what happens in its spaces.", call.said.id)
+    space = await spaces.find_by_uri(call.server, call.said.actor)
+    if space.facts.peer_id != call.peer_id:
+        raise NotFound(detail="not its host (RR1)")
+    if call.instance.here.is_ours(said.actor):
+        return  # our own words come back: the host has them
+    by_host = same_origin(said.actor, call.said.actor)
+    if not by_host and not call.proved:
+        raise Refused("The words of a third instance need its author's proof.", said.id)
+    if said.public and space.level is not Level.PUBLIC:
+        raise Refused("A restricted space does not tell the public (RR3).", said.id)
+    await _TOLD.get(said.type, _told_nothing)(call, said, space)
+
+
+async def _told_nothing(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
+    raise Refused("That is not told by a space.", said.type)
+
+
+async def _told_create(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
+    incoming = note(said.object)
+    owns_note(said, incoming)
+    if space.uri not in (incoming.audience, *incoming.to, *incoming.cc):
+        raise Refused("The object is not of this space (RR3).", incoming.id)
+    await posts.receive(call.server, _author(call), await _arrived(incoming, None), space.id)
+
+
+async def _told_update(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
+    incoming = note(said.object)
+    owns_note(said, incoming)
+    await _in_space(incoming.id, space)
+    await posts.receive_edit(call.server, _author(call), await _arrived(incoming, None))
+
+
+async def _told_delete(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
+    """By its author, or by the space's stewards in the space's own name (RR4)."""
+    if said.actor == space.uri:
+        await _in_space(said.object_id, space)
+        await _withdraw(None, said.object_id)
+        return
+    owns_object(said)
+    await _withdraw(_author(call), said.object_id)
+
+
+async def _told_like(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
+    place = await _in_space(said.object_id, space)
+    await posts.gesture(place, _author(call), _emoji(said), said.id)
+
+
+async def _told_undo(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
+    owns_object(said)
+    place, emoji = await _reaction(said, _author(call))
+    await posts.ungesture(place, _author(call), emoji)
+
+
+_TOLD = {
+    "Create": _told_create,
+    "Update": _told_update,
+    "Delete": _told_delete,
+    "Like": _told_like,
+    "EmojiReact": _told_like,
+    "Undo": _told_undo,
+}
+
+
+# --- the steps -----------------------------------------------------------------------------------
+
+
+async def _our_space(call: Call, incoming: IncomingNote) -> str | None:
+    """The space of ours that a post is for, if any."""
+    named = [u for u in (incoming.audience, call.said.audience, *incoming.to, *incoming.cc) if u]
+    ours = [uri for uri in dict.fromkeys(named) if call.instance.here.is_ours(uri)]
+    if not ours:
+        return None
+    query = Clause("SELECT uri FROM actor WHERE peer_id IS NULL AND kind = 'group' AND").join(one_of("uri", ours))
+    row = await db.fetch_one(*query.statement())
+    return row["uri"] if row else None
+
+
+async def _into_our_space(call: Call, incoming: IncomingNote, space_uri: str) -> None:
+    space = await spaces.find_by_uri(call.person, space_uri)
+    if incoming.public and space.level is not Level.PUBLIC:
+        raise Refused("What is written in this space is not for the public.", incoming.id)
+    arrived = replace(await _arrived(incoming, None), original=call.raw)
+    await posts.receive(call.person, call.actor.id, arrived, space.id)
+
+
+async def _concerns_us(call: Call, incoming: IncomingNote) -> bool:
+    """Whether somebody here is named, answered, or follows the author: nothing else is kept."""
+    if any(call.instance.here.is_ours(uri) for uri in incoming.mentions):
+        return True
+    row = await db.fetch_one(
+        """SELECT EXISTS (SELECT 1 FROM follow f JOIN actor a ON a.id = f.follower_id
+                          WHERE f.followed_id = $1 AND f.state = 'accepted' AND a.peer_id IS NULL) AS followed,
+                  EXISTS (SELECT 1 FROM post WHERE uri = $2 AND space_id IS NULL AND peer_id IS NULL) AS answers""",
+        call.actor.id,
+        incoming.in_reply_to,
+    )
+    return bool(row and (row["followed"] or row["answers"]))
+
+
+def _visibility(incoming: IncomingNote) -> Visibility:
+    if incoming.public:
+        return Visibility.PUBLIC
+    everybody = any(uri.endswith("/followers") for uri in (*incoming.to, *incoming.cc))
+    return Visibility.FOLLOWERS if everybody else Visibility.DIRECT
+
+
+async def _arrived(incoming: IncomingNote, visibility: Visibility | None) -> posts.Arrived:
+    mentioned = await _known_ids(incoming.mentions)
+    published = incoming.published_at if incoming.published_at is not None else now_ms()
+    return posts.Arrived(
+        uri=incoming.id,
+        html=clean(incoming.content),
+        published_at=published,
+        summary=incoming.summary,
+        language=incoming.language,
+        reply_to_uri=incoming.in_reply_to,
+        mentioned=mentioned,
+        files=[posts.ArrivedFile(f.url, f.name, f.media_type, f.size, f.description, f.digest) for f in incoming.files],
+        visibility=visibility,
+        edited_at=incoming.updated_at,
+    )
+
+
+async def _known_ids(uris: tuple[str, ...]) -> list[int]:
+    if not uris:
+        return []
+    rows = await db.fetch(*Clause("SELECT id FROM actor WHERE").join(one_of("uri", uris)).statement())
+    return [row["id"] for row in rows]
+
+
+def _emoji(said: Activity) -> str:
+    """The gesture of a Like or EmojiReact; a custom one that we do not have is the plain thank-you."""
+    emoji = said.content.strip()
+    return "" if len(emoji.encode()) > EMOJI or emoji.startswith(":") else emoji
+
+
+def _author(call: Call) -> int:
+    if call.wrapped_actor is None:
+        raise Malformed("The author is not known.")
+    return call.wrapped_actor.id
+
+
+async def _in_space(uri: str, space: spaces.SeenSpace) -> posts.Place:
+    """A post that stands in this space. Raises NotFound."""
+    row = await db.fetch_one(
+        "SELECT id, author_id FROM post WHERE uri = $1 AND space_id = $2 AND deleted_at IS NULL", uri, space.id
+    )
+    if row is None:
+        raise NotFound(detail="not in this space")
+    return posts.Place(row["id"], row["author_id"], space.id)
+
+
+async def _withdraw(author_id: int | None, uri: str, raw: str = "") -> None:
+    row = await db.fetch_one("SELECT author_id FROM post WHERE uri = $1", uri)
+    if row is not None and author_id is not None and row["author_id"] != author_id:
+        raise Refused("The object is somebody else's.", uri)
+    owner = author_id if author_id is not None else (row["author_id"] if row else None)
+    if owner is not None:
+        await posts.receive_withdrawal(owner, uri, raw)
+
+
+async def _reaction(said: Activity, actor_id: int) -> tuple[posts.Place, str]:
+    """The reaction that an Undo names, by the id of its activity or by what it says."""
+    row = await db.fetch_one(
+        "SELECT r.emoji, p.id, p.author_id, p.space_id FROM reaction r JOIN post p ON p.id = r.post_id"
+        " WHERE r.uri = $1 AND r.actor_id = $2",
+        said.object_id,
+        actor_id,
+    )
+    if row is None and isinstance(said.object, dict) and type_of(said.object) in LIKES:
+        emoji = str(said.object.get("content") or "")
+        row = await db.fetch_one(
+            "SELECT r.emoji, p.id, p.author_id, p.space_id FROM reaction r JOIN post p ON p.id = r.post_id"
+            " WHERE p.uri = $1 AND r.actor_id = $2 AND r.emoji = $3",
+            identifier(said.object.get("object")),
+            actor_id,
+            emoji,
+        )
+    if row is None:
+        raise NotFound(detail="no such reaction")
+    return posts.Place(row["id"], row["author_id"], row["space_id"]), row["emoji"]

@@ -1,0 +1,295 @@
+"""Events to deliveries: who hears of what, one row for each inbox, numbered without gaps for each instance.
+
+The sequencer takes committed events that have no deliveries yet, asks the policy which instances may be told, and
+writes their rows and the mark that it did in one transaction. A row names an event and an inbox: what is sent is
+built, and the policy asked again, at the moment of sending. Taking back goes to whoever was sent the thing.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from federation.documents.posts import Told, read_told
+from federation.instance import Instance
+from server import database as db
+from server.clock import now_ms
+from server.events import Kind
+from server.ids import new_id
+from server.openness import Level, Visibility
+from server.policy import Candidate, audience
+from server.queries import posts as post_queries
+from server.sql import Clause, one_of
+
+AT_ONCE = 100
+
+Target = tuple[int, str]
+"""(peer id, inbox)."""
+
+
+async def sequence_waiting(instance: Instance) -> int:
+    """Writes the deliveries of events that have none yet; returns how many events were taken."""
+    async with db.transaction():
+        await _alone()
+        events = await db.fetch(
+            "SELECT id, kind, actor_id, space_id, post_id, data, original FROM event WHERE sequenced_at IS NULL"
+            " ORDER BY id LIMIT $1",
+            AT_ONCE,
+        )
+        if not events:
+            return 0
+        for event in events:
+            targets = await _targets(instance, event) if instance.federates else []
+            await _write(event["id"], targets)
+        taken = Clause("UPDATE event SET sequenced_at = ? WHERE", (now_ms(),)).join(
+            one_of("id", [event["id"] for event in events])
+        )
+        await db.execute(*taken.statement())
+    return len(events)
+
+
+async def _alone() -> None:
+    """One sequencer at a time: SQLite's single writer is one already."""
+    if db.engine_name() == "postgres":
+        await db.fetch("SELECT pg_advisory_xact_lock(7077001)")
+
+
+async def _write(event_id: int, targets: Iterable[Target]) -> None:
+    """One row for each inbox, numbered on from each instance's newest."""
+    by_peer: dict[int, list[str]] = {}
+    for peer_id, inbox in dict.fromkeys(targets):
+        if inbox:
+            by_peer.setdefault(peer_id, []).append(inbox)
+    if not by_peer:
+        return
+    now = now_ms()
+    counted = Clause("SELECT id, last_seq FROM peer WHERE").join(one_of("id", list(by_peer)))
+    rows: list[dict[str, Any]] = []
+    newest: list[dict[str, int]] = []
+    for peer in await db.fetch(*counted.statement()):
+        inboxes = by_peer[peer["id"]]
+        for seq, inbox in enumerate(inboxes, peer["last_seq"] + 1):
+            rows.append(
+                {"id": new_id(), "peer_id": peer["id"], "seq": seq, "event_id": event_id, "inbox": inbox}
+                | {"created_at": now}
+            )
+        newest.append({"id": peer["id"], "last_seq": peer["last_seq"] + len(inboxes)})
+    await db.insert_many("delivery", rows)
+    for peer in newest:
+        await db.execute("UPDATE peer SET last_seq = $1 WHERE id = $2", peer["last_seq"], peer["id"])
+
+
+async def _targets(instance: Instance, event: dict[str, Any]) -> list[Target]:
+    return await _BY_KIND[Kind(event["kind"])](instance, event)
+
+
+# --- posts ---------------------------------------------------------------------------------------
+
+
+async def _about_post(instance: Instance, event: dict[str, Any]) -> list[Target]:
+    post = await read_told(event["post_id"])
+    if post is None:
+        return []
+    if event["kind"] == Kind.POST_WITHDRAWN:
+        return await _who_was_sent(event, post)
+    if post.space_id is None:
+        return await _personal(event, post)
+    if post.space_peer_id is None:
+        return await _members_elsewhere(event, post)
+    return await _host(event, post)
+
+
+async def _who_was_sent(event: dict[str, Any], post: Told) -> list[Target]:
+    """Whoever was sent the post, or is about to be; and, when a steward takes it back, its author's instance."""
+    rows = await db.fetch(
+        "SELECT DISTINCT d.peer_id, d.inbox FROM delivery d JOIN event e ON e.id = d.event_id"
+        " WHERE e.post_id = $1 AND e.kind IN ('post_published', 'post_edited') AND d.state IN ('sent', 'pending')",
+        post.id,
+    )
+    targets = [(row["peer_id"], row["inbox"]) for row in rows]
+    by_steward = post.author_peer_id is not None and not event["original"]
+    if by_steward and post.space_id is not None and post.space_peer_id is None:
+        author = await _inbox_of(post.author_id)
+        targets += [author] if author else []
+    return targets
+
+
+async def _personal(event: dict[str, Any], post: Told) -> list[Target]:
+    """Outside any space: followers elsewhere, those named, and for a gesture the author."""
+    if not await _is_ours(event["actor_id"]):
+        return []
+    if event["kind"] in (Kind.REACTED, Kind.REACTION_UNDONE):
+        author = await _inbox_of(post.author_id)
+        return [author] if author else []
+    targets: list[Target] = []
+    if post.visibility in (Visibility.PUBLIC, Visibility.FOLLOWERS):
+        targets += await _inboxes(
+            "JOIN follow f ON f.follower_id = a.id WHERE f.followed_id = $1 AND f.state = 'accepted'", post.author_id
+        )
+    if post.visibility is not Visibility.COLLEAGUES:
+        targets += await _inboxes("JOIN mention m ON m.actor_id = a.id WHERE m.post_id = $1", post.id)
+    if post.visibility is Visibility.PUBLIC and post.reply_to_uri:
+        targets += await _inboxes("JOIN post r ON r.author_id = a.id WHERE r.uri = $1", post.reply_to_uri)
+    return targets
+
+
+async def _members_elsewhere(event: dict[str, Any], post: Told) -> list[Target]:
+    """A space that we host: each instance with a member now, but not back to where the words came from."""
+    origin = await _peer_of(event["actor_id"]) if event["original"] else None
+    allowed = await may_be_told(post)
+    targets: list[Target] = []
+    for row in await _member_inboxes(post.space_id):
+        if row["peer_id"] in allowed and row["peer_id"] != origin:
+            together = row["linked"] or post.level is Level.PUBLIC
+            targets.append((row["peer_id"], (row["shared_inbox"] if together else "") or row["inbox"]))
+    return targets
+
+
+async def may_be_told(post: Told, peer_id: int | None = None) -> set[int]:
+    """The instances (one, or all with a member in the space) that may be told of a post in a space of ours now.
+
+    The same question when the rows are written and again when each is sent.
+    """
+    facts = await post_queries.facts_of(post.id)
+    if facts is None or facts.space is None:
+        return set()
+    only, values = ("", ()) if peer_id is None else (" AND m.peer_id = $2", (peer_id,))
+    rows = await db.fetch(
+        f"""SELECT m.peer_id, MIN(m.since_at) AS since_at, MIN(n.added_at) AS added_at, MIN(q.blocked_at) AS blocked_at,
+              MAX(CASE WHEN l.state = 'active' THEN 1 ELSE 0 END) AS linked
+            FROM membership m JOIN peer q ON q.id = m.peer_id LEFT JOIN link l ON l.peer_id = q.id
+            LEFT JOIN space_partner n ON n.space_id = m.space_id AND n.peer_id = m.peer_id
+            WHERE m.space_id = $1 AND m.state = 'member'{only} GROUP BY m.peer_id""",
+        post.space_id,
+        *values,
+    )
+    candidates = [
+        Candidate(
+            row["peer_id"],
+            linked=bool(row["linked"]),
+            partner=row["added_at"] is not None,
+            blocked=row["blocked_at"] is not None,
+            since_at=row["since_at"],
+            let_in_at=row["added_at"],
+        )
+        for row in rows
+    ]
+    return set(audience(facts, candidates, now_ms()))
+
+
+async def _host(event: dict[str, Any], post: Told) -> list[Target]:
+    """A space elsewhere: what our own people do there goes to its host and to nobody else (RR6)."""
+    if event["original"] or not await _is_ours(event["actor_id"]):
+        return []
+    row = await db.fetch_one(
+        "SELECT a.peer_id, a.inbox FROM space s JOIN actor a ON a.id = s.actor_id WHERE s.id = $1", post.space_id
+    )
+    return [(row["peer_id"], row["inbox"])] if row else []
+
+
+# --- people and spaces ---------------------------------------------------------------------------
+
+
+def _to_named(name: str) -> Callable[[Instance, dict[str, Any]], Awaitable[list[Target]]]:
+    """To the actor that the event's data names."""
+
+    async def targets(instance: Instance, event: dict[str, Any]) -> list[Target]:
+        found = await _inbox_of(msgspec.json.decode(event["data"])[name])
+        return [found] if found else []
+
+    return targets
+
+
+async def _to_host(instance: Instance, event: dict[str, Any]) -> list[Target]:
+    row = await db.fetch_one(
+        "SELECT a.peer_id, a.inbox FROM space s JOIN actor a ON a.id = s.actor_id"
+        " WHERE s.id = $1 AND a.peer_id IS NOT NULL",
+        event["space_id"],
+    )
+    return [(row["peer_id"], row["inbox"])] if row else []
+
+
+async def _space_changed(instance: Instance, event: dict[str, Any]) -> list[Target]:
+    """Instances with a member that still belong: the others are told by what takes their members out."""
+    return [
+        (row["peer_id"], row["shared_inbox"] or row["inbox"])
+        for row in await _member_inboxes(event["space_id"])
+        if row["linked"]
+    ]
+
+
+async def _person_changed(instance: Instance, event: dict[str, Any]) -> list[Target]:
+    return await _inboxes(
+        "JOIN follow f ON f.follower_id = a.id WHERE f.followed_id = $1 AND f.state = 'accepted'", event["actor_id"]
+    )
+
+
+async def _to_peer(instance: Instance, event: dict[str, Any]) -> list[Target]:
+    peer_id = msgspec.json.decode(event["data"])["peer"]
+    row = await db.fetch_one("SELECT base_url FROM peer WHERE id = $1", peer_id)
+    actor = await db.fetch_one(
+        "SELECT inbox FROM actor WHERE peer_id = $1 AND kind = 'application' ORDER BY id LIMIT 1", peer_id
+    )
+    inbox = actor["inbox"] if actor else f"{row['base_url']}/actor/inbox" if row else ""
+    return [(peer_id, inbox)]
+
+
+_BY_KIND: dict[Kind, Callable[[Instance, dict[str, Any]], Awaitable[list[Target]]]] = {
+    Kind.POST_PUBLISHED: _about_post,
+    Kind.POST_EDITED: _about_post,
+    Kind.POST_WITHDRAWN: _about_post,
+    Kind.REACTED: _about_post,
+    Kind.REACTION_UNDONE: _about_post,
+    Kind.FOLLOW_ASKED: _to_named("followed"),
+    Kind.FOLLOW_UNDONE: _to_named("followed"),
+    Kind.FOLLOW_ACCEPTED: _to_named("follower"),
+    Kind.FOLLOW_REJECTED: _to_named("follower"),
+    Kind.INVITED: _to_named("invited"),
+    Kind.INVITATION_ANSWERED: _to_host,
+    Kind.JOIN_ASKED: _to_host,
+    Kind.LEFT: _to_host,
+    Kind.JOIN_ANSWERED: _to_named("member"),
+    Kind.MEMBER_REMOVED: _to_named("member"),
+    Kind.SPACE_CHANGED: _space_changed,
+    Kind.PERSON_CHANGED: _person_changed,
+    Kind.LINK_OFFERED: _to_peer,
+    Kind.LINK_ACCEPTED: _to_peer,
+    Kind.LINK_CONFIRMED: _to_peer,
+    Kind.LINK_ENDED: _to_peer,
+}
+
+
+# --- the rows ------------------------------------------------------------------------------------
+
+
+async def _member_inboxes(space_id: int | None) -> list[dict[str, Any]]:
+    return await db.fetch(
+        "SELECT a.peer_id, a.inbox, a.shared_inbox, CASE WHEN l.state = 'active' THEN 1 ELSE 0 END AS linked"
+        " FROM membership m JOIN actor a ON a.id = m.actor_id LEFT JOIN link l ON l.peer_id = a.peer_id"
+        " WHERE m.space_id = $1 AND m.state = 'member' AND m.peer_id IS NOT NULL AND a.gone_at IS NULL",
+        space_id,
+    )
+
+
+async def _inboxes(joined: str, value: Any) -> list[Target]:
+    """Inboxes of actors elsewhere, the shared one where there is one."""
+    rows = await db.fetch(
+        f"SELECT DISTINCT a.peer_id, CASE WHEN a.shared_inbox <> '' THEN a.shared_inbox ELSE a.inbox END AS inbox"
+        f" FROM actor a {joined} AND a.peer_id IS NOT NULL AND a.gone_at IS NULL",
+        value,
+    )
+    return [(row["peer_id"], row["inbox"]) for row in rows]
+
+
+async def _inbox_of(actor_id: int) -> Target | None:
+    row = await db.fetch_one("SELECT peer_id, inbox FROM actor WHERE id = $1 AND peer_id IS NOT NULL", actor_id)
+    return (row["peer_id"], row["inbox"]) if row else None
+
+
+async def _is_ours(actor_id: int | None) -> bool:
+    return await _peer_of(actor_id) is None
+
+
+async def _peer_of(actor_id: int | None) -> int | None:
+    row = await db.fetch_one("SELECT peer_id FROM actor WHERE id = $1", actor_id)
+    return row["peer_id"] if row else None

@@ -1,0 +1,40 @@
+"""Object proofs on what is relayed: made for our people's words in spaces elsewhere, checked on a third's.
+
+A space's host relays the activity of a member exactly as it came (FEP-1b12). Its own people it may speak for;
+for people of a third instance the proof of the author counts (FEP-8b32), with a key that the author's own origin
+publishes, and nothing else (K11, RR3).
+"""
+
+from typing import Any
+
+from federation.documents.activities import Message
+from federation.errors import FederationError
+from federation.instance import Instance
+from federation.keyring import private_key
+from federation.reading import IncomingActor
+from federation.signatures.keys import public_key_from_multikey
+from federation.signatures.proofs import check_proof, parse_proof, with_proof
+from server.clock import now_ms
+
+
+async def proved(instance: Instance, message: Message) -> dict[str, Any]:
+    """The document, with its author's proof where it should carry one."""
+    if not message.proved_by:
+        return message.document
+    key = await private_key(instance, message.proved_by, "ed25519")
+    return with_proof(message.document, key, now_ms())
+
+
+def holds(document: dict[str, Any], author: IncomingActor) -> bool:
+    """Whether a document carries its author's proof, made with a key that the author publishes."""
+    try:
+        facts = parse_proof(document, now=now_ms())
+        if facts is None:
+            return False
+        for key_id, owner, kind, value in author.keys:
+            if key_id == facts.key_id and owner == author.id and kind == "multikey":
+                check_proof(facts, public_key_from_multikey(key_id, owner, value))
+                return True
+    except FederationError:
+        return False
+    return False

@@ -1,0 +1,108 @@
+"""What must follow, follows: received activities take effect, events become deliveries, deliveries are sent.
+
+Four loops, each over rows: `receipt` without an end, `event` without deliveries, `delivery` still pending, `job` whose
+time has come. A loop looks when something happened here, and twice a second in any case (another process may
+have written). It holds nothing that is not in a row: killed at any moment, the next start goes on where the
+commits stand. Every effect is idempotent, so a step that was done and not yet marked may be done again.
+
+An instance that rests (see `schedule`) is left alone until its time; a word from it brings the next attempt
+forward. A stop is polite: what is on its way is finished or left for the next start.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+
+from federation.files import fetch_waiting
+from federation.instance import Instance
+from federation.keyring import instance_actor_id
+from federation.outbox import sequence_waiting
+from federation.processing import process_waiting
+from federation.sending import Peer, Sender, due_peers, lease, release
+from server import database as db
+from server import live
+
+log = logging.getLogger("parvis.worker")
+
+EVERY_S = 0.5
+AFTER_FAILURE_S = 2.0
+MOST_PEERS = 100
+
+Step = Callable[[], Awaitable[int]]
+
+
+class Worker:
+    """The loops of one process. `run` ends when cancelled; `alive` says whether all of them go round."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._sender = Sender(instance)
+        self._serving: dict[int, asyncio.Task[None]] = {}
+        self._loops: list[asyncio.Task[None]] = []
+
+    @property
+    def alive(self) -> bool:
+        """Whether every loop is running."""
+        return bool(self._loops) and not any(task.done() for task in self._loops)
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        await instance_actor_id(self.instance)
+        if db.engine_name() == "sqlite":
+            # one process serves an embedded database, so a lease found at start is a dead process's
+            await db.execute("UPDATE peer SET lease_until_at = 0 WHERE lease_until_at > 0")
+        steps: list[Step] = [
+            lambda: process_waiting(self.instance),
+            lambda: sequence_waiting(self.instance),
+            self._send,
+            lambda: fetch_waiting(self.instance),
+        ]
+        self._loops = [asyncio.create_task(self._loop(step)) for step in steps]
+        try:
+            await asyncio.gather(*self._loops)
+        finally:
+            for task in [*self._loops, *self._serving.values()]:
+                task.cancel()
+            await asyncio.gather(*self._loops, *self._serving.values(), return_exceptions=True)
+
+    async def _loop(self, step: Step) -> None:
+        """Does a step until there is nothing more to do, then waits for news."""
+        with live.listening() as news:
+            while True:
+                try:
+                    while await step():
+                        pass
+                except Exception:
+                    log.exception("a step failed", extra={"action": "worker.failed"})
+                    await asyncio.sleep(AFTER_FAILURE_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(EVERY_S):
+                        await news.next()
+                        news.forget()
+
+    async def _send(self) -> int:
+        """Starts serving every instance whose time has come; never waits for one of them."""
+        started = 0
+        room = MOST_PEERS - len(self._serving)
+        for peer in await due_peers(MOST_PEERS) if room > 0 else []:
+            if peer.id in self._serving or started >= room or not await lease(peer, self.owner):
+                continue
+            task = asyncio.create_task(self._serve(peer))
+            self._serving[peer.id] = task
+            started += 1
+        return started
+
+    async def _serve(self, peer: Peer) -> None:
+        try:
+            await self._sender.serve(peer, self.owner)
+        except Exception:
+            log.exception("serving failed", extra={"action": "worker.failed", "peer": peer.host})
+            await asyncio.sleep(AFTER_FAILURE_S)
+        finally:
+            self._serving.pop(peer.id, None)
+            await asyncio.shield(release(peer, self.owner))
+            live.publish(live.Fact("served"))
