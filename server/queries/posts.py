@@ -221,7 +221,7 @@ async def _to_author(viewer: Viewer, post_id: int, author_id: int) -> Standing:
 
 
 async def cards(viewer: Viewer, post_ids: Sequence[int]) -> list[PostCard]:
-    """These posts, in this order, without those that the viewer may not read. At most nine queries."""
+    """These posts, in this order, without those that the viewer may not read. At most ten queries."""
     if not post_ids:
         return []
     query = Clause(_CARD).join(one_of("p.id", post_ids)).and_(scope_posts(viewer, now_ms()))
@@ -229,6 +229,7 @@ async def cards(viewer: Viewer, post_ids: Sequence[int]) -> list[PostCard]:
     kept = [rows[i] for i in dict.fromkeys(post_ids) if i in rows]
     parts = await _parts(viewer, [row["id"] for row in kept])
     standings = await _standings(viewer, kept)
+    parts.answered = await readable(viewer, [row["reply_to_id"] for row in kept if row["reply_to_id"]])
     return [_card(row, parts, standings[row["id"]]) for row in kept]
 
 
@@ -244,6 +245,7 @@ _CARD = f"""SELECT p.id, p.uri, p.author_id, p.space_id, p.visibility, p.html, p
 
 @dataclass(slots=True)
 class _Parts:
+    answered: set[int] = field(default_factory=set)  # posts that are answered, and that the viewer may read
     replies: dict[int, int] = field(default_factory=dict)
     reactions: dict[int, list[ReactionCount]] = field(default_factory=lambda: defaultdict(list))
     files: dict[int, list[FileCard]] = field(default_factory=lambda: defaultdict(list))
@@ -309,7 +311,7 @@ def _card(row: dict[str, Any], parts: _Parts, standing: Standing) -> PostCard:
         space = SpaceCard(row["space_id"], row["slug"], row["s_name"], Level(row["level"]), row["s_host"], row["s_uri"])
     author = PersonCard(row["author_id"], row["a_uri"], row["a_name"], row["a_host"], row["a_display"], row["a_kind"])
     answered = None
-    if row["ra_id"]:
+    if row["ra_id"] and row["reply_to_id"] in parts.answered:
         answered = PersonCard(row["ra_id"], row["ra_uri"], row["ra_name"], row["ra_host"], row["ra_display"])
     i = row["id"]
     return PostCard(

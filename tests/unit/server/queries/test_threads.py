@@ -2,11 +2,12 @@
 
 import pytest
 
+from server import database as db
 from server.actions.posts import withdraw
 from server.errors import NotFound
 from server.openness import Level
 from server.queries import threads
-from tests.cast import KESTREL, Cast, say, space
+from tests.cast import KESTREL, Cast, enter, say, space
 
 pytestmark = pytest.mark.anyio
 
@@ -43,3 +44,15 @@ async def test_a_withdrawn_link_of_the_chain_is_left_out_and_the_rest_stays(cast
     await withdraw(cast.alice, second)
     thread = await threads.around(cast.bruno, third)
     assert [card.id for card in thread.before] == [first]
+
+
+async def test_a_reply_does_not_name_the_author_of_what_its_reader_may_not_read(cast: Cast) -> None:
+    cevennes = await space("cevennes", Level.PARTNERS, cast.alice, partners=(KESTREL,))
+    question = await say(cast.alice, "Entre nous", cevennes)
+    await db.execute("UPDATE post SET published_at = published_at - 5000")
+    await enter(cevennes, cast.chloe)
+    answer = await say(cast.alice, "Pour tous", cevennes, answers=question)
+    as_chloe = await threads.around(cast.chloe, answer)
+    assert (as_chloe.before, as_chloe.post.reply_to_author) == ((), None)
+    as_alice = await threads.around(cast.alice, answer)
+    assert as_alice.post.reply_to_author is not None
