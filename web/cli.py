@@ -21,7 +21,13 @@ from server.errors import DomainError
 from server.settings import SettingsError, load
 from server.terminal import Failure, complain
 
-GROUPS = ("server.commands.upkeep", "federation.commands", "web.commands")
+GROUPS = (
+    "server.commands.upkeep",
+    "federation.commands.spaces",
+    "federation.commands.links",
+    "federation.commands.deliveries",
+    "web.commands",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,68 @@
+"""`parvis deliveries` and `parvis worker`: what waits for other instances, and the process that sends it."""
+
+import argparse
+import asyncio
+import signal
+from contextlib import suppress
+from typing import Any
+
+from federation.commands.opened import opened
+from federation.worker import Worker
+from server import database as db
+from server.settings import Settings
+from server.terminal import listing, remark
+
+
+def register(commands: Any) -> None:
+    group = commands.add_parser("deliveries", help="what waits for other instances, and what was put aside")
+    verbs = group.add_subparsers(title="verbs", metavar="VERB", required=True)
+    every = verbs.add_parser("list", help="waiting and dead deliveries, oldest first")
+    every.add_argument("--host", default="", help="of one instance")
+    every.add_argument("--limit", type=int, default=200)
+    every.add_argument("--json", action="store_true")
+    every.set_defaults(verb=_list)
+    retry = verbs.add_parser("retry", help="try dead deliveries again, and resting instances now")
+    retry.add_argument("--host", default="", help="of one instance")
+    retry.set_defaults(verb=_retry)
+    worker = commands.add_parser("worker", help="deliver without serving pages (PostgreSQL, several machines)")
+    worker.set_defaults(verb=_work)
+
+
+async def _list(settings: Settings, args: argparse.Namespace) -> int:
+    async with opened(settings):
+        rows = await db.fetch(
+            "SELECT d.id, q.host, d.seq, e.kind, d.state, d.attempts, d.error, d.created_at, q.state AS health"
+            " FROM delivery d JOIN peer q ON q.id = d.peer_id JOIN event e ON e.id = d.event_id"
+            " WHERE d.state IN ('pending', 'dead') AND ($1 = '' OR q.host = $1) ORDER BY d.id LIMIT $2",
+            args.host.lower(),
+            max(1, min(args.limit, 10_000)),
+        )
+        listing([{**row, "id": str(row["id"])} for row in rows], args.json)
+    return 0
+
+
+async def _retry(settings: Settings, args: argparse.Namespace) -> int:
+    host = args.host.lower()
+    async with opened(settings), db.transaction():
+        again = await db.execute(
+            "UPDATE delivery SET state = 'pending', attempts = 0, done_at = NULL WHERE state = 'dead'"
+            " AND peer_id IN (SELECT id FROM peer WHERE $1 = '' OR host = $1)",
+            host,
+        )
+        await db.execute(
+            "UPDATE peer SET state = 'ok', due_at = 0 WHERE state <> 'ok' AND ($1 = '' OR host = $1)", host
+        )
+    remark(f"{again} dead deliveries wait again; resting instances are tried now.")
+    return 0
+
+
+async def _work(settings: Settings, args: argparse.Namespace) -> int:
+    async with opened(settings) as instance:
+        work = asyncio.create_task(Worker(instance).run())
+        loop = asyncio.get_running_loop()
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(stop, work.cancel)
+        remark("parvis: delivering")
+        with suppress(asyncio.CancelledError):
+            await work
+    return 0

@@ -1,0 +1,31 @@
+"""The database and the door out, open for as long as one command runs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from federation.instance import Instance, instance_of
+from federation.lookup import KnownActor, find_handle
+from server import database, migrating
+from server.settings import Settings
+from server.terminal import Failure
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Instance]:
+    """Raises WrongSchema when the tables are of another version."""
+    await migrating.refuse_unless_current(settings.database_url)
+    await database.connect(settings.database_url)
+    instance = instance_of(settings)
+    try:
+        yield instance
+    finally:
+        await instance.transport.aclose()
+        await database.disconnect()
+
+
+async def somebody(instance: Instance, who: str) -> KnownActor:
+    """`name` here or `name@host` elsewhere. Raises FederationError or Failure."""
+    found = await find_handle(instance, who)
+    if found.kind != "person":
+        raise Failure(f"{who} is not a person.")
+    return found

@@ -1,0 +1,39 @@
+"""Meeting another instance: who is at that host, which key does it show, which six words are ours and theirs."""
+
+import asyncio
+from typing import Any
+
+from federation.errors import Malformed, Refused
+from federation.instance import Instance
+from federation.keyring import instance_key
+from federation.lookup import base_of, fetch_document, remember
+from server.actions import links
+from server.viewer import Employee, Operator
+
+
+async def meet(instance: Instance, host: str) -> links.TheirSide:
+    """What the instance at a host shows of itself. Raises FederationError in one sentence."""
+    name = host.strip().lower().removeprefix("https://").removeprefix("http://").rstrip("/")
+    if name == instance.here.host:
+        raise Refused("That is this instance itself.")
+    base = await base_of(instance, name)
+    document = await fetch_document(instance, f"{base}/actor")
+    keys = [(key, value) for key, owner, kind, value in document.keys if kind == "multikey" and owner == document.id]
+    if document.type != "Application" or not keys:
+        raise Malformed("That host does not run an instance that can be linked.", host)
+    known = await remember(document)
+    if known.peer_id is None:
+        raise Refused("That is this instance itself.")
+    return links.TheirSide(known.peer_id, name, keys[0][0], keys[0][1], document.display_name)
+
+
+async def offer(instance: Instance, viewer: Employee | Operator, host: str) -> None:
+    """Proposes a link to the instance at a host."""
+    await links.offer(viewer, await meet(instance, host))
+
+
+async def six_words(instance: Instance, viewer: Employee | Operator, host: str) -> list[str]:
+    """The words to compare with the other administrator. Raises NotFound or Conflict."""
+    row: dict[str, Any] = await links.comparable(viewer, host)
+    key = (await instance_key(instance)).public(instance.here.instance).to_multikey()
+    return await asyncio.to_thread(links.words_of, row, instance.here.base, key)
