@@ -1,12 +1,12 @@
-"""WHO MAY WHAT. The only file that compares openness with roles; everything else asks it.
+"""WHO MAY WHAT. The only door to openness and roles; everything else asks here.
 
-One table (level and dials × audience → rights) is read through three faces:
+One table (`server.rights`: level and dials × audience → rights) is read through three faces:
 
-* `may(viewer's standing, act, thing)` answers for one thing, with a reason and whether to hide it;
-* `scope(viewer)` is the same answer as SQL, for lists, searches, counts and collections;
+* `may`, `may_post` (viewer, act, thing, standing) answer for one thing, with a reason and whether to hide it;
+* `scope_posts`, `scope_spaces` are the same answer as SQL (`server.scopes`), for lists, searches, counts;
 * `audience(thing, candidates)` names the instances to which it may be told.
 
-The order of a decision: who is the caller to this space (`stand`) → which row and column of the table
+The order of a decision: who is the caller to this space (`audience_of`) → which row and column of the table
 (`rights`) → the stamp that the item got when it was written, which later widening does not touch → how far
 back this caller may look → the act. A combination that the table does not name is refused. What a caller may
 not even know of is *hidden*: doors answer exactly as for an address that never existed.
@@ -16,8 +16,6 @@ Effective rights are computed when something is read; nothing is copied onto ite
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
-from typing import Any
 
 from server.openness import (
     Audience,
@@ -27,7 +25,6 @@ from server.openness import (
     Join,
     Level,
     Members,
-    Notices,
     Office,
     Reach,
     Read,
@@ -37,125 +34,12 @@ from server.openness import (
     Variant,
     Visibility,
 )
-from server.sql import Clause, any_of, one_of
+from server.rights import DAYS_BACK_MS as DAYS_BACK_MS
+from server.rights import NARROWED, TABLE
+from server.rights import Rights as Rights
+from server.scopes import scope_posts as scope_posts
+from server.scopes import scope_spaces as scope_spaces
 from server.viewer import Anonymous, Employee, Operator, PeerServer, RemotePerson, Viewer
-
-DAYS_BACK_MS = 90 * 24 * 3600 * 1000
-"""How far back those read who may read a limited past without being members."""
-
-
-# --- the table ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Rights:
-    """One cell: what an audience has in a space, each right an ordered value."""
-
-    existence: Existence = Existence.HIDDEN
-    members: Members = Members.NONE
-    read: Read = Read.NONE
-    files: Files = Files.NONE
-    join: Join = Join.NONE
-    take_part: TakePart = TakePart.NONE
-    invite: Invite = Invite.NONE
-    relay: Relay = Relay.NONE
-    notices: Notices = Notices.NOTHING
-    moderated: bool = False  # what they write waits for a steward
-    since_opening: bool = False  # never older than the day this audience was let in
-
-
-NOTHING = Rights()
-
-_LETTERS = {
-    "S": ("existence", Existence),
-    "N": ("members", Members),
-    "R": ("read", Read),
-    "F": ("files", Files),
-    "J": ("join", Join),
-    "P": ("take_part", TakePart),
-    "I": ("invite", Invite),
-    "X": ("relay", Relay),
-    "T": ("notices", Notices),
-}
-
-
-def _cell(text: str) -> Rights:
-    """Reads “S2 N3 R3e P2m”: a letter and a value; `e` since the opening, `m` moderated."""
-    values: dict[str, Any] = {}
-    for part in text.split():
-        name, kind = _LETTERS[part[0]]
-        values[name] = kind(int(part[1]))
-        if part.endswith("m"):
-            values["moderated"] = True
-        if part.endswith("e"):
-            values["since_opening"] = True
-    return Rights(**values)
-
-
-_STAFF_MEMBER = "S2 N3 R3 F2 P4 I1 X1 T3"
-_INTERNAL = "S2 N3 R3 F2 J3 P2 I0 X1"
-_GUEST_MEMBER = "S2 N3 R3 F2 P3 X1 T2"
-
-_WRITTEN: dict[Variant, dict[Audience, str]] = {
-    Variant.CLOSED: {
-        Audience.STAFF_MEMBER: _STAFF_MEMBER,
-        Audience.STAFF: "S2 N1 R0 J2",
-    },
-    Variant.UNLISTED: {
-        Audience.STAFF_MEMBER: "S2 N3 R3 F2 P4 I0 X0 T2",
-        Audience.STAFF: "S0 J1",
-    },
-    Variant.INTERNAL: {
-        Audience.STAFF_MEMBER: _STAFF_MEMBER,
-        Audience.STAFF: _INTERNAL,
-    },
-    Variant.INVITED: {
-        Audience.STAFF_MEMBER: _STAFF_MEMBER,
-        Audience.STAFF: "S2 N2 R0 J2",
-        Audience.GUEST_MEMBER: "S2 N3 R2 F1 P3 I0 X0 T2",
-        Audience.PARTNER_MEMBER: "S2 N3 R2 F1 P3 I1 X0 T2",
-        Audience.GUEST: "S0 J1",
-        Audience.PARTNER: "S1 J1",
-    },
-    Variant.EVERYONE: {
-        Audience.STAFF_MEMBER: _STAFF_MEMBER,
-        Audience.STAFF: "S2 N3 R3 F2 J3 P2 X1",
-        Audience.GUEST_MEMBER: _GUEST_MEMBER,
-        Audience.PARTNER_MEMBER: "S2 N3 R3e F2 P3 I1 X1 T3",
-        Audience.GUEST: "S2 N1 R0 J2",
-        Audience.PARTNER: "S2 N2 R2e F1 J3 P1 T1",
-    },
-    Variant.NETWORK: {
-        Audience.STAFF_MEMBER: _STAFF_MEMBER,
-        Audience.STAFF: _INTERNAL,
-        Audience.GUEST_MEMBER: _GUEST_MEMBER,
-        Audience.PARTNER_MEMBER: "S2 N3 R3e F2 P3 I1 X1 T3",
-        Audience.FED_MEMBER: "S2 N2 R3e F2 P3m X1 T3",
-        Audience.GUEST: "S2 N1 R3 J3 P2",
-        Audience.PARTNER: "S2 N2 R3e F2 J3 P2 X1",
-        Audience.FED: "S2 N1 R2e F1 J2 P2m X1",
-    },
-    Variant.PUBLIC: {
-        Audience.STAFF_MEMBER: "S2 N3 R3 F2 P4 I1 X2 T3",
-        Audience.STAFF: "S2 N3 R3 F2 J3 P2 I0 X2",
-        Audience.GUEST_MEMBER: _GUEST_MEMBER,
-        Audience.PARTNER_MEMBER: "S2 N3 R3e F2 P3 I1 X2 T3",
-        Audience.FED_MEMBER: "S2 N2 R3 F2 P3m X2",
-        Audience.GUEST: "S2 N1 R3 F2 J3 P2",
-        Audience.PARTNER: "S2 N2 R3 F2 J3 P2 X2",
-        Audience.FED: "S2 N1 R3e F1 J2 P2m X2",
-        Audience.WEB: "S2 N1 R3e F1 X2",
-    },
-    Variant.ELSEWHERE: {
-        Audience.STAFF_MEMBER: "S2 N3 R3 F2 P3 I0 X0 T2",
-        Audience.HOST: "S2 R3 F2",
-    },
-}
-
-TABLE: dict[tuple[Variant, Audience], Rights] = {
-    (variant, audience): _cell(_WRITTEN[variant].get(audience, "")) for variant in Variant for audience in Audience
-}
-
 
 # --- the facts that a decision rests on -----------------------------------------------------------
 
@@ -271,20 +155,7 @@ def rights(space: SpaceFacts, standing: Standing, stamp: Variant | None = None) 
     now = TABLE[space.variant, standing.audience]
     if stamp is None or stamp is space.variant:
         return now
-    return _least(now, TABLE[stamp, standing.audience])
-
-
-_ORDERED = tuple(name for name, _ in _LETTERS.values())
-
-
-@cache
-def _least(one: Rights, other: Rights) -> Rights:
-    least: dict[str, Any] = {name: min(getattr(one, name), getattr(other, name)) for name in _ORDERED}
-    return Rights(
-        **least,
-        moderated=one.moderated or other.moderated,
-        since_opening=one.since_opening or other.since_opening,
-    )
+    return NARROWED[space.variant, stamp, standing.audience]
 
 
 # --- may: one thing -------------------------------------------------------------------------------
@@ -422,157 +293,6 @@ def _reads_personal(viewer: Viewer, post: PostFacts, standing: Standing) -> bool
     if post.visibility is Visibility.FOLLOWERS:
         return standing.follows or standing.named
     return standing.named
-
-
-# --- scope: the same, as SQL ----------------------------------------------------------------------
-#
-# Queries that take a scope name their tables so: post p, LEFT JOIN space s ON s.id = p.space_id.
-
-_VARIANT_SQL: dict[Variant, str] = {
-    Variant.ELSEWHERE: "s.peer_id IS NOT NULL",
-    Variant.CLOSED: "s.peer_id IS NULL AND s.level = 'closed' AND s.listed",
-    Variant.UNLISTED: "s.peer_id IS NULL AND s.level = 'closed' AND NOT s.listed",
-    Variant.INTERNAL: "s.peer_id IS NULL AND s.level = 'internal'",
-    Variant.INVITED: "s.peer_id IS NULL AND s.level = 'partners' AND s.reach = 'invited'",
-    Variant.EVERYONE: "s.peer_id IS NULL AND s.level = 'partners' AND s.reach = 'everyone'",
-    Variant.NETWORK: "s.peer_id IS NULL AND s.level = 'network'",
-    Variant.PUBLIC: "s.peer_id IS NULL AND s.level = 'public'",
-}
-
-
-def _callers(viewer: Viewer) -> list[tuple[Audience, Clause, str, str]]:
-    """Each audience this viewer can be: the SQL that says so, and the SQL of `since_at` and `let_in_at`."""
-    if isinstance(viewer, Employee):
-        member = Clause(
-            "EXISTS (SELECT 1 FROM membership m WHERE m.space_id = s.id AND m.actor_id = ? AND m.state = 'member')",
-            (viewer.actor_id,),
-        )
-        return [(Audience.STAFF_MEMBER, member, "0", "0"), (Audience.STAFF, _not(member), "NULL", "NULL")]
-    if isinstance(viewer, (RemotePerson, PeerServer)):
-        return _callers_elsewhere(viewer)
-    return [(Audience.WEB, Clause("1 = 1"), "NULL", "s.opened_at")]
-
-
-def _callers_elsewhere(viewer: RemotePerson | PeerServer) -> list[tuple[Audience, Clause, str, str]]:
-    if isinstance(viewer, RemotePerson):
-        who, value = "m.actor_id = ?", viewer.actor_id
-    else:
-        who, value = "m.peer_id = ?", viewer.peer_id
-    inside = f"FROM membership m WHERE m.space_id = s.id AND {who} AND m.state = 'member'"
-    member = Clause(f"s.peer_id IS NULL AND EXISTS (SELECT 1 {inside})", (value,))
-    since = f"(SELECT MIN(m.since_at) {inside.replace('?', str(int(value)))})"
-    # ids are our own whole numbers, so they may stand in the text
-    peer = int(viewer.peer_id)
-    named = f"EXISTS (SELECT 1 FROM space_partner n WHERE n.space_id = s.id AND n.peer_id = {peer})"
-    let_in = f"(SELECT n.added_at FROM space_partner n WHERE n.space_id = s.id AND n.peer_id = {peer})"
-    here_not = Clause("s.peer_id IS NULL").and_(_not(member))
-    if not viewer.linked:
-        return [
-            (Audience.FED_MEMBER, member, since, "s.opened_at"),
-            (Audience.FED, here_not, "NULL", "s.opened_at"),
-        ]
-    return [
-        (Audience.PARTNER_MEMBER, member.then(f"AND {named}"), since, let_in),
-        (Audience.PARTNER, here_not.then(f"AND {named}"), "NULL", let_in),
-        (Audience.FED_MEMBER, member.then(f"AND NOT {named}"), since, "s.opened_at"),
-        (Audience.FED, here_not.then(f"AND NOT {named}"), "NULL", "s.opened_at"),
-        (Audience.HOST, Clause(f"s.peer_id = {peer}"), "NULL", "NULL"),
-    ]
-
-
-def _not(clause: Clause) -> Clause:
-    return Clause(f"NOT ({clause.text})", clause.values)
-
-
-def scope_posts(viewer: Viewer, now: int) -> Clause:
-    """The condition under which a row (post p, space s) is readable by this viewer."""
-    if isinstance(viewer, Operator):
-        return Clause("1 = 0")
-    in_spaces = any_of(
-        who.and_(_readable(audience, since, let_in, now))
-        for audience, who, since, let_in in _callers(viewer)
-        if any(TABLE[variant, audience].read >= Read.LIMITED for variant in Variant)
-    )
-    personal = Clause("p.space_id IS NULL").and_(_scope_personal(viewer))
-    inside = Clause("p.space_id IS NOT NULL").and_(in_spaces)
-    return Clause("p.deleted_at IS NULL").and_(any_of([inside, personal]))
-
-
-def _readable(audience: Audience, since: str, let_in: str, now: int) -> Clause:
-    """For one audience: current row × stamp × how far back, grouped so that the text stays short."""
-    groups: dict[tuple[bool, bool], list[Clause]] = {}
-    for current in Variant:
-        by_limits: dict[tuple[bool, bool], list[Variant]] = {}
-        for stamp in Variant:
-            cell = _least(TABLE[current, audience], TABLE[stamp, audience])
-            if cell.read >= Read.LIMITED:
-                key = (cell.read is Read.LIMITED, cell.since_opening)
-                by_limits.setdefault(key, []).append(stamp)
-        for key, stamps in by_limits.items():
-            condition = Clause(_VARIANT_SQL[current]).and_(one_of("p.stamp", [v.value for v in stamps]))
-            groups.setdefault(key, []).append(condition)
-    written_here = Clause("p.peer_id IS NULL") if audience is Audience.HOST else Clause("1 = 1")
-    return written_here.and_(any_of(any_of(rows).and_(_since(key, since, let_in, now)) for key, rows in groups.items()))
-
-
-def _since(limits: tuple[bool, bool], since: str, let_in: str, now: int) -> Clause:
-    limited, opening = limits
-    clause = Clause("1 = 1")
-    if limited:
-        clause = clause.then(f"AND p.published_at >= COALESCE({since}, CAST(? AS BIGINT))", now - DAYS_BACK_MS)
-    if opening:
-        clause = clause.then(f"AND p.published_at >= COALESCE({let_in}, s.opened_at, 0)")
-    return clause
-
-
-def _scope_personal(viewer: Viewer) -> Clause:
-    if isinstance(viewer, (Anonymous, Operator)):
-        return Clause("p.peer_id IS NULL AND p.visibility = 'public'")
-    if isinstance(viewer, PeerServer):
-        follower = "f.follower_id IN (SELECT id FROM actor WHERE peer_id = ?)"
-        mentioned = "n.actor_id IN (SELECT id FROM actor WHERE peer_id = ?)"
-        value, own = viewer.peer_id, Clause("1 = 0")
-    else:
-        follower, mentioned = "f.follower_id = ?", "n.actor_id = ?"
-        value, own = viewer.actor_id, Clause("p.author_id = ?", (viewer.actor_id,))
-    follows = Clause(
-        "p.visibility = 'followers' AND EXISTS (SELECT 1 FROM follow f WHERE f.followed_id = p.author_id"
-        f" AND {follower} AND f.state = 'accepted')",
-        (value,),
-    )
-    named = Clause(
-        "p.visibility IN ('followers', 'direct') AND EXISTS (SELECT 1 FROM mention n"
-        f" WHERE n.post_id = p.id AND {mentioned})",
-        (value,),
-    )
-    open_to = one_of("p.visibility", ["public", "colleagues"] if isinstance(viewer, Employee) else ["public"])
-    answers = any_of([open_to, follows, named])
-    if not isinstance(viewer, Employee):
-        answers = Clause("p.peer_id IS NULL").and_(answers)
-    return any_of([own, answers])
-
-
-def scope_spaces(viewer: Viewer, at_least: Existence = Existence.CARD) -> Clause:
-    """The condition under which a row (space s) is known to this viewer; an invitation shows the card."""
-    if isinstance(viewer, Operator):
-        return Clause("1 = 1")
-    known = [
-        who.and_(
-            any_of(
-                Clause(_VARIANT_SQL[variant]) for variant in Variant if TABLE[variant, audience].existence >= at_least
-            )
-        )
-        for audience, who, _, _ in _callers(viewer)
-    ]
-    if isinstance(viewer, (Employee, RemotePerson)) and at_least is Existence.CARD:
-        known.append(
-            Clause(
-                "EXISTS (SELECT 1 FROM membership i WHERE i.space_id = s.id AND i.actor_id = ?"
-                " AND i.state = 'invited')",
-                (viewer.actor_id,),
-            )
-        )
-    return any_of(known)
 
 
 # --- audience: to whom it may be told -------------------------------------------------------------
