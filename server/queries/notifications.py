@@ -36,13 +36,30 @@ class Waiting:
     open: bool = False
 
 
-async def waiting(viewer: Employee, *, before: int | None = None, limit: int = PAGE) -> list[Waiting]:
-    """What waits for this person, newest first; `before`: the id of the last one of the page before."""
+async def waiting(
+    viewer: Employee,
+    *,
+    kinds: Sequence[str] = (),
+    before: int | None = None,
+    after: int | None = None,
+    upward: bool = False,
+    limit: int = PAGE,
+) -> list[Waiting]:
+    """What waits for this person, newest first: between the ids `after` and `before`, of these kinds if any are named.
+
+    `upward`: the ones just after `after` rather than the newest.
+    """
     where = _theirs(viewer)
+    if kinds:
+        where = where.and_(one_of("w.kind", kinds))
     if before is not None:
         where = where.then("AND w.id < ?", before)
-    query = Clause("SELECT w.* FROM notice w WHERE").join(where).then("ORDER BY w.id DESC LIMIT ?", limit)
-    return await _shown(viewer, await db.fetch(*query.statement()))
+    if after is not None:
+        where = where.then("AND w.id > ?", after)
+    order = "ASC" if upward else "DESC"
+    query = Clause("SELECT w.* FROM notice w WHERE").join(where).then(f"ORDER BY w.id {order} LIMIT ?", limit)
+    rows = await db.fetch(*query.statement())
+    return await _shown(viewer, sorted(rows, key=lambda row: -row["id"]))
 
 
 async def unread(viewer: Employee) -> int:
