@@ -1,0 +1,49 @@
+"""Files that our people bring: kept by their bytes, named by their owner, carried by a post later or never."""
+
+from server import database as db
+from server.clock import now_ms
+from server.errors import NotFound, TooLarge
+from server.files import Stored
+from server.ids import new_id
+from server.limits import DESCRIPTION_BYTES
+from server.media_types import safe_name, sniff
+from server.refusals import N_
+from server.viewer import Employee
+
+LONG_DESCRIPTION = N_("La description du fichier dépasse %(limit)s octets.")
+
+
+async def bring(viewer: Employee, stored: Stored, name: str, description: str = "") -> int:
+    """Notes a file whose bytes are kept; returns its id. It is its owner's alone until a post carries it."""
+    _check(description)
+    file_id, name = new_id(), safe_name(name)
+    row = {
+        "id": file_id,
+        "owner_id": viewer.actor_id,
+        "name": name,
+        "media_type": sniff(stored.head, name),
+        "size": stored.size,
+        "sha256": stored.sha256,
+        "description": description,
+        "created_at": now_ms(),
+    }
+    await db.insert("attachment", row)
+    return file_id
+
+
+async def describe(viewer: Employee, file_id: int, description: str) -> None:
+    """Says what is in a file, before a post carries it. Raises NotFound for anybody else's."""
+    _check(description)
+    changed = await db.execute(
+        "UPDATE attachment SET description = $1 WHERE id = $2 AND owner_id = $3 AND post_id IS NULL",
+        description,
+        file_id,
+        viewer.actor_id,
+    )
+    if not changed:
+        raise NotFound(detail="no file of theirs that no post carries")
+
+
+def _check(description: str) -> None:
+    if len(description.encode()) > DESCRIPTION_BYTES:
+        raise TooLarge(LONG_DESCRIPTION, params={"limit": DESCRIPTION_BYTES})
