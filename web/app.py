@@ -1,28 +1,103 @@
 """create_app(settings): the only file that knows the routes of all three packages."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.exceptions import HTTPException
 
-from server import database
+from federation import lookup
+from federation.errors import FederationError
+from federation.instance import Instance, instance_of
+from federation.worker import Worker
+from server import database, migrating
+from server.errors import DomainError
+from server.ids import Addresses
 from server.settings import Settings
-from web.health import healthz, readyz
+from server.viewer import Employee
+from web import errors, health
+from web.api import routes as api
+from web.api.search import Lookup, Resolved, nothing
+
+log = logging.getLogger("parvis.web")
 
 
 def create_app(settings: Settings, *, delivery: bool = True) -> Starlette:
-    """One web process of one instance; with `delivery` it also sends to the others."""
+    """One web process of one instance; with `delivery` it also sends to the others.
 
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        await database.connect(settings.database_url)
-        try:
-            yield
-        finally:
-            await database.disconnect()
-
-    app = Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz)], lifespan=lifespan)
+    Started on tables of another version it refuses (WrongSchema). What other instances ask stands first and
+    outside everything that is made for browsers.
+    """
+    app = Starlette(
+        routes=[*health.routes(), *api.routes()],
+        lifespan=_lifespan,
+        exception_handlers={
+            DomainError: errors.refused,
+            HTTPException: errors.refused_by_routing,
+            Exception: errors.failed,
+        },
+    )
+    app.state.lookup = nothing
     app.state.settings = settings
+    app.state.here = Addresses(settings.base_url)
     app.state.delivery = delivery
+    app.state.error_page = errors.plain_page
+    app.state.translated = errors.untranslated
+    app.state.worker = None
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    await migrating.refuse_unless_current(settings.database_url)
+    await database.connect(settings.database_url)
+    try:
+        instance = instance_of(settings)
+        app.state.instance = instance
+        app.state.lookup = looking_up(instance)
+        async with _delivering(app, instance):
+            yield
+        await instance.transport.aclose()
+    finally:
+        await database.disconnect()
+
+
+@asynccontextmanager
+async def _delivering(app: Starlette, instance: Instance) -> AsyncIterator[None]:
+    """The worker of this process, unless other processes deliver or nobody is told anything."""
+    if not (app.state.delivery and instance.federates):
+        yield
+        return
+    worker = Worker(instance)
+    app.state.worker = worker
+    running = asyncio.create_task(worker.run())
+    running.add_done_callback(_complain)
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def _complain(running: asyncio.Task[None]) -> None:
+    """A worker that ends by itself is a fault; `/readyz` says so too."""
+    if not running.cancelled() and running.exception() is not None:
+        log.error("the worker has stopped", exc_info=running.exception())
+
+
+def looking_up(instance: Instance) -> Lookup:
+    """How the client API asks other instances, which it does not know itself."""
+
+    async def look_up(viewer: Employee, term: str) -> Resolved:
+        if not instance.federates:
+            return Resolved()
+        try:
+            found = await (lookup.find if "://" in term else lookup.find_handle)(instance, term)
+        except FederationError:
+            return Resolved()
+        return Resolved(actor_id=found.id)
+
+    return look_up
