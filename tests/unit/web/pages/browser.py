@@ -1,0 +1,75 @@
+"""Browsers for each of the cast: the application as it is served, with a cookie for whoever is signed in."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from server.actions.signing_in import SignedIn, new_sign_in_link, sign_in_with_link
+from server.settings import Settings
+from server.viewer import Employee, Operator
+from tests.cast import HERE
+from web.app import create_app
+from web.routes import routes
+from web.session import cookie_name
+
+
+def application(database_url: str, folder: Path) -> Starlette:
+    """The application over a database that is open already."""
+    app = create_app(Settings(base_url=HERE.base, database_url=database_url, data_dir=folder))
+    known = {getattr(route, "path", "") for route in app.router.routes}
+    missing: list[BaseRoute] = [route for route in routes() if route.path not in known]
+    app.router.routes.extend(missing)
+    return app
+
+
+@dataclass(slots=True)
+class Browser:
+    """One person's browser; nobody's without a session."""
+
+    app: Starlette
+    session: SignedIn | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        return {cookie_name(self.app.state.settings): self.session.token} if self.session else {}
+
+    async def __call__(self, method: str, path: str, **options: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        headers = {**self.headers, **options.pop("headers", {})}
+        async with httpx.AsyncClient(transport=transport, base_url=HERE.base, cookies=self.cookies) as http:
+            return await http.request(method, path, headers=headers, **options)
+
+    async def get(self, path: str, **options: Any) -> httpx.Response:
+        return await self("GET", path, **options)
+
+
+async def browser_of(app: Starlette, who: Employee) -> Browser:
+    return Browser(app, await session_of(who))
+
+
+async def session_of(who: Employee) -> SignedIn:
+    return await sign_in_with_link(await new_sign_in_link(Operator(), who.account_id), "192.0.2.1")
+
+
+@asynccontextmanager
+async def listening(app: Starlette) -> AsyncIterator[str]:
+    """Serves the application on a real socket, in this loop, over the database that is open; its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1))
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    serving = asyncio.create_task(server.serve([listener]))
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving

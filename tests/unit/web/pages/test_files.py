@@ -1,0 +1,102 @@
+"""The bytes of files: for whoever may open them now, and never run in our origin."""
+
+import io
+
+import pytest
+from starlette.applications import Starlette
+
+from server import database as db
+from server import files
+from server.actions.spaces import set_openness
+from server.clock import now_ms
+from server.ids import new_id
+from server.openness import Level
+from server.settings import Settings
+from server.viewer import Employee
+from tests.cast import KESTREL, Cast, say, space
+from tests.unit.web.pages.browser import Browser
+
+pytestmark = pytest.mark.anyio
+
+BYTES = b"%PDF-1.7 0123456789"
+
+
+async def attached(app: Starlette, owner: Employee, post_id: int, media_type: str = "application/pdf") -> str:
+    """A stored file on a post; its address."""
+    settings: Settings = app.state.settings
+    kept = files.store(settings.files_dir, io.BytesIO(BYTES), 1 << 20)
+    file_id = new_id()
+    row = {"id": file_id, "owner_id": owner.actor_id, "post_id": post_id, "name": "Relevés « 3 ».pdf"}
+    row |= {"media_type": media_type, "sha256": kept.sha256, "size": kept.size, "created_at": now_ms()}
+    await db.insert("attachment", row)
+    return f"/media/{file_id}/x.pdf"
+
+
+async def test_K14_bruno_and_a_visitor_get_the_same_404_as_for_no_file_at_all(
+    app: Starlette, cast: Cast, alice: Browser, bruno: Browser, visitor: Browser
+) -> None:
+    cevennes = await space("cevennes", Level.PARTNERS, cast.alice, cast.chloe, partners=(KESTREL,))
+    address = await attached(app, cast.alice, await say(cast.alice, "Les relevés", cevennes))
+    for outsider in (bruno, visitor):
+        hidden, missing = await outsider.get(address), await outsider.get("/media/1/x.pdf")
+        assert hidden.status_code == missing.status_code == 404
+        assert hidden.content.replace(address.encode(), b"") == missing.content.replace(b"/media/1/x.pdf", b"")
+        for odd in ("/media/x/y", "/media/0/y", f"/media/{1 << 63}/y", "/media/-1/y"):
+            assert (await outsider.get(odd)).status_code == 404
+    assert (await alice.get(address)).content == BYTES
+
+
+async def test_K14_after_the_space_closed_no_etag_and_no_range_opens_the_file(
+    app: Starlette, cast: Cast, bruno: Browser
+) -> None:
+    team = await space("equipe", Level.INTERNAL, cast.alice)
+    address = await attached(app, cast.alice, await say(cast.alice, "Les relevés", team))
+    seen = await bruno.get(address)
+    assert seen.headers["cache-control"] == "private, no-cache"
+    again = {"if-none-match": seen.headers["etag"]}
+    assert (await bruno.get(address, headers=again)).status_code == 304
+    await set_openness(cast.alice, team, Level.CLOSED)
+    assert (await bruno.get(address, headers=again)).status_code == 404
+    assert (await bruno.get(address, headers={"range": "bytes=0-3"})).status_code == 404
+
+
+@pytest.mark.parametrize("media_type", ["text/html", "image/svg+xml", "application/javascript", "text/plain"])
+async def test_H17_what_a_browser_could_run_is_only_downloaded(
+    app: Starlette, cast: Cast, alice: Browser, media_type: str
+) -> None:
+    address = await attached(app, cast.alice, await say(cast.alice, "Voici"), media_type)
+    answer = await alice.get(address)
+    assert answer.headers["content-disposition"].startswith("attachment; ")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+
+
+async def test_a_pdf_is_shown_under_its_own_name(app: Starlette, cast: Cast, bruno: Browser) -> None:
+    answer = await bruno.get(await attached(app, cast.alice, await say(cast.alice, "Voici")))
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.headers["content-disposition"] == "inline; filename*=UTF-8''Relev%C3%A9s%20%C2%AB%203%20%C2%BB.pdf"
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "got"),
+    [
+        ("bytes=0-3", 206, BYTES[:4]),
+        ("bytes=5-", 206, BYTES[5:]),
+        ("bytes=-4", 206, BYTES[-4:]),
+        ("bytes=5-999", 206, BYTES[5:]),
+        ("bytes=999-", 416, b""),
+        ("bytes=4-2", 416, b""),
+        ("bytes=-0", 416, b""),
+        ("bytes=-", 200, BYTES),
+        ("bytes=0-1,4-5", 200, BYTES),
+        ("lines=1-2", 200, BYTES),
+    ],
+)
+async def test_a_part_of_a_file_can_be_asked_for(
+    app: Starlette, cast: Cast, alice: Browser, asked: str, status: int, got: bytes
+) -> None:
+    address = await attached(app, cast.alice, await say(cast.alice, "Voici"))
+    answer = await alice.get(address, headers={"range": asked})
+    assert (answer.status_code, answer.content) == (status, got)
+    head = await alice("HEAD", address)
+    assert (head.content, head.headers["content-length"]) == (b"", str(len(BYTES)))

@@ -1,0 +1,86 @@
+"""`/media/{id}/{name}`: the bytes of a file, for whoever may open it now, and for nobody else.
+
+Nothing here runs in our origin: what a browser could execute is only ever downloaded (H17), what it may show is
+shown in a sandbox, and its type is what we say, not what it guesses.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from server import files
+from server.errors import NotFound
+from server.queries import attachments
+from server.queries.posts import FileCard
+from server.settings import Settings
+from server.viewer import Viewer
+from web.session import viewer_of
+
+SHOWN = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "application/pdf"})
+"""What a browser may show without executing anything of ours; everything else is downloaded."""
+
+SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+_ID = re.compile(r"[1-9]\d{0,18}")
+
+Asking = Callable[[Request], Awaitable[Viewer]]
+"""Who asks for a file: a session, a token or a signature of another instance."""
+
+
+async def media(request: Request) -> Response:
+    """One file, or the part of it that was asked for. The policy is asked before any cache is believed (K14)."""
+    asking: Asking = getattr(request.app.state, "asking", viewer_of)
+    found = await attachments.find(await asking(request), _number(request.path_params["id"]))
+    headers = _headers(found)
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    settings: Settings = request.app.state.settings
+    size = files.size_of(settings.files_dir, found.sha256)
+    part = _part(request, size, headers["etag"])
+    if part is None:
+        return Response(status_code=416, headers={**headers, "content-range": f"bytes */{size}"})
+    start, end = part
+    headers["content-length"] = str(end - start)
+    whole = end - start == size
+    if not whole:
+        headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
+    if request.method == "HEAD":
+        return Response(status_code=200 if whole else 206, headers=headers, media_type=found.media_type)
+    pieces = files.open_range(settings.files_dir, found.sha256, start, end)
+    return StreamingResponse(pieces, 200 if whole else 206, headers=headers, media_type=found.media_type)
+
+
+def _number(text: str) -> int:
+    if not _ID.fullmatch(text) or int(text) >= 1 << 63:
+        raise NotFound(detail="not an id")
+    return int(text)
+
+
+def _headers(found: FileCard) -> dict[str, str]:
+    shown = found.media_type in SHOWN
+    name = quote(found.name, safe="")
+    return {
+        "content-disposition": f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{name}",
+        "content-security-policy": SANDBOX,
+        "x-content-type-options": "nosniff",
+        "cross-origin-resource-policy": "same-origin",
+        "accept-ranges": "bytes",
+        "etag": f'"{found.sha256}"',
+        "cache-control": "private, no-cache",
+        "vary": "Authorization, Cookie, Signature",
+    }
+
+
+def _part(request: Request, size: int, etag: str) -> tuple[int, int] | None:
+    """From where up to and without where; None for a part that is not there. One part only (RFC 9110, 14.2)."""
+    asked = _RANGE.fullmatch(request.headers.get("range", ""))
+    if asked is None or asked[0] == "bytes=-" or request.headers.get("if-range", etag) != etag:
+        return 0, size
+    first, last = asked[1], asked[2]
+    if not first:
+        return (max(0, size - int(last)), size) if int(last) and size else None
+    end = min(int(last) + 1, size) if last else size
+    return (int(first), end) if int(first) < end else None

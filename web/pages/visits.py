@@ -1,0 +1,117 @@
+"""A visit to a page: who comes, what the address says, and how a page answers what it cannot do."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from server.errors import NotFound, Unauthenticated
+from server.ids import Addresses
+from server.refusals import SENTENCES
+from server.settings import Settings
+from server.viewer import Employee, Viewer
+from web.session import viewer_of_cookie
+
+LARGEST = (1 << 63) - 1
+HANDLE = re.compile(r"[A-Za-z0-9_.-]{1,64}(?:@[A-Za-z0-9.:\[\]-]{1,190})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request for a page, by somebody known."""
+
+    request: Request
+    viewer: Viewer
+
+    @property
+    def me(self) -> Employee:
+        """The colleague who is signed in. Raises Unauthenticated."""
+        if not isinstance(self.viewer, Employee):
+            raise Unauthenticated(SENTENCES["sign_in_first"])
+        return self.viewer
+
+    @property
+    def here(self) -> Addresses:
+        here: Addresses = self.request.app.state.here
+        return here
+
+    @property
+    def settings(self) -> Settings:
+        settings: Settings = self.request.app.state.settings
+        return settings
+
+    @property
+    def wants_fragment(self) -> bool:
+        """Whether a script of ours asks for a piece of a page."""
+        return self.request.headers.get("hx-request") == "true"
+
+    @property
+    def part(self) -> str:
+        """Which piece of the page is asked for; '' is the whole."""
+        return self.query("part")[:40]
+
+    def query(self, name: str) -> str:
+        """A value of the address's query, '' when it is not there."""
+        return self.request.query_params.get(name, "")[:500]
+
+    def cursor(self, name: str) -> int | None:
+        """An id in the query that a list goes on from; what cannot be one is left out."""
+        text = self.query(name)
+        return int(text) if _is_id(text) else None
+
+    def id(self, name: str = "id") -> int:
+        """An id in the path. Raises NotFound for what cannot be one."""
+        return number(str(self.request.path_params[name]))
+
+    def handle(self, name: str) -> str:
+        """A slug or `name@host` in the path. Raises NotFound for what cannot be one."""
+        text = str(self.request.path_params[name])
+        if not HANDLE.fullmatch(text):
+            raise NotFound(detail="not a handle")
+        return text
+
+
+def number(text: str) -> int:
+    """An id as text. Raises NotFound for what cannot be one."""
+    if not _is_id(text):
+        raise NotFound(detail="not an id")
+    return int(text)
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 19 and 0 < int(text) <= LARGEST
+
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+
+def page(path: str, handler: Handler, methods: Sequence[str] = ("GET",)) -> Route:
+    """One address of a page. Somebody who has to sign in first is brought back to it afterwards."""
+    return Route(path, partial(_serve, handler), methods=list(methods), name=handler.__name__)
+
+
+async def _serve(handler: Handler, request: Request) -> Response:
+    visit = Visit(request, await viewer_of_cookie(request))
+    try:
+        return await handler(visit)
+    except Unauthenticated:
+        if request.method not in ("GET", "HEAD") or visit.wants_fragment:
+            raise
+        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return see(f"/login?next={quote(asked, safe='')}" if asked != "/" else "/login")
+
+
+def see(path: str) -> RedirectResponse:
+    """Go and look there, after something was done (303)."""
+    return RedirectResponse(path, 303)
+
+
+def inside(path: str, otherwise: str = "/") -> str:
+    """An address that a form or a query names, if it is one of our own pages: never a way out (T-open redirect)."""
+    whole = re.fullmatch(r"/(?![/\\])[^\\\x00-\x20]{0,500}", path)
+    return path if whole else otherwise
