@@ -1,0 +1,213 @@
+"""Real instances for tests: each its own process, database, folder and loopback port; killed and started at will."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+PARVIS = [sys.executable, "-m", "web.cli"]
+DEADLINE_S = 20.0
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+async def until(
+    ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], what: str, deadline_s: float = DEADLINE_S
+) -> T:
+    """Asks again and again until it holds. Fails with what was last answered."""
+    end = time.monotonic() + deadline_s
+    while True:
+        answer = await ask()
+        if holds(answer):
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {deadline_s} s: {what}; last: {answer!r}"[:2000])
+        await asyncio.sleep(0.05)
+
+
+@dataclass
+class Person:
+    """Somebody with a token of the client API at one instance."""
+
+    node: "Node"
+    name: str
+    token: str
+
+    @property
+    def handle(self) -> str:
+        return f"{self.name}@{self.node.host}"
+
+    async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        return await self.node.client.request(method, path, headers=headers, **options)
+
+    async def get(self, path: str) -> Any:
+        answer = await self.call("GET", path)
+        assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text[:300]}"
+        return answer.json()
+
+    async def post(self, text: str, **fields: Any) -> dict[str, Any]:
+        answer = await self.call("POST", "/api/v1/statuses", json={"status": text, **fields})
+        assert answer.status_code == 200, f"{answer.status_code} {answer.text[:300]}"
+        return dict(answer.json())
+
+    async def home(self) -> list[dict[str, Any]]:
+        return list(await self.get("/api/v1/timelines/home?limit=40"))
+
+    async def sees(self, text: str, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
+        """The post with these words in the home feed, awaited."""
+
+        def found(home: list[dict[str, Any]]) -> bool:
+            return any(text in post["content"] for post in home)
+
+        home = await until(self.home, found, f"{self.handle} sees {text!r}", deadline_s)
+        return next(post for post in home if text in post["content"])
+
+
+@dataclass
+class Node:
+    """One instance. `kill` is kill -9."""
+
+    name: str
+    folder: Path
+    port: int
+    database_url: str
+    federation: str = "linked"
+    process: asyncio.subprocess.Process | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+    _client: httpx.AsyncClient | None = None
+
+    @property
+    def host(self) -> str:
+        return f"localhost:{self.port}"
+
+    @property
+    def base(self) -> str:
+        return f"http://{self.host}"
+
+    @property
+    def client(self) -> httpx.AsyncClient:
+        if self._client is None:
+            self._client = httpx.AsyncClient(base_url=self.base, timeout=30)
+        return self._client
+
+    def write_settings(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lines = {
+            "base_url": self.base,
+            "name": self.name,
+            "database_url": self.database_url,
+            "data_dir": str(self.folder),
+            "host": "127.0.0.1",
+            "federation": self.federation,
+            "default_language": "fr",
+            **self.settings,
+        }
+        text = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in lines.items())
+        text += f'port = {self.port}\nallow_private_networks = ["127.0.0.0/8", "::1/128"]\n'
+        (self.folder / "parvis.toml").write_text(text)
+
+    async def cli(self, *words: str, ok: bool = True, stdin: str = "") -> tuple[int, str, str]:
+        """Runs a command on this instance: (exit code, stdout, stderr)."""
+        process = await asyncio.create_subprocess_exec(
+            *PARVIS,
+            *words,
+            "--config",
+            str(self.folder / "parvis.toml"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=_environment(),
+        )
+        out, err = await process.communicate(stdin.encode())
+        code = process.returncode or 0
+        assert not ok or code == 0, f"parvis {' '.join(words)}: {code} {err.decode()[-2000:]}"
+        return code, out.decode(), err.decode()
+
+    async def person(self, name: str, display: str = "", role: str = "member") -> Person:
+        """Adds an employee, with a token."""
+        await self.cli("people", "add", name, "--name", display or name.title(), "--role", role, "--json")
+        _, out, _ = await self.cli("token", name, "--scopes", "read write follow", "--json")
+        return Person(self, name, json.loads(out)["token"])
+
+    async def start(self) -> None:
+        """Starts the process and waits until it answers."""
+        log = (self.folder / "log").open("ab")
+        self.process = await asyncio.create_subprocess_exec(
+            *PARVIS, "serve", "--config", str(self.folder / "parvis.toml"), stdout=log, stderr=log, env=_environment()
+        )
+        log.close()
+
+        async def up() -> int:
+            if self.process is not None and self.process.returncode is not None:
+                raise AssertionError(f"{self.name} ended at start: {self.log()}")
+            try:
+                return (await self.client.get("/readyz")).status_code
+            except httpx.TransportError:
+                return 0
+
+        await until(up, lambda status: status == 200, f"{self.name} answers; {self.log()}")
+
+    def log(self) -> str:
+        path = self.folder / "log"
+        return path.read_text(errors="replace")[-3000:] if path.exists() else ""
+
+    async def kill(self) -> None:
+        """kill -9."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.send_signal(signal.SIGKILL)
+            await self.process.wait()
+
+    async def stop(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.terminate()
+            await self.process.wait()
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+
+def _environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("PARVIS_")}
+
+
+async def link(one: Node, other: Node) -> list[str]:
+    """The whole agreement between two running instances, as their administrators do it; the six words."""
+    await one.cli("link", "offer", other.host)
+
+    async def received() -> str:
+        return (await other.cli("link", "list", "--json"))[1]
+
+    await until(received, lambda out: '"received"' in out, f"{other.name} hears the offer; {one.log()}")
+    await other.cli("link", "accept", one.host)
+
+    async def words(node: Node, host: str) -> list[str]:
+        code, out, _ = await node.cli("link", "words", host, "--json", ok=False)
+        return list(json.loads(out)["words"]) if code == 0 else []
+
+    mine = await until(lambda: words(one, other.host), bool, f"{one.name} has the words; {other.log()}")
+    theirs = await words(other, one.host)
+    assert mine == theirs, "the six words are the same on both sides"
+    await one.cli("link", "confirm", other.host)
+    await other.cli("link", "confirm", one.host)
+    for node in (one, other):
+        await until(
+            lambda node=node: node.cli("link", "list", "--json"),  # type: ignore[misc]
+            lambda answer: '"active"' in answer[1],
+            f"{node.name}'s link is active; {node.log()}",
+        )
+    return mine

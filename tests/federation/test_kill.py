@@ -1,0 +1,134 @@
+"""kill -9 at random moments, of either instance, while people work: nothing is missing, nothing is there twice."""
+
+import asyncio
+import random
+from collections import Counter
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.federation.conftest import MakeNode
+from tests.federation.harness import Node, Person, link, until
+
+pytestmark = pytest.mark.anyio
+
+SLUG = "chantier"
+
+
+async def keep(person: Person, key: str, text: str, **fields: Any) -> str:
+    """Posts until it is acknowledged, with one key, as a patient client does; the post's id."""
+    while True:
+        try:
+            answer = await person.call(
+                "POST", "/api/v1/statuses", json={"status": text, **fields}, headers={"idempotency-key": key}
+            )
+        except httpx.TransportError:
+            await asyncio.sleep(0.02)
+            continue
+        if answer.status_code == 200:
+            return str(answer.json()["id"])
+        assert answer.status_code in (429, 503), answer.text
+
+
+async def write_on(person: Person, prefix: str, written: list[str], done: asyncio.Event) -> None:
+    """Writes one post after another until told to stop; `written` are those that were acknowledged."""
+    while not done.is_set():
+        text = f"{prefix}{len(written):05d}"
+        await keep(person, text, text, parvis_space=written_where(person))
+        written.append(text)
+
+
+def written_where(person: Person) -> str:
+    return SLUG if person.name == "alice" else f"{SLUG}@{person.space_host}"  # type: ignore[attr-defined]
+
+
+async def everything(person: Person) -> list[dict[str, Any]]:
+    """All posts of the home feed, page after page."""
+    found: list[dict[str, Any]] = []
+    path = "/api/v1/timelines/home?limit=40"
+    while page := await person.get(path + (f"&max_id={found[-1]['id']}" if found else "")):
+        found += page
+    return found
+
+
+async def set_up(fleet: MakeNode) -> tuple[Node, Node, Person, Person]:
+    aubrac, kestrel = await fleet("Aubrac Énergie"), await fleet("Kestrel GmbH")
+    alice, chloe = await aubrac.person("alice"), await kestrel.person("chloe")
+    await link(aubrac, kestrel)
+    await aubrac.cli(
+        "spaces",
+        "add",
+        SLUG,
+        "--name",
+        "Chantier",
+        "--level",
+        "partners",
+        "--owner",
+        "alice",
+        "--partner",
+        kestrel.host,
+    )
+    await aubrac.cli("spaces", "members", SLUG, "--add", chloe.handle)
+    await until(
+        lambda: kestrel.cli("spaces", "list", "--json"), lambda answer: SLUG in answer[1], "Chloé's instance knows it"
+    )
+    await until(
+        lambda: aubrac.cli("spaces", "members", SLUG, "--json"),
+        lambda answer: '"invited"' not in answer[1],
+        "Chloé is a member",
+    )
+    chloe.space_host = aubrac.host  # type: ignore[attr-defined]
+    return aubrac, kestrel, alice, chloe
+
+
+async def kills(nodes: list[Node], count: int, chance: random.Random) -> None:
+    """Kills one of them at a random moment, and starts it again, `count` times."""
+    for _ in range(count):
+        await asyncio.sleep(chance.uniform(0.05, 1.2))
+        node = chance.choice(nodes)
+        await node.kill()
+        await node.start()
+
+
+async def work_under_kills(fleet: MakeNode, count: int, seed: int) -> dict[str, int]:
+    aubrac, kestrel, alice, chloe = await set_up(fleet)
+    done = asyncio.Event()
+    by_alice: list[str] = []
+    by_chloe: list[str] = []
+    writers = [
+        asyncio.create_task(write_on(alice, "alice", by_alice, done)),
+        asyncio.create_task(write_on(chloe, "chloe", by_chloe, done)),
+    ]
+    await kills([aubrac, kestrel], count, random.Random(seed))
+    done.set()
+    await asyncio.gather(*writers)
+    wanted = Counter(by_alice + by_chloe)
+    for person in (alice, chloe):
+        await until(
+            lambda person=person: texts(person),  # type: ignore[misc]
+            lambda found: found == wanted,
+            f"{person.name} has each of {len(by_alice)}+{len(by_chloe)} posts once; {aubrac.log()} {kestrel.log()}",
+            deadline_s=120,
+        )
+    for node in (aubrac, kestrel):
+        _, out, _ = await node.cli("deliveries", "list", "--json")
+        assert '"dead"' not in out, out[:2000]
+    return {"kills": count, "alice": len(by_alice), "chloe": len(by_chloe)}
+
+
+async def texts(person: Person) -> Counter[str]:
+    """What each post says, tags taken off, and how often."""
+    found = await everything(person)
+    return Counter(post["content"].replace("<p>", "").replace("</p>", "").strip() for post in found)
+
+
+async def test_a_kill_at_any_moment_loses_nothing_and_doubles_nothing(fleet: MakeNode) -> None:
+    seed = random.SystemRandom().randrange(1 << 30)
+    print(f"seed {seed}")
+    await work_under_kills(fleet, 6, seed)
+
+
+@pytest.mark.soak
+async def test_a_hundred_kills_lose_nothing_and_double_nothing(fleet: MakeNode) -> None:
+    print(await work_under_kills(fleet, 100, 20261121))

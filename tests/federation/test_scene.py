@@ -1,0 +1,63 @@
+"""The scene that everything stands on: two companies, a shared space, and those who must not see it."""
+
+import pytest
+
+from tests.federation.conftest import MakeNode
+from tests.federation.harness import Person, link, until
+
+pytestmark = pytest.mark.anyio
+
+SLUG = "projet-cevennes"
+
+
+async def test_alice_and_chloe_work_in_a_shared_space_and_nobody_else_sees_it(fleet: MakeNode) -> None:
+    aubrac, kestrel = await fleet("Aubrac Énergie"), await fleet("Kestrel GmbH")
+    alice, bruno = await aubrac.person("alice", "Alice Fournier"), await aubrac.person("bruno", "Bruno Martel")
+    chloe, driss = await kestrel.person("chloe", "Chloé Lindner"), await kestrel.person("driss", "Driss Weber")
+    await link(aubrac, kestrel)
+    await aubrac.cli(
+        "spaces", "add", SLUG, "--name", "Projet Cévennes", "--level", "partners", "--owner", "alice",
+        "--partner", kestrel.host,
+    )  # fmt: skip
+    await aubrac.cli("spaces", "members", SLUG, "--add", chloe.handle)
+    await kestrel.cli("spaces", "join", f"{SLUG}@{aubrac.host}", "--as", "chloe")
+    await until(
+        lambda: aubrac.cli("spaces", "members", SLUG, "--json"),
+        lambda answer: f'"{chloe.handle}"' in answer[1] and '"invited"' not in answer[1],
+        f"Chloé is a member; {aubrac.log()} {kestrel.log()}",
+    )
+
+    posted = await alice.post("Bonjour à Kestrel, voici le poste 3.", parvis_space=SLUG)
+    seen = await chloe.sees("voici le poste 3", 2.0)
+    reply = await chloe.post("Les relevés sont arrivés.", in_reply_to_id=seen["id"])
+    answered = await alice.sees("Les relevés sont arrivés", 2.0)
+    assert answered["in_reply_to_id"] == posted["id"]
+
+    await chloe.call("POST", f"/api/v1/statuses/{seen['id']}/favourite")
+    await until(
+        lambda: alice.get(f"/api/v1/statuses/{posted['id']}"),
+        lambda post: post["favourites_count"] == 1,
+        "Alice sees the thanks",
+    )
+    await chloe.call("PUT", f"/api/v1/statuses/{reply['id']}", json={"status": "Les relevés du poste 3 sont là."})
+    edited = await alice.sees("Les relevés du poste 3 sont là", 2.0)
+    assert edited["id"] == answered["id"], "an edit is the same post"
+
+    await nobody_else_sees(bruno, [posted["id"], answered["id"]], "poste 3")
+    await nobody_else_sees(driss, [seen["id"], reply["id"]], "poste 3")
+
+    await chloe.call("DELETE", f"/api/v1/statuses/{reply['id']}")
+    await until(alice.home, lambda home: all("poste 3 sont là" not in p["content"] for p in home), "it is taken back")
+
+
+async def nobody_else_sees(person: Person, ids: list[str], words: str) -> None:
+    """Not in the feed, not by address, not as a space, not as a notice, not in search."""
+    assert all(words not in post["content"] for post in await person.home())
+    for post_id in ids:
+        hidden = await person.call("GET", f"/api/v1/statuses/{post_id}")
+        unknown = await person.call("GET", "/api/v1/statuses/1")
+        assert hidden.status_code == unknown.status_code == 404
+        assert hidden.content == unknown.content
+    assert await person.get("/api/v1/notifications") == []
+    found = await person.get(f"/api/v2/search?q={words}")
+    assert not found["statuses"]
