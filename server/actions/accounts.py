@@ -1,0 +1,293 @@
+"""Who works here, what office they hold, their tokens for the client API, and what ends when they go.
+
+Nobody signs up: an administrator or the command line adds people (T10). Their keys are made on first need.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from server import database as db
+from server import live
+from server.actions.audit import note
+from server.clock import now_ms
+from server.credentials import check_password, hash_password, new_token, token_hash
+from server.errors import Conflict, Forbidden, Invalid, NotFound
+from server.events import Kind, record
+from server.ids import Addresses, new_id
+from server.limits import DISPLAY_NAME_CHARACTERS, EMAIL_CHARACTERS
+from server.openness import Office
+from server.queries.offices import demand_administrator
+from server.refusals import N_
+from server.settings import LANGUAGES
+from server.viewer import Employee, Operator
+
+BAD_NAME = N_(
+    "Un identifiant a 1 à 64 lettres minuscules sans accent, chiffres, points, tirets ou soulignés, sans point ni "
+    "tiret au bord ; « %(name)s » ne convient pas."
+)
+NAME_TAKEN = N_("« %(name)s » est déjà pris, par une personne ou par un espace.")
+BAD_DISPLAY_NAME = N_("Un nom a au plus %(limit)s caractères, sur une ligne.")
+BAD_EMAIL = N_("« %(email)s » n’est pas une adresse électronique.")
+EMAIL_TAKEN = N_("Cette adresse électronique est déjà celle d’une autre personne.")
+BAD_OFFICE = N_("« %(office)s » n’est pas un rôle : member, admin ou auditor.")
+BAD_LANGUAGE = N_("« %(language)s » n’est pas une langue d’ici : fr ou en.")
+UNKNOWN_SCOPE = N_("« %(scope)s » n’est pas un droit connu.")
+WHOLE_SESSION_ONLY = N_("Un jeton n’a pas le droit de faire cela : passez par votre navigateur.")
+NOT_YOURSELF = N_("Vous ne pouvez pas faire cela à votre propre compte.")
+LAST_ADMIN = N_("Cette personne est la dernière à administrer l’instance : nommez d’abord quelqu’un d’autre.")
+
+LABEL_CHARACTERS = 100
+SCOPES_CHARACTERS = 200
+_SCOPES = ("read", "write", "follow", "push", "admin")
+_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,62}[a-z0-9_])?")
+_EMAIL = re.compile(
+    r"[a-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}){0,10}"
+    r"@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,10}[a-z][a-z0-9-]{0,61}[a-z0-9]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewPerson:
+    """Somebody who begins to work here. Without a password they come in by a one-time link first."""
+
+    name: str
+    display_name: str = ""
+    email: str = ""
+    office: str = Office.MEMBER.value
+    language: str = ""
+    password: str = field(default="", repr=False)
+
+    def tidied(self) -> "NewPerson":
+        """Without spaces around; the address in lower case."""
+        return NewPerson(
+            self.name.strip().removeprefix("@"),
+            " ".join(self.display_name.split(" ")).strip(),
+            self.email.strip().lower(),
+            self.office.strip().lower() or Office.MEMBER.value,
+            self.language.strip().lower(),
+            self.password,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The ids of somebody who was added."""
+
+    name: str
+    account_id: int
+    actor_id: int
+
+
+async def add_person(viewer: Employee | Operator, new: NewPerson, here: Addresses) -> Added:
+    """Adds one person. Raises Invalid (naming the field), Conflict, or Forbidden for who is no administrator."""
+    demand_administrator(viewer)
+    new = new.tidied()
+    for fault in faults_of(new, here):
+        raise fault
+    if new.password:
+        check_password(new.password, new.name, new.display_name)
+    password_hash = await hash_password(new.password) if new.password else ""
+    async with db.transaction():
+        if await db.fetch_one("SELECT id FROM actor WHERE host = '' AND name = $1", new.name):
+            raise Conflict(NAME_TAKEN, params={"name": new.name})
+        if new.email and await db.fetch_one("SELECT id FROM account WHERE email = $1", new.email):
+            raise Conflict(EMAIL_TAKEN)
+        added = (await write_people([new], here))[0]
+        if password_hash:
+            await db.execute("UPDATE account SET password_hash = $1 WHERE id = $2", password_hash, added.account_id)
+        await note(viewer, "add_person", subject=new.name, office=new.office)
+        return added
+
+
+def faults_of(new: NewPerson, here: Addresses) -> list[Invalid]:
+    """All that does not fit in a tidied NewPerson, whatever is in the database; empty when all fits."""
+    faults = []
+    if not _NAME.fullmatch(new.name) or new.name == here.host:
+        faults.append(Invalid(BAD_NAME, field="name", params={"name": new.name[:80]}))
+    if len(new.display_name) > DISPLAY_NAME_CHARACTERS or not (new.display_name or "x").isprintable():
+        faults.append(Invalid(BAD_DISPLAY_NAME, field="display_name", params={"limit": DISPLAY_NAME_CHARACTERS}))
+    if new.email and (len(new.email) > EMAIL_CHARACTERS or not _EMAIL.fullmatch(new.email)):
+        faults.append(Invalid(BAD_EMAIL, field="email", params={"email": new.email[:80]}))
+    if new.office not in list(Office):
+        faults.append(Invalid(BAD_OFFICE, field="office", params={"office": new.office[:80]}))
+    if new.language not in ("", *LANGUAGES):
+        faults.append(Invalid(BAD_LANGUAGE, field="language", params={"language": new.language[:80]}))
+    return faults
+
+
+async def write_people(people: list[NewPerson], here: Addresses) -> list[Added]:
+    """Writes tidied and checked people in the caller's transaction. Raises Conflict, and then none is written."""
+    now = now_ms()
+    added = [Added(new.name, new_id(), new_id()) for new in people]
+    pairs = list(zip(added, people, strict=True))
+    await db.insert_many("actor", [_actor_row(ids, new, here, now) for ids, new in pairs])
+    await db.insert_many("account", [_account_row(ids, new, now) for ids, new in pairs])
+    return added
+
+
+async def suspend(viewer: Employee | Operator, account_id: int) -> None:
+    """Shuts somebody out at once: sessions, tokens, links and memberships elsewhere end (T4, T8).
+
+    Raises Invalid for oneself, Conflict for the last administrator, NotFound, Forbidden.
+    """
+    demand_administrator(viewer)
+    if isinstance(viewer, Employee) and viewer.account_id == account_id:
+        raise Invalid(NOT_YOURSELF)
+    async with db.transaction():
+        row = await _found(account_id)
+        if row["suspended_at"] is not None:
+            return
+        await _keep_an_administrator(row)
+        now = now_ms()
+        await db.execute("UPDATE account SET suspended_at = $1 WHERE id = $2", now, account_id)
+        await db.execute("UPDATE actor SET suspended_at = $1 WHERE id = $2", now, row["actor_id"])
+        await end_access(account_id)
+        await _leave_elsewhere(row["actor_id"])
+        await note(viewer, "suspend_person", subject=row["name"])
+
+
+async def reinstate(viewer: Employee | Operator, account_id: int) -> None:
+    """Lets somebody in again; sessions and tokens that ended do not come back. Raises NotFound, Forbidden."""
+    demand_administrator(viewer)
+    async with db.transaction():
+        row = await _found(account_id)
+        await db.execute("UPDATE account SET suspended_at = NULL WHERE id = $1", account_id)
+        await db.execute("UPDATE actor SET suspended_at = NULL WHERE id = $1", row["actor_id"])
+        await note(viewer, "reinstate_person", subject=row["name"])
+
+
+async def set_office(viewer: Employee | Operator, account_id: int, office: Office) -> None:
+    """Makes somebody an administrator, an auditor, or neither. Raises Conflict for the last administrator."""
+    demand_administrator(viewer)
+    async with db.transaction():
+        row = await _found(account_id)
+        if office is not Office.ADMIN:
+            await _keep_an_administrator(row)
+        await db.execute("UPDATE account SET office = $1 WHERE id = $2", office.value, account_id)
+        await note(viewer, "set_office", subject=row["name"], before=row["office"], after=office.value)
+        tell_access_changed(account_id)
+
+
+async def issue_token(account_id: int, scopes: str | Iterable[str], label: str = "") -> str:
+    """A new bearer token for the client API; only its hash is kept.
+
+    The door has asked whether this person agreed, or is the command line. `scopes`: words, with spaces between
+    or as a list. Raises Invalid for a scope nobody knows, NotFound for the suspended.
+    """
+    words = list(dict.fromkeys(scopes.split() if isinstance(scopes, str) else scopes))
+    for scope in words or [""]:
+        if scope.partition(":")[0] not in _SCOPES or " " in scope or len(" ".join(words)) > SCOPES_CHARACTERS:
+            raise Invalid(UNKNOWN_SCOPE, field="scopes", params={"scope": scope[:80]})
+    raw, label = new_token(), "".join(filter(str.isprintable, label))[:LABEL_CHARACTERS]
+    async with db.transaction():
+        if (await _found(account_id))["suspended_at"] is not None:
+            raise NotFound(detail="a suspended account")
+        token = {"id": new_id(), "token_hash": token_hash(raw), "account_id": account_id, "scopes": " ".join(words)}
+        await db.insert("access_token", {**token, "label": label, "created_at": now_ms()})
+    return raw
+
+
+async def revoke_token(raw: str) -> None:
+    """Ends a token by itself (RFC 7009), and its streams (T2); an unknown one changes nothing."""
+    async with db.transaction():
+        rows = await db.fetch(
+            "UPDATE access_token SET revoked_at = $1 WHERE token_hash = $2 AND revoked_at IS NULL RETURNING account_id",
+            now_ms(),
+            token_hash(raw),
+        )
+        for row in rows:
+            tell_access_changed(row["account_id"])
+
+
+async def revoke_token_by_id(viewer: Employee, token_id: int) -> None:
+    """Ends one of the viewer's own tokens, and its streams (T2). Raises NotFound, Forbidden for a token."""
+    if viewer.scopes is not None:
+        raise Forbidden(WHOLE_SESSION_ONLY)
+    async with db.transaction():
+        gone = await db.execute(
+            "UPDATE access_token SET revoked_at = $1 WHERE id = $2 AND account_id = $3 AND revoked_at IS NULL",
+            now_ms(),
+            token_id,
+            viewer.account_id,
+        )
+        if not gone:
+            raise NotFound(detail="no token of theirs")
+        tell_access_changed(viewer.account_id)
+
+
+async def end_access(account_id: int, *, but_session: str = "") -> None:
+    """In the caller's transaction: every session, token and unused link of an account ends (T3, T8).
+
+    `but_session`: the hash of the one cookie that stays. Links first: a session that one is opening right now is
+    waited for, and ends with the others.
+    """
+    now = now_ms()
+    await db.execute(
+        "UPDATE access_token SET revoked_at = $1 WHERE account_id = $2 AND revoked_at IS NULL", now, account_id
+    )
+    await db.execute("UPDATE sign_in_link SET used_at = $1 WHERE account_id = $2 AND used_at IS NULL", now, account_id)
+    await db.execute("DELETE FROM session WHERE account_id = $1 AND token_hash <> $2", account_id, but_session)
+    tell_access_changed(account_id)
+
+
+def tell_access_changed(account_id: int) -> None:
+    """On commit, open streams of this account ask again who they are, and close when it is nobody (T2, T4)."""
+    db.after_commit(partial(live.publish, live.Fact("access", account_id=account_id)))
+
+
+async def _found(account_id: int) -> dict[str, Any]:
+    row = await db.fetch_one("SELECT id, actor_id, name, office, suspended_at FROM account WHERE id = $1", account_id)
+    if row is None:
+        raise NotFound(detail="no such account")
+    return row
+
+
+async def _keep_an_administrator(going: dict[str, Any]) -> None:
+    others = await db.fetch_one(
+        "SELECT COUNT(*) AS n FROM account WHERE office = 'admin' AND suspended_at IS NULL AND id <> $1", going["id"]
+    )
+    if going["office"] == Office.ADMIN and not (others and others["n"]):
+        raise Conflict(LAST_ADMIN)
+
+
+async def _leave_elsewhere(actor_id: int) -> None:
+    """Partners hear that a person is no longer in their spaces: what is written there does not come any more."""
+    rows = await db.fetch(
+        """SELECT m.id, m.space_id, m.uri FROM membership m JOIN space s ON s.id = m.space_id
+           WHERE m.actor_id = $1 AND s.peer_id IS NOT NULL""",
+        actor_id,
+    )
+    for row in rows:
+        await db.execute("DELETE FROM membership WHERE id = $1", row["id"])
+        await record(Kind.LEFT, actor_id=actor_id, space_id=row["space_id"], data={"uri": row["uri"]})
+
+
+def _actor_row(ids: Added, new: NewPerson, here: Addresses, now: int) -> dict[str, Any]:
+    uri = here.person(new.name)
+    return {
+        "id": ids.actor_id,
+        "uri": uri,
+        "kind": "person",
+        "name": new.name,
+        "host": "",
+        "display_name": new.display_name or new.name,
+        "inbox": f"{uri}/inbox",
+        "shared_inbox": here.shared_inbox,
+        "followers_uri": f"{uri}/followers",
+        "created_at": now,
+    }
+
+
+def _account_row(ids: Added, new: NewPerson, now: int) -> dict[str, Any]:
+    return {
+        "id": ids.account_id,
+        "actor_id": ids.actor_id,
+        "name": new.name,
+        "email": new.email or None,
+        "office": new.office,
+        "language": new.language,
+        "created_at": now,
+    }
