@@ -1,0 +1,125 @@
+"""How this instance answers others: who asks, what they can read, and the one answer to all that is not for them.
+
+Every answer depends on who signed the request, so none of them may be kept by a proxy (K13, A7). What may not be
+known is answered with the same status, headers and bytes as what never existed (K12, A8).
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from typing import Any
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import Scope
+
+from federation import verify
+from federation.inbox import signed_request
+from federation.instance import Instance
+from federation.vocabulary import ACTIVITY_JSON, ACTIVITY_STREAMS
+from server.errors import NotFound
+from server.viewer import Viewer
+
+FOR_THE_ASKER: Mapping[str, str] = {
+    "cache-control": "private, no-store",
+    "vary": "Accept, Signature, Signature-Input, Authorization, Cookie",
+}
+"""K13: what is right for one asker is wrong for the next."""
+
+FOR_ALL: Mapping[str, str] = {"cache-control": "public, max-age=600"}
+"""What says the same to everybody."""
+
+NOTHING = b'{"error":"not_found"}'
+MOST_ACCEPT = 1000
+_PIECE = re.compile(r'(?:[^,"]|"[^"]*")+')
+_PARAMETER = re.compile(r';\s*([\w-]+)\s*=\s*("[^"]*"|[^;"\s]*)')
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+async def viewer_of(instance: Instance, request: Request) -> Viewer:
+    """Who signed this request: a server, or the web at large when nobody did, or not well enough.
+
+    Only for requests without a body. The page of files asks the same, so that a file has one right for all.
+    """
+    return await verify.viewer_of(instance, signed_request(instance, request, b""))
+
+
+def wants_activity(request: Request) -> bool:
+    """Whether ActivityStreams is asked for; where a page is wanted as much, the page it is."""
+    return accepts_activity(request.headers.get("accept", ""))
+
+
+def accepts_activity(accept: str) -> bool:
+    """The same for the header's text (RFC 9110 §12.5.1): ld+json counts with the ActivityStreams profile only."""
+    document = page = 0.0
+    for piece in _PIECE.findall(accept[:MOST_ACCEPT]):
+        kind, _, _ = piece.partition(";")
+        kind = kind.strip().lower()
+        parameters = {name.lower(): value.strip('"') for name, value in _PARAMETER.findall(piece)}
+        weight = _weight(parameters.get("q", "1"))
+        profiled = ACTIVITY_STREAMS in parameters.get("profile", "").split()
+        if kind == ACTIVITY_JSON or (kind == "application/ld+json" and profiled):
+            document = max(document, weight)
+        elif kind in ("text/html", "application/xhtml+xml"):
+            page = max(page, weight)
+    return document > page
+
+
+def _weight(text: str) -> float:
+    return float(text) if re.fullmatch(r"[01](\.[0-9]{0,3})?", text) else 0.0
+
+
+class Shared(Route):
+    """An address that is a page too: this route stands for it only when ActivityStreams is asked for.
+
+    Put before the pages' routes; a request that it leaves alone goes on to them.
+    """
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+            return Match.NONE, {}
+        if not accepts_activity(Headers(scope=scope).get("accept", "")):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+def answered(endpoint: Endpoint) -> Endpoint:
+    """The endpoint, with the one answer for what is not there or not for whoever asks."""
+
+    @wraps(endpoint)
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except NotFound:
+            return not_found()
+
+    return answer
+
+
+async def nothing(request: Request) -> Response:
+    """The endpoint of an instance that does not federate."""
+    return not_found()
+
+
+def not_found() -> Response:
+    """Always the same, whatever is not there and why."""
+    return Response(NOTHING, 404, FOR_THE_ASKER, "application/json")
+
+
+def document(value: Mapping[str, Any], status: int = 200) -> Response:
+    """A document in ActivityStreams, for whoever asks now and nobody else."""
+    return Response(msgspec.json.encode(value), status, FOR_THE_ASKER, ACTIVITY_JSON)
+
+
+def whole_number(text: str | None) -> int | None:
+    """An id in an address or a query; None where there is none. Raises NotFound for what cannot be one."""
+    if text is None:
+        return None
+    if not _NUMBER.fullmatch(text):
+        raise NotFound(detail="not a number of ours")
+    return int(text)

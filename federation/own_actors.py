@@ -1,0 +1,73 @@
+"""Which of our people and spaces an asker may know of, and how much: the same for WebFinger and for addresses."""
+
+from dataclasses import dataclass
+
+from federation.documents.actors import OwnActor
+from federation.instance import Instance
+from server import database as db
+from server.errors import NotFound
+from server.queries import people, spaces
+from server.queries.spaces import SeenSpace
+from server.viewer import PeerServer, Viewer
+
+STRANGER = PeerServer(peer_id=0)
+"""A server of nobody we know: what it may know of, anybody may ask the keys of."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPerson:
+    """One of our people. `full`: more than what checking their signature takes."""
+
+    actor_id: int
+    actor: OwnActor
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSpace:
+    """One of our spaces. `full`: more than what checking its signature takes."""
+
+    space: SeenSpace
+    actor: OwnActor
+    full: bool
+
+
+async def own_person(instance: Instance, viewer: Viewer, name: str) -> OwnPerson:
+    """Somebody who works here. Raises NotFound: also for the suspended.
+
+    Where only links federate, whoever signs with none gets no more than the keys. What somebody says about
+    themselves is told to servers, not to the web.
+    """
+    if not name.isprintable() or name != name.lower():
+        raise NotFound(detail="not a name of ours")
+    found = await people.find(viewer, name)
+    row = await db.fetch_one("SELECT summary, created_at FROM actor WHERE id = $1", found.card.id)
+    if row is None:
+        raise NotFound(detail="gone meanwhile")
+    card, server = found.card, isinstance(viewer, PeerServer)
+    actor = OwnActor(card.uri, card.name, card.display_name, row["summary"] if server else "", row["created_at"])
+    return OwnPerson(card.id, actor, full=server or instance.open)
+
+
+async def is_gone(name: str) -> bool:
+    """Whether somebody of that name was here and will not come back."""
+    gone = "SELECT id FROM actor WHERE host = '' AND kind = 'person' AND name = $1 AND gone_at IS NOT NULL"
+    return name.isprintable() and await db.fetch_one(gone, name) is not None
+
+
+async def own_space(viewer: Viewer, slug: str) -> OwnSpace:
+    """A space that lives here and that the viewer may know of. Raises NotFound.
+
+    Of a space that any server may know of, the keys are for everybody: without them a server that is strict like
+    us could not check who signs. Its title is not: the web has no right to it.
+    """
+    if not slug.isprintable() or "@" in slug:
+        raise NotFound(detail="a space elsewhere answers there")
+    try:
+        space, full = await spaces.find(viewer, slug), True
+    except NotFound:
+        space, full = await spaces.find(STRANGER, slug), False
+    if not space.hosted_here:
+        raise NotFound(detail="a space elsewhere answers there")
+    summary = space.description if full else ""
+    return OwnSpace(space, OwnActor(space.uri, slug, space.name if full else slug, summary, space.created_at), full)
