@@ -35,7 +35,7 @@ from server.openness import (
     Visibility,
 )
 from server.rights import DAYS_BACK_MS as DAYS_BACK_MS
-from server.rights import NARROWED, TABLE
+from server.rights import NAMED, NARROWED, OPEN_TO_ALL, TABLE
 from server.rights import Rights as Rights
 from server.scopes import scope_posts as scope_posts
 from server.scopes import scope_spaces as scope_spaces
@@ -162,7 +162,7 @@ def rights(space: SpaceFacts, standing: Standing, stamp: Variant | None = None) 
 
 _NEEDS: dict[Act, tuple[str, int, str]] = {
     Act.SEE: ("existence", Existence.CARD, "hidden"),
-    Act.LIST: ("existence", Existence.LISTED, "hidden"),
+    Act.LIST: ("existence", Existence.LISTED, "unlisted"),
     Act.COUNT_MEMBERS: ("members", Members.COUNT, "members_hidden"),
     Act.SEE_ORGANISATIONS: ("members", Members.ORGANISATIONS, "members_hidden"),
     Act.NAME_MEMBERS: ("members", Members.NAMES, "members_hidden"),
@@ -178,72 +178,80 @@ _NEEDS: dict[Act, tuple[str, int, str]] = {
     Act.RELAY: ("relay", Relay.SAME_AUDIENCE, "stays_here"),
 }
 
-_WRITES = frozenset({Act.JOIN, Act.ASK_TO_JOIN, Act.REACT, Act.REPLY, Act.POST, Act.INVITE})
+_WRITES = frozenset(
+    {Act.JOIN, Act.ASK_TO_JOIN, Act.ACCEPT_INVITATION, Act.REACT, Act.REPLY, Act.POST, Act.INVITE, Act.EDIT_POST}
+)
+_OF_POSTS = frozenset({Act.READ, Act.OPEN_FILE, Act.REACT, Act.REPLY, Act.RELAY, Act.EDIT_POST, Act.WITHDRAW_POST})
+_LEADS = (Role.STEWARD, Role.OWNER)
 
 
 def may(viewer: Viewer, act: Act, space: SpaceFacts, standing: Standing) -> Decision:
     """Whether this caller may do this in this space."""
     if isinstance(viewer, Operator):
-        return _operator_may(act)
+        content = act in _OF_POSTS or act is Act.POST
+        return Decision(False, "operators_do_not_read") if content else YES
     cell = rights(space, standing)
-    seen = cell.existence >= Existence.CARD or standing.invited
-    if not seen:
+    invited = standing.invited and cell.join >= Join.INVITED
+    if cell.existence < Existence.CARD and not invited:
         return Decision(False, "hidden", hide=True)
     if act in _WRITES and space.closed_at is not None:
         return Decision(False, "space_closed")
     if act is Act.SEE:
         return YES
-    if act is Act.ACCEPT_INVITATION and standing.invited:
-        return YES
+    if act is Act.ACCEPT_INVITATION:
+        return YES if invited else Decision(False, "by_invitation")
     if act is Act.ADMIT_MEMBERS:
         return _stewards(viewer, space, standing)
     if act is Act.CHANGE_POLICY:
         return _owners(viewer, space, standing)
-    if act is Act.INVITE and standing.role in (Role.STEWARD, Role.OWNER) and space.peer_id is None:
+    if act is Act.INVITE and standing.role in _LEADS and space.peer_id is None:
         return YES
+    return _enough(cell, act)
+
+
+def _enough(cell: Rights, act: Act) -> Decision:
+    """Whether a cell holds what an act needs; an act that needs nothing of it is not asked for here."""
     if act not in _NEEDS:
         return Decision(False, "unknown_act")
     name, needed, reason = _NEEDS[act]
     return YES if getattr(cell, name) >= needed else Decision(False, reason)
 
 
-def _operator_may(act: Act) -> Decision:
-    content = {Act.READ, Act.OPEN_FILE, Act.REACT, Act.REPLY, Act.POST, Act.RELAY, Act.EDIT_POST}
-    return Decision(False, "operators_do_not_read") if act in content else YES
-
-
 def _stewards(viewer: Viewer, space: SpaceFacts, standing: Standing) -> Decision:
     here = space.peer_id is None and isinstance(viewer, Employee)
-    return YES if here and standing.role in (Role.STEWARD, Role.OWNER) else Decision(False, "stewards_only")
+    return YES if here and standing.role in _LEADS else Decision(False, "stewards_only")
 
 
 def _owners(viewer: Viewer, space: SpaceFacts, standing: Standing) -> Decision:
-    if space.peer_id is not None or not isinstance(viewer, Employee):
-        return Decision(False, "owners_only")
-    if standing.role is Role.OWNER or viewer.office is Office.ADMIN:
-        return YES
-    return Decision(False, "owners_only")
+    here = space.peer_id is None and isinstance(viewer, Employee)
+    owns = standing.role is Role.OWNER or (isinstance(viewer, Employee) and viewer.office is Office.ADMIN)
+    return YES if here and owns else Decision(False, "owners_only")
 
 
 def may_post(viewer: Viewer, act: Act, post: PostFacts, standing: Standing, now: int) -> Decision:
-    """Whether this caller may do this to this post. `now`: milliseconds, for the limited past."""
+    """Whether this caller may do this to this post. `now`: milliseconds, for the limited past.
+
+    In a space it is what its stamp and the space both allow: widening opens nothing older, narrowing closes it.
+    """
     if isinstance(viewer, Operator):
         return Decision(False, "operators_do_not_read")
-    readable = _reads(viewer, post, standing, now)
-    if post.deleted or not readable:
+    if post.deleted or not _reads(viewer, post, standing, now):
         return Decision(False, "hidden", hide=True)
+    if act not in _OF_POSTS:
+        return Decision(False, "unknown_act")
     if act is Act.READ:
         return YES
-    author = isinstance(viewer, (Employee, RemotePerson)) and viewer.actor_id == post.author_id
+    if post.space is not None and act in _WRITES and post.space.closed_at is not None:
+        return Decision(False, "space_closed")
     if act in (Act.EDIT_POST, Act.WITHDRAW_POST):
-        return _changes_post(viewer, act, post, standing, author)
-    if post.space is not None:
-        return may(viewer, act, post.space, standing)
-    return _personal(viewer, act)
+        return _changes_post(viewer, act, post, standing)
+    if post.space is None:
+        return _personal(viewer, act)
+    return _enough(rights(post.space, standing, post.stamp), act)
 
 
-def _changes_post(viewer: Viewer, act: Act, post: PostFacts, standing: Standing, author: bool) -> Decision:
-    if author:
+def _changes_post(viewer: Viewer, act: Act, post: PostFacts, standing: Standing) -> Decision:
+    if isinstance(viewer, (Employee, RemotePerson)) and viewer.actor_id == post.author_id:
         return YES
     if act is Act.WITHDRAW_POST and post.space is not None and _stewards(viewer, post.space, standing):
         return YES
@@ -251,17 +259,19 @@ def _changes_post(viewer: Viewer, act: Act, post: PostFacts, standing: Standing,
 
 
 def _personal(viewer: Viewer, act: Act) -> Decision:
+    if act is Act.RELAY:
+        return Decision(False, "stays_here")
     person = isinstance(viewer, (Employee, RemotePerson))
-    if act is Act.OPEN_FILE or (person and act in (Act.REACT, Act.REPLY)):
-        return YES
-    return Decision(False, "sign_in_first")
+    return YES if person or act is Act.OPEN_FILE else Decision(False, "sign_in_first")
 
 
 def _reads(viewer: Viewer, post: PostFacts, standing: Standing, now: int) -> bool:
     if post.space is None:
         return _reads_personal(viewer, post, standing)
-    if post.space.variant is Variant.ELSEWHERE and standing.audience is Audience.HOST and post.peer_id is not None:
-        return False
+    if post.stamp is None:
+        return False  # a row that does not say for whom it was written
+    if standing.audience is Audience.HOST and post.peer_id is not None:
+        return False  # of a space elsewhere we answer for our own people's words alone
     cell = rights(post.space, standing, post.stamp)
     if cell.read < Read.LIMITED:
         return False
@@ -274,9 +284,17 @@ def _floor(cell: Rights, space: SpaceFacts, standing: Standing, now: int) -> int
     if cell.read is Read.LIMITED:
         floor = now - DAYS_BACK_MS if standing.since_at is None else standing.since_at
     if cell.since_opening:
-        opened = standing.let_in_at if standing.let_in_at is not None else space.opened_at
-        floor = max(floor, opened or 0)
+        floor = max(floor, _opened(space, standing) or 0)
     return floor
+
+
+def _opened(space: SpaceFacts, standing: Standing) -> int | None:
+    """When this audience was let in: a named partner with its name or, where all may come, with all if earlier."""
+    if standing.audience not in NAMED or standing.let_in_at is None:
+        return space.opened_at
+    if space.variant not in OPEN_TO_ALL or space.opened_at is None:
+        return standing.let_in_at
+    return min(standing.let_in_at, space.opened_at)
 
 
 def _reads_personal(viewer: Viewer, post: PostFacts, standing: Standing) -> bool:
@@ -288,11 +306,11 @@ def _reads_personal(viewer: Viewer, post: PostFacts, standing: Standing) -> bool
         return True
     if post.visibility is Visibility.COLLEAGUES:
         return isinstance(viewer, Employee)
-    if isinstance(viewer, (Anonymous, Operator)):
+    if isinstance(viewer, Anonymous):
         return False
     if post.visibility is Visibility.FOLLOWERS:
         return standing.follows or standing.named
-    return standing.named
+    return post.visibility is Visibility.DIRECT and standing.named
 
 
 # --- audience: to whom it may be told -------------------------------------------------------------

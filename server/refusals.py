@@ -10,6 +10,7 @@ def N_(sentence: str) -> str:
 
 
 SENTENCES: dict[str, str] = {
+    "unlisted": N_("Cet espace n’est pas dans l’annuaire : on y vient par invitation."),
     "members_hidden": N_("Vous ne pouvez pas voir les membres de cet espace : seuls ses membres les voient."),
     "members_only": N_("Vous ne pouvez pas lire cet espace, parce que seuls ses membres le lisent."),
     "by_invitation": N_("Vous ne pouvez pas rejoindre cet espace sans y être invité·e."),

@@ -113,7 +113,7 @@ _WRITTEN: dict[Variant, dict[Audience, str]] = {
         Audience.STAFF_MEMBER: "S2 N3 R3 F2 P4 I1 X2 T3",
         Audience.STAFF: "S2 N3 R3 F2 J3 P2 I0 X2",
         Audience.GUEST_MEMBER: _GUEST_MEMBER,
-        Audience.PARTNER_MEMBER: "S2 N3 R3e F2 P3 I1 X2 T3",
+        Audience.PARTNER_MEMBER: "S2 N3 R3 F2 P3 I1 X2 T3",
         Audience.FED_MEMBER: "S2 N2 R3 F2 P3m X2",
         Audience.GUEST: "S2 N1 R3 F2 J3 P2",
         Audience.PARTNER: "S2 N2 R3 F2 J3 P2 X2",
@@ -122,6 +122,7 @@ _WRITTEN: dict[Variant, dict[Audience, str]] = {
     },
     Variant.ELSEWHERE: {
         Audience.STAFF_MEMBER: "S2 N3 R3 F2 P3 I0 X0 T2",
+        Audience.STAFF: "S0 J1",
         Audience.HOST: "S2 R3 F2",
     },
 }
@@ -129,6 +130,12 @@ _WRITTEN: dict[Variant, dict[Audience, str]] = {
 TABLE: dict[tuple[Variant, Audience], Rights] = {
     (variant, audience): _cell(_WRITTEN[variant].get(audience, "")) for variant in Variant for audience in Audience
 }
+
+NAMED = frozenset({Audience.PARTNER, Audience.PARTNER_MEMBER})
+"""Audiences of an instance that the space names: its own day of being let in counts for them."""
+
+OPEN_TO_ALL = frozenset({Variant.NETWORK, Variant.PUBLIC})
+"""Rows where nobody needs to be named to come in."""
 
 _ORDERED = tuple(name for name, _ in _LETTERS.values())
 

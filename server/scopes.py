@@ -3,8 +3,11 @@
 Queries that take a scope name their tables so: post p, LEFT JOIN space s ON s.id = p.space_id.
 """
 
-from server.openness import Audience, Existence, Read, Variant
-from server.rights import DAYS_BACK_MS, NARROWED, TABLE
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from server.openness import Audience, Existence, Join, Read, Variant
+from server.rights import DAYS_BACK_MS, NARROWED, OPEN_TO_ALL, TABLE, Rights
 from server.sql import Clause, any_of, one_of
 from server.viewer import Anonymous, Employee, Operator, PeerServer, RemotePerson, Viewer
 
@@ -20,44 +23,54 @@ _VARIANT_SQL: dict[Variant, str] = {
 }
 
 
-def _callers(viewer: Viewer) -> list[tuple[Audience, Clause, str, str]]:
-    """Each audience this viewer can be: the SQL that says so, and the SQL of `since_at` and `let_in_at`."""
+_NO_MOMENT = Clause("NULL")
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """An audience that a viewer can be. `who`: the condition under which they are it; the moments as SQL."""
+
+    audience: Audience
+    who: Clause
+    since: Clause = _NO_MOMENT  # a member since
+    let_in: Clause | None = None  # when the space named their instance
+
+
+def _callers(viewer: Viewer) -> list[_Caller]:
     if isinstance(viewer, Employee):
-        member = Clause(
-            "EXISTS (SELECT 1 FROM membership m WHERE m.space_id = s.id AND m.actor_id = ? AND m.state = 'member')",
-            (viewer.actor_id,),
-        )
-        return [(Audience.STAFF_MEMBER, member, "0", "0"), (Audience.STAFF, _not(member), "NULL", "NULL")]
-    if isinstance(viewer, (RemotePerson, PeerServer)):
-        return _callers_elsewhere(viewer)
-    return [(Audience.WEB, Clause("1 = 1"), "NULL", "s.opened_at")]
-
-
-def _callers_elsewhere(viewer: RemotePerson | PeerServer) -> list[tuple[Audience, Clause, str, str]]:
+        member = _member("m.actor_id = ?", viewer.actor_id)
+        return [_Caller(Audience.STAFF_MEMBER, member, Clause("0")), _Caller(Audience.STAFF, _not(member))]
     if isinstance(viewer, RemotePerson):
-        who, value = "m.actor_id = ?", viewer.actor_id
-    else:
-        who, value = "m.peer_id = ?", viewer.peer_id
-    inside = f"FROM membership m WHERE m.space_id = s.id AND {who} AND m.state = 'member'"
-    member = Clause(f"s.peer_id IS NULL AND EXISTS (SELECT 1 {inside})", (value,))
-    since = f"(SELECT MIN(m.since_at) {inside.replace('?', str(int(value)))})"
-    # ids are our own whole numbers, so they may stand in the text
-    peer = int(viewer.peer_id)
-    named = f"EXISTS (SELECT 1 FROM space_partner n WHERE n.space_id = s.id AND n.peer_id = {peer})"
-    let_in = f"(SELECT n.added_at FROM space_partner n WHERE n.space_id = s.id AND n.peer_id = {peer})"
-    here_not = Clause("s.peer_id IS NULL").and_(_not(member))
+        return _callers_elsewhere(viewer, "m.actor_id = ?", viewer.actor_id)
+    if isinstance(viewer, PeerServer):
+        return _callers_elsewhere(viewer, "m.peer_id = ?", viewer.peer_id)
+    return [_Caller(Audience.WEB, Clause("1 = 1"))]
+
+
+def _callers_elsewhere(viewer: RemotePerson | PeerServer, who: str, value: int) -> list[_Caller]:
+    here = Clause("s.peer_id IS NULL")
+    member = here.and_(_member(who, value))
+    stranger = here.and_(_not(_member(who, value)))
+    since = Clause(f"(SELECT MIN(m.since_at) {_MEMBERS} AND {who})", (value,))
     if not viewer.linked:
-        return [
-            (Audience.FED_MEMBER, member, since, "s.opened_at"),
-            (Audience.FED, here_not, "NULL", "s.opened_at"),
-        ]
+        return [_Caller(Audience.FED_MEMBER, member, since), _Caller(Audience.FED, stranger)]
+    partner = "FROM space_partner n WHERE n.space_id = s.id AND n.peer_id = ?"
+    named = Clause(f"EXISTS (SELECT 1 {partner})", (viewer.peer_id,))
+    let_in = Clause(f"(SELECT n.added_at {partner})", (viewer.peer_id,))
     return [
-        (Audience.PARTNER_MEMBER, member.then(f"AND {named}"), since, let_in),
-        (Audience.PARTNER, here_not.then(f"AND {named}"), "NULL", let_in),
-        (Audience.FED_MEMBER, member.then(f"AND NOT {named}"), since, "s.opened_at"),
-        (Audience.FED, here_not.then(f"AND NOT {named}"), "NULL", "s.opened_at"),
-        (Audience.HOST, Clause(f"s.peer_id = {peer}"), "NULL", "NULL"),
+        _Caller(Audience.PARTNER_MEMBER, member.and_(named), since, let_in),
+        _Caller(Audience.PARTNER, stranger.and_(named), let_in=let_in),
+        _Caller(Audience.FED_MEMBER, member.and_(_not(named)), since),
+        _Caller(Audience.FED, stranger.and_(_not(named))),
+        _Caller(Audience.HOST, Clause("s.peer_id = ?", (viewer.peer_id,))),
     ]
+
+
+_MEMBERS = "FROM membership m WHERE m.space_id = s.id AND m.state = 'member'"
+
+
+def _member(who: str, value: int) -> Clause:
+    return Clause(f"EXISTS (SELECT 1 {_MEMBERS} AND {who})", (value,))
 
 
 def _not(clause: Clause) -> Clause:
@@ -65,48 +78,62 @@ def _not(clause: Clause) -> Clause:
 
 
 def scope_posts(viewer: Viewer, now: int) -> Clause:
-    """The condition under which a row (post p, space s) is readable by this viewer."""
+    """The condition under which a row (post p, space s) is readable by this viewer. `now`: milliseconds."""
     if isinstance(viewer, Operator):
         return Clause("1 = 0")
     in_spaces = any_of(
-        who.and_(_readable(audience, since, let_in, now))
-        for audience, who, since, let_in in _callers(viewer)
-        if any(TABLE[variant, audience].read >= Read.LIMITED for variant in Variant)
+        caller.who.and_(_readable(caller, now))
+        for caller in _callers(viewer)
+        if any(TABLE[variant, caller.audience].read >= Read.LIMITED for variant in Variant)
     )
     personal = Clause("p.space_id IS NULL").and_(_scope_personal(viewer))
     inside = Clause("p.space_id IS NOT NULL").and_(in_spaces)
     return Clause("p.deleted_at IS NULL").and_(any_of([inside, personal]))
 
 
-def _readable(audience: Audience, since: str, let_in: str, now: int) -> Clause:
-    """For one audience: current row × stamp × how far back, grouped so that the text stays short."""
-    groups: dict[tuple[bool, bool], list[Clause]] = {}
+def _readable(caller: _Caller, now: int) -> Clause:
+    """Current row × stamp × how far back, for one audience; rows with the same stamps and past stand together."""
+    rows: dict[tuple[Clause, tuple[str, ...]], list[Variant]] = {}
     for current in Variant:
-        by_limits: dict[tuple[bool, bool], list[Variant]] = {}
+        by_past: dict[Clause, list[str]] = {}
         for stamp in Variant:
-            cell = NARROWED[current, stamp, audience]
+            cell = NARROWED[current, stamp, caller.audience]
             if cell.read >= Read.LIMITED:
-                key = (cell.read is Read.LIMITED, cell.since_opening)
-                by_limits.setdefault(key, []).append(stamp)
-        for key, stamps in by_limits.items():
-            condition = Clause(_VARIANT_SQL[current]).and_(one_of("p.stamp", [v.value for v in stamps]))
-            groups.setdefault(key, []).append(condition)
-    written_here = Clause("p.peer_id IS NULL") if audience is Audience.HOST else Clause("1 = 1")
-    return written_here.and_(any_of(any_of(rows).and_(_since(key, since, let_in, now)) for key, rows in groups.items()))
+                by_past.setdefault(_past(cell, current, caller, now), []).append(stamp.value)
+        for past, stamps in by_past.items():
+            rows.setdefault((past, tuple(stamps)), []).append(current)
+    written_here = Clause("p.peer_id IS NULL") if caller.audience is Audience.HOST else Clause("1 = 1")
+    return written_here.and_(
+        any_of(
+            _in_any(variants).and_(one_of("p.stamp", stamps)).and_(past) for (past, stamps), variants in rows.items()
+        )
+    )
 
 
-def _since(limits: tuple[bool, bool], since: str, let_in: str, now: int) -> Clause:
-    limited, opening = limits
+def _in_any(variants: Iterable[Variant]) -> Clause:
+    return any_of(Clause(_VARIANT_SQL[variant]) for variant in variants)
+
+
+def _past(cell: Rights, current: Variant, caller: _Caller, now: int) -> Clause:
+    """How far back a cell lets its audience look: the same floor that one decision has."""
     clause = Clause("1 = 1")
-    if limited:
-        clause = clause.then(f"AND p.published_at >= COALESCE({since}, CAST(? AS BIGINT))", now - DAYS_BACK_MS)
-    if opening:
-        clause = clause.then(f"AND p.published_at >= COALESCE({let_in}, s.opened_at, 0)")
+    if cell.read is Read.LIMITED:
+        since = Clause("COALESCE(").join(caller.since).then(", CAST(? AS BIGINT))", now - DAYS_BACK_MS)
+        clause = clause.and_(Clause("p.published_at >=").join(since))
+    if cell.since_opening:
+        clause = clause.and_(_since_opening(current, caller))
     return clause
 
 
-def _scope_personal(viewer: Viewer) -> Clause:
-    if isinstance(viewer, (Anonymous, Operator)):
+def _since_opening(current: Variant, caller: _Caller) -> Clause:
+    if caller.let_in is None:
+        return Clause("p.published_at >= COALESCE(s.opened_at, 0)")
+    named = Clause("p.published_at >=").join(caller.let_in)
+    return any_of([named, Clause("p.published_at >= s.opened_at")]) if current in OPEN_TO_ALL else named
+
+
+def _scope_personal(viewer: Anonymous | Employee | RemotePerson | PeerServer) -> Clause:
+    if isinstance(viewer, Anonymous):
         return Clause("p.peer_id IS NULL AND p.visibility = 'public'")
     if isinstance(viewer, PeerServer):
         follower = "f.follower_id IN (SELECT id FROM actor WHERE peer_id = ?)"
@@ -136,20 +163,17 @@ def scope_spaces(viewer: Viewer, at_least: Existence = Existence.CARD) -> Clause
     """The condition under which a row (space s) is known to this viewer; an invitation shows the card."""
     if isinstance(viewer, Operator):
         return Clause("1 = 1")
-    known = [
-        who.and_(
-            any_of(
-                Clause(_VARIANT_SQL[variant]) for variant in Variant if TABLE[variant, audience].existence >= at_least
-            )
-        )
-        for audience, who, _, _ in _callers(viewer)
-    ]
-    if isinstance(viewer, (Employee, RemotePerson)) and at_least is Existence.CARD:
-        known.append(
-            Clause(
-                "EXISTS (SELECT 1 FROM membership i WHERE i.space_id = s.id AND i.actor_id = ?"
-                " AND i.state = 'invited')",
-                (viewer.actor_id,),
-            )
-        )
-    return any_of(known)
+    return any_of(caller.who.and_(_known(viewer, caller.audience, at_least)) for caller in _callers(viewer))
+
+
+def _known(viewer: Viewer, audience: Audience, at_least: Existence) -> Clause:
+    shown = [variant for variant in Variant if TABLE[variant, audience].existence >= at_least]
+    known = _in_any(shown)
+    if at_least is Existence.LISTED or not isinstance(viewer, (Employee, RemotePerson)):
+        return known
+    invited = Clause(
+        "EXISTS (SELECT 1 FROM membership i WHERE i.space_id = s.id AND i.actor_id = ? AND i.state = 'invited')",
+        (viewer.actor_id,),
+    )
+    admitting = [v for v in Variant if v not in shown and TABLE[v, audience].join >= Join.INVITED]
+    return any_of([known, invited.and_(_in_any(admitting))])
