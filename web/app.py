@@ -9,17 +9,19 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from federation import lookup
+from federation import routes as federation
 from federation.errors import FederationError
+from federation.inbox import Inbox
 from federation.instance import Instance, instance_of
 from federation.worker import Worker
-from server import database, migrating
+from server import database, schema
 from server.errors import DomainError
 from server.ids import Addresses
 from server.settings import Settings
 from server.viewer import Employee
 from web import errors, health
 from web.api import routes as api
-from web.api.search import Lookup, Resolved, nothing
+from web.api.search import Lookup, Resolved
 
 log = logging.getLogger("parvis.web")
 
@@ -30,8 +32,9 @@ def create_app(settings: Settings, *, delivery: bool = True) -> Starlette:
     Started on tables of another version it refuses (WrongSchema). What other instances ask stands first and
     outside everything that is made for browsers.
     """
+    instance = instance_of(settings)
     app = Starlette(
-        routes=[*health.routes(), *api.routes()],
+        routes=[*federation.routes(instance, Inbox(instance)), *health.routes(), *api.routes()],
         lifespan=_lifespan,
         exception_handlers={
             DomainError: errors.refused,
@@ -39,7 +42,8 @@ def create_app(settings: Settings, *, delivery: bool = True) -> Starlette:
             Exception: errors.failed,
         },
     )
-    app.state.lookup = nothing
+    app.state.instance = instance
+    app.state.lookup = looking_up(instance)
     app.state.settings = settings
     app.state.here = Addresses(settings.base_url)
     app.state.delivery = delivery
@@ -52,12 +56,10 @@ def create_app(settings: Settings, *, delivery: bool = True) -> Starlette:
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
-    await migrating.refuse_unless_current(settings.database_url)
+    await schema.refuse_unless_current(settings.database_url)
     await database.connect(settings.database_url)
     try:
-        instance = instance_of(settings)
-        app.state.instance = instance
-        app.state.lookup = looking_up(instance)
+        instance: Instance = app.state.instance
         async with _delivering(app, instance):
             yield
         await instance.transport.aclose()

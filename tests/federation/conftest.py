@@ -1,7 +1,6 @@
 """Fleets of real instances, on each engine in turn."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,8 @@ from tests.federation.harness import Node, free_port
 
 MakeNode = Callable[..., Awaitable[Node]]
 
+MOST_NODES = 3
+
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def engine(request: pytest.FixtureRequest) -> str:
@@ -18,31 +19,32 @@ def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@contextmanager
-def _database(request: pytest.FixtureRequest, templates: Templates, engine: str, folder: Path) -> Iterator[str]:
-    folder.mkdir(parents=True)
+@pytest.fixture
+def databases(
+    request: pytest.FixtureRequest, templates: Templates, engine: str, tmp_path: Path
+) -> Iterator[list[tuple[Path, str]]]:
+    """A folder and an empty migrated database for each instance that a test may make."""
+    folders = [tmp_path / f"node{number}" for number in range(MOST_NODES)]
+    for folder in folders:
+        folder.mkdir()
     if engine == "sqlite":
-        yield templates.sqlite_clone(folder / "parvis.db")
+        yield [(folder, templates.sqlite_clone(folder / "parvis.db")) for folder in folders]
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    name = server.create(templates.postgres(server))
-    yield server.url(name)
-    server.drop(name)
+    names = [server.create(templates.postgres(server)) for _ in folders]
+    yield [(folder, server.url(name)) for folder, name in zip(folders, names, strict=True)]
+    for name in names:
+        server.drop(name)
 
 
 @pytest.fixture
-async def fleet(
-    request: pytest.FixtureRequest, templates: Templates, engine: str, tmp_path: Path
-) -> AsyncIterator[MakeNode]:
+async def fleet(databases: list[tuple[Path, str]]) -> AsyncIterator[MakeNode]:
     """Makes instances that are started, and ended with the test."""
     nodes: list[Node] = []
-    databases = []
 
     async def make(name: str, *, start: bool = True, **options: str) -> Node:
-        folder = tmp_path / f"node{len(nodes)}"
-        database = _database(request, templates, engine, folder)
-        node = Node(name, folder, free_port(), database.__enter__(), **options)  # type: ignore[arg-type]
-        databases.append(database)
+        folder, url = databases[len(nodes)]
+        node = Node(name, folder, free_port(), url, **options)  # type: ignore[arg-type]
         nodes.append(node)
         node.write_settings()
         if start:
@@ -52,5 +54,3 @@ async def fleet(
     yield make
     for node in nodes:
         await node.stop()
-    for database in databases:
-        database.__exit__(None, None, None)

@@ -14,7 +14,10 @@ from typing import Any, TypeVar
 
 import httpx
 
-PARVIS = [sys.executable, "-m", "web.cli"]
+from server.credentials import make_secret
+from server.settings import load
+
+PARVIS = [str(Path(sys.executable).with_name("parvis"))]
 DEADLINE_S = 20.0
 T = TypeVar("T")
 
@@ -46,6 +49,7 @@ class Person:
     node: "Node"
     name: str
     token: str
+    space: str = ""  # the slug, as this person's instance knows it, of the space they write in
 
     @property
     def handle(self) -> str:
@@ -120,6 +124,7 @@ class Node:
         text = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in lines.items())
         text += f'port = {self.port}\nallow_private_networks = ["127.0.0.0/8", "::1/128"]\n'
         (self.folder / "parvis.toml").write_text(text)
+        make_secret(load(self.folder / "parvis.toml", {}), sealed_keys_exist=False)
 
     async def cli(self, *words: str, ok: bool = True, stdin: str = "") -> tuple[int, str, str]:
         """Runs a command on this instance: (exit code, stdout, stderr)."""

@@ -35,12 +35,8 @@ async def write_on(person: Person, prefix: str, written: list[str], done: asynci
     """Writes one post after another until told to stop; `written` are those that were acknowledged."""
     while not done.is_set():
         text = f"{prefix}{len(written):05d}"
-        await keep(person, text, text, parvis_space=written_where(person))
+        await keep(person, text, text, parvis_space=person.space)
         written.append(text)
-
-
-def written_where(person: Person) -> str:
-    return SLUG if person.name == "alice" else f"{SLUG}@{person.space_host}"  # type: ignore[attr-defined]
 
 
 async def everything(person: Person) -> list[dict[str, Any]]:
@@ -78,7 +74,7 @@ async def set_up(fleet: MakeNode) -> tuple[Node, Node, Person, Person]:
         lambda answer: '"invited"' not in answer[1],
         "Chloé is a member",
     )
-    chloe.space_host = aubrac.host  # type: ignore[attr-defined]
+    alice.space, chloe.space = SLUG, f"{SLUG}@{aubrac.host}"
     return aubrac, kestrel, alice, chloe
 
 
