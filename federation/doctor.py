@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from federation.errors import FederationError
 from federation.transport import Timeouts, Transport
-from server import migrating
+from server import schema
 from server.clock import now_ms
 from server.credentials import SecretError, read_secret
 from server.errors import Unavailable
@@ -82,12 +82,12 @@ def secret(settings: Settings) -> Finding:
 
 async def database(settings: Settings) -> Finding:
     try:
-        schema = await migrating.check(settings.database_url)
+        found = await schema.check(settings.database_url)
     except Unavailable as error:
         return Finding(State.FAULT, "database", f"cannot be reached: {error.detail or error.sentence}")
-    if schema is migrating.Schema.CURRENT:
+    if found is schema.Schema.CURRENT:
         return Finding(State.GOOD, "database", "answers, and its tables are up to date.")
-    if schema is migrating.Schema.BEHIND:
+    if found is schema.Schema.BEHIND:
         return Finding(State.FAULT, "database", "its tables are older than this version: “parvis db migrate”")
     return Finding(State.FAULT, "database", "its tables are newer than this version: install the newer version.")
 

@@ -14,14 +14,15 @@ import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from pathlib import Path
-
-from argon2 import PasswordHasher
-from argon2.exceptions import Argon2Error, InvalidHashError
+from typing import TYPE_CHECKING
 
 from server.errors import Invalid
 from server.limits import PASSWORD_MAX_CHARACTERS, PASSWORD_MIN_CHARACTERS
 from server.refusals import N_
 from server.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
 
 PASSWORD_RULE = N_(
     "Choisissez un mot de passe de %(least)s à %(most)s caractères, qui ne soit ni votre identifiant ni votre nom."
@@ -145,6 +146,8 @@ def _secret(path: Path) -> bytes:
 
 
 def _verify(password: str, password_hash: str) -> bool:
+    from argon2.exceptions import Argon2Error, InvalidHashError
+
     try:
         _hasher().verify(password_hash or _nobodys_hash(), _octets(password))
     except (Argon2Error, InvalidHashError):
@@ -163,7 +166,9 @@ def _threads() -> ThreadPoolExecutor:
 
 
 @cache
-def _hasher() -> PasswordHasher:
+def _hasher() -> "PasswordHasher":
+    from argon2 import PasswordHasher
+
     return PasswordHasher()
 
 

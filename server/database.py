@@ -59,18 +59,21 @@ def tortoise_config(
 async def connect(database_url: str, *, models: Sequence[str] = MODELS) -> None:
     """Open the database for this process; every task sees it, whichever task opened it.
 
+    Without models (an empty sequence) it is open sooner, for the SQL of this module alone.
     Raises Unavailable when it cannot be opened, ValueError for a URL that is not one, RuntimeError when a
     database is open already: an instance is a process.
     """
     if get_current_context() is not None:
         raise RuntimeError("a database is open already in this process")
     EXECUTOR_CACHE.clear()  # Tortoise keeps SQL by table name, whatever the engine
-    context = TortoiseContext()
+    config, context = tortoise_config(database_url, models=models), TortoiseContext()
+    if models:
+        await context.init(config, _enable_global_fallback=True)
+    else:
+        await context.connections._init(config["connections"], False)
+        set_global_context(context)
     try:
-        with context:
-            await context.init(tortoise_config(database_url, models=models))
-            await context.db().create_connection(with_db=True)
-        set_global_context(context)  # the context variable alone is seen by this task only
+        await context.connections.get(CONNECTION).create_connection(with_db=True)
     except BaseException:
         await context.close_connections()
         raise

@@ -8,21 +8,16 @@ What Tortoise does by itself, and what is done about it here:
   constraints and triggers are forgotten. Here foreign keys are off meanwhile and checked before the commit, what
   was forgotten is made again, and a backup is taken first when there is anything to lose.
 * A generated file may import live code, and takes our ids for the database's. Here it is written without.
-
-Servers never migrate when they start; they refuse to start on a schema that is not theirs.
 """
 
 import argparse
 import asyncio
 import datetime as dt
 import fcntl
-import importlib
-import pkgutil
 import re
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -36,79 +31,14 @@ from tortoise.migrations.schema_editor.base import BaseSchemaEditor
 from tortoise.migrations.schema_generator.state import State
 from tortoise.transactions import in_transaction
 
-from server.backups import backup, sqlite_file
+from server.backups import backup
 from server.clock import now_ms
-from server.database import APP, CONNECTION, MIGRATIONS, MODELS, tortoise_config
-from server.errors import Unavailable
+from server.database import CONNECTION, MIGRATIONS, MODELS, tortoise_config
+from server.schema import RECORDS, Schema, applied_to, compared, is_sqlite, too_new, written
 
 ADVISORY_LOCK = 0x70617276_6973  # "parvis", read as a number
 LOCK_TIMEOUT = "60s"
-RECORDS = "tortoise_migrations"
 NAME = re.compile(r"[a-z][a-z0-9_]*_(before|after)")
-
-
-class Schema(StrEnum):
-    """How the tables stand to this version of the code."""
-
-    CURRENT = "current"
-    BEHIND = "behind"
-    AHEAD = "ahead"
-
-
-class WrongSchema(Unavailable):
-    """The tables are not those of this version: migrate first, or install the version that made them."""
-
-
-def written(migrations: str = MIGRATIONS) -> list[str]:
-    """The names of the migrations this version carries, oldest first."""
-    path = importlib.import_module(migrations).__path__
-    return sorted(name for _, name, is_package in pkgutil.iter_modules(path) if not is_package and name[0] not in "_~")
-
-
-async def check(database_url: str, *, migrations: str = MIGRATIONS) -> Schema:
-    """Compare the database with this version. Raises Unavailable when it cannot be opened."""
-    file = sqlite_file(database_url)
-    if file is not None and not file.exists():
-        return Schema.BEHIND
-    engine = tortoise_config(database_url)["connections"][CONNECTION]
-    client = importlib.import_module(engine["engine"]).client_class(connection_name=CONNECTION, **engine["credentials"])
-    await client.create_connection(with_db=True)
-    try:
-        return _compared(await _applied(client), written(migrations))
-    finally:
-        await client.close()
-
-
-async def refuse_unless_current(database_url: str, *, migrations: str = MIGRATIONS) -> None:
-    """What a server does before it starts. Raises WrongSchema, with a sentence for its administrator."""
-    schema = await check(database_url, migrations=migrations)
-    if schema is Schema.BEHIND:
-        raise WrongSchema(
-            "La base de données est plus ancienne que ce programme : lancez d’abord « parvis db migrate »."
-        )
-    if schema is Schema.AHEAD:
-        raise _too_new()
-
-
-def _too_new() -> WrongSchema:
-    return WrongSchema("La base de données est plus récente que ce programme : installez la version qui l’a migrée.")
-
-
-def _compared(applied: set[str], known: Sequence[str]) -> Schema:
-    if applied - set(known):
-        return Schema.AHEAD
-    return Schema.BEHIND if set(known) - applied else Schema.CURRENT
-
-
-async def _applied(client: Any) -> set[str]:
-    table = "sqlite_master WHERE name" if _is_sqlite(client) else "pg_tables WHERE tablename"
-    if not await client.rows(f"SELECT 1 AS there FROM {table} = $1", (RECORDS,)):
-        return set()
-    return {row["name"] for row in await client.rows(f"SELECT name FROM {RECORDS} WHERE app = $1", (APP,))}
-
-
-def _is_sqlite(client: Any) -> bool:
-    return bool(client.capabilities.dialect == "sqlite")
 
 
 async def migrate(
@@ -129,7 +59,7 @@ async def migrate(
             pending = await _pending(client, migrations)
             if not pending:
                 return []
-            if _is_sqlite(client):
+            if is_sqlite(client):
                 if await _has_rows(client):
                     await backup(database_url, _backup_file(data_dir, pending[0]))
                 await client.execute_script("PRAGMA foreign_keys=OFF")
@@ -145,9 +75,9 @@ async def _only_one(data_dir: Path) -> AsyncIterator[None]:
 
 
 async def _pending(client: Any, migrations: str) -> list[str]:
-    applied, known = await _applied(client), written(migrations)
-    if _compared(applied, known) is Schema.AHEAD:
-        raise _too_new()
+    applied, known = await applied_to(client), written(migrations)
+    if compared(applied, known) is Schema.AHEAD:
+        raise too_new()
     return [name for name in known if name not in applied]
 
 
@@ -170,14 +100,14 @@ def _backup_file(data_dir: Path, migration: str) -> Path:
 async def _apply(apps: dict[str, Any]) -> list[str]:
     async with in_transaction(CONNECTION) as transaction:
         client: Any = transaction
-        if not _is_sqlite(client):
+        if not is_sqlite(client):
             await client.change(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'", ())
             await client.rows("SELECT pg_advisory_xact_lock($1)", (ADVISORY_LOCK,))
         executor = Executor(client, apps)
         await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
         names = [step.migration.name for step in await executor.plan()]
         await executor.migrate(direction="forward")
-        if _is_sqlite(client) and (broken := await client.rows("PRAGMA foreign_key_check", ())):
+        if is_sqlite(client) and (broken := await client.rows("PRAGMA foreign_key_check", ())):
             raise RuntimeError(f"the migration leaves rows that refer to nothing: {broken[:3]}")
         return names
 

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 from typing import Any
 
-from server import migrating
+from server import schema
 from server.settings import Settings
 from server.terminal import Failure, remark
 from web import serving
@@ -28,7 +28,7 @@ def serve(settings: Settings, args: argparse.Namespace) -> int:
     count = args.workers or settings.workers
     if count > 1 and settings.database_url.startswith("sqlite:"):
         raise Failure("several web processes need PostgreSQL: set “database_url”, or serve with one.")
-    asyncio.run(migrating.refuse_unless_current(settings.database_url))
+    asyncio.run(schema.refuse_unless_current(settings.database_url))
     for key in settings.not_built_yet():
         remark(f"parvis: “{key}” is set, but has no effect in this version.")
     with serving.listen(settings.host, settings.port) as listening:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from server import database, migrating
+from server import database, schema
 from server.errors import NotFound, Unavailable
 from server.queries.health import Health, overview
 from server.settings import Settings
@@ -41,11 +41,11 @@ async def readyz(request: Request) -> PlainTextResponse:
     """The tables are those of this version, and nothing that works in the background has stopped."""
     settings: Settings = request.app.state.settings
     try:
-        schema = await migrating.check(settings.database_url)
+        found = await schema.check(settings.database_url)
     except Unavailable:
         return PlainTextResponse("database unreachable\n", 503)
-    if schema is not migrating.Schema.CURRENT:
-        return PlainTextResponse(f"schema {schema}\n", 503)
+    if found is not schema.Schema.CURRENT:
+        return PlainTextResponse(f"schema {found}\n", 503)
     worker = request.app.state.worker
     if worker is not None and not worker.alive:
         return PlainTextResponse("a worker has stopped\n", 503)

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from federation.instance import Instance, instance_of
 from federation.lookup import KnownActor, find_handle
-from server import database, migrating
+from server import database, schema
 from server.settings import Settings
 from server.terminal import Failure
 
@@ -13,7 +13,7 @@ from server.terminal import Failure
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Instance]:
     """Raises WrongSchema when the tables are of another version."""
-    await migrating.refuse_unless_current(settings.database_url)
+    await schema.refuse_unless_current(settings.database_url)
     await database.connect(settings.database_url)
     instance = instance_of(settings)
     try:

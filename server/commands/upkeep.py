@@ -6,13 +6,13 @@ from typing import Any
 
 from tortoise.exceptions import OperationalError
 
-from server import backups, database, migrating
+from server import backups, database, migrating, schema
 from server.settings import Settings
 from server.terminal import Failure, remark
 
-SCHEMA = {
-    migrating.Schema.BEHIND: "The tables are older than this version: run “parvis db migrate”.",
-    migrating.Schema.AHEAD: "The tables are newer than this version: install the version that migrated them.",
+SENTENCES = {
+    schema.Schema.BEHIND: "The tables are older than this version: run “parvis db migrate”.",
+    schema.Schema.AHEAD: "The tables are newer than this version: install the version that migrated them.",
 }
 
 
@@ -46,9 +46,9 @@ async def migrate(settings: Settings, args: argparse.Namespace) -> int:
 
 
 async def check(settings: Settings, args: argparse.Namespace) -> int:
-    schema = await migrating.check(settings.database_url)
-    if schema is not migrating.Schema.CURRENT:
-        raise Failure(SCHEMA[schema])
+    found = await schema.check(settings.database_url)
+    if found is not schema.Schema.CURRENT:
+        raise Failure(SENTENCES[found])
     remark("The tables are up to date.")
     return 0
 

@@ -13,6 +13,7 @@ from tortoise import Tortoise
 
 from server import database as db
 from server import migrating
+from server.schema import RECORDS
 from tests.house.sources import modules
 
 Table = dict[str, Any]
@@ -53,7 +54,7 @@ async def test_a_migrated_database_is_the_one_that_the_models_describe(empty_url
             key: table[key] for key in ("columns", "keys")
         }, name
         assert [index for index in table["indexes"] if index not in migrated[name]["indexes"]] == [], name
-    beyond = set(migrated) - set(described) - {migrating.RECORDS}
+    beyond = set(migrated) - set(described) - {RECORDS}
     history = "".join(path.read_text(encoding="utf-8") for path in modules("migrations").values())
     made = tuple(re.findall(r"CREATE (?:VIRTUAL )?TABLE (\w+)", history))
     assert [name for name in beyond if not name.startswith(made)] == []

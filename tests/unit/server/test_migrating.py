@@ -16,7 +16,8 @@ from tortoise.exceptions import IntegrityError, OperationalError
 from server import database as db
 from server.backups import backup, restore
 from server.errors import Conflict, Invalid, Unavailable
-from server.migrating import Schema, WrongSchema, changes, check, make_migration, migrate, refuse_unless_current
+from server.migrating import changes, make_migration, migrate
+from server.schema import Schema, WrongSchema, check, refuse_unless_current
 from tests.unit.server.conftest import TOYS
 from tests.unit.server.toys import add, history
 
