@@ -55,6 +55,10 @@ class Addresses:
     def person(self, name: str) -> str:
         return f"{self.base}/@{name}"
 
+    def sign_in_link(self, secret: str) -> str:
+        """What signs somebody in once, by the secret that `new_sign_in_link` gave."""
+        return f"{self.base}/login/{secret}"
+
     def space(self, slug: str) -> str:
         return f"{self.base}/spaces/{slug}"
 

@@ -5,9 +5,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from server.errors import DomainError
+
 
 class Failure(Exception):
     """A command that did not do what it was asked: one sentence saying what, and what to do. Exit code 1."""
+
+
+def phrase(error: DomainError) -> str:
+    """What people are told, and for whoever stands at the machine the detail too."""
+    sentence = error.sentence % error.params if error.params else error.sentence
+    return f"{sentence.rstrip('.')} ({error.detail})." if error.detail else sentence
 
 
 def complain(sentence: str) -> None:

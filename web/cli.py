@@ -19,13 +19,15 @@ from typing import Any
 from federation.errors import FederationError
 from server.errors import DomainError
 from server.settings import SettingsError, load
-from server.terminal import Failure, complain
+from server.terminal import Failure, complain, phrase
 
 GROUPS = (
+    "server.commands.people",
     "server.commands.upkeep",
     "federation.commands.spaces",
     "federation.commands.links",
     "federation.commands.deliveries",
+    "federation.commands.health",
     "web.commands",
 )
 
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FederationError as error:
         complain(str(error))
     except DomainError as error:
-        complain(sentence_of(error))
+        complain(phrase(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -81,12 +83,6 @@ class Parser(argparse.ArgumentParser):
             default=argparse.SUPPRESS,
             help="the settings (default: $PARVIS_CONFIG, else ./parvis.toml)",
         )
-
-
-def sentence_of(error: DomainError) -> str:
-    """What people are told, and for whoever stands at the machine the detail too."""
-    sentence = error.sentence % error.params if error.params else error.sentence
-    return f"{sentence.rstrip('.')} ({error.detail})." if error.detail else sentence
 
 
 def config_of(args: argparse.Namespace) -> Path:

@@ -1,0 +1,126 @@
+"""`parvis people` and `parvis token`: who works here, and how they and their tools come in."""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from server.actions import accounts, signing_in
+from server.actions.people_import import TableFaults, import_people
+from server.commands.opening import opened
+from server.openness import Office
+from server.queries.accounts import AccountRow, find, listed
+from server.settings import Settings
+from server.terminal import listing, phrase, remark, tell
+from server.viewer import Operator
+
+OPERATOR = Operator()
+SCOPES = "read write follow"
+LABEL = "parvis"
+AT_ONCE = 500
+
+
+def register(commands: Any) -> None:
+    people = commands.add_parser("people", help="who works here: add, list, suspend, import")
+    verbs = people.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    verb = verbs.add_parser("add", help="one person; without a password they come in by a link that works once")
+    verb.add_argument("handle", metavar="NAME", help="what stands after @")
+    verb.add_argument("--name", default="", help="as people read it")
+    verb.add_argument("--email", default="")
+    verb.add_argument("--role", choices=[office.value for office in Office], default=Office.MEMBER.value)
+    verb.add_argument("--password-stdin", action="store_true", help="the password is the first line of stdin")
+    verb.add_argument("--json", action="store_true", help=f"print actor and a token for “{SCOPES}”")
+    verb.set_defaults(verb=add)
+
+    verb = verbs.add_parser("list", help="everybody, by name")
+    verb.add_argument("--json", action="store_true", help="one JSON array")
+    verb.set_defaults(verb=show)
+
+    verb = verbs.add_parser("suspend", help="shut somebody out at once: sessions, tokens, memberships elsewhere")
+    verb.add_argument("handle", metavar="NAME")
+    verb.set_defaults(verb=suspend)
+
+    verb = verbs.add_parser("import", help="all people of a CSV table, or none and what does not fit")
+    verb.add_argument("file", metavar="FILE", type=Path, help="columns: name, display_name, email, office, language")
+    verb.add_argument("--json", action="store_true", help="one JSON array")
+    verb.set_defaults(verb=import_table)
+
+    verb = commands.add_parser("token", help="a bearer token for the client API; it is shown once")
+    verb.add_argument("handle", metavar="NAME")
+    verb.add_argument("--scopes", default=SCOPES, help=f"what it may do (default: “{SCOPES}”)")
+    verb.add_argument("--json", action="store_true", help="print actor and token")
+    verb.set_defaults(verb=token)
+
+
+async def add(settings: Settings, args: argparse.Namespace) -> int:
+    password = sys.stdin.readline().rstrip("\r\n") if args.password_stdin else ""
+    new = accounts.NewPerson(args.handle, args.name, args.email, args.role, password=password)
+    async with opened(settings) as here:
+        added = await accounts.add_person(OPERATOR, new, here)
+        actor = here.person(added.name)
+        if args.json:
+            tell({"actor": actor, "token": await _token(added.account_id, SCOPES)})
+            return 0
+        print(actor)
+        if not password:
+            link = here.sign_in_link(await signing_in.new_sign_in_link(OPERATOR, added.account_id))
+            remark(f"They sign in once, within a day, with {link}")
+    return 0
+
+
+async def show(settings: Settings, args: argparse.Namespace) -> int:
+    rows: list[AccountRow] = []
+    async with opened(settings):
+        while page := await listed(OPERATOR, after=rows[-1].name if rows else "", limit=AT_ONCE):
+            rows += page
+    listing([_row(row) for row in rows], args.json)
+    return 0
+
+
+def _row(row: AccountRow) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "display_name": row.display_name,
+        "email": row.email,
+        "role": row.office.value,
+        "suspended": row.suspended_at is not None,
+        "since": datetime.fromtimestamp(row.created_at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+async def suspend(settings: Settings, args: argparse.Namespace) -> int:
+    async with opened(settings):
+        row = await find(OPERATOR, args.handle)
+        await accounts.suspend(OPERATOR, row.id)
+    remark(f"{row.name} is shut out.")
+    return 0
+
+
+async def import_table(settings: Settings, args: argparse.Namespace) -> int:
+    table = args.file.read_bytes()
+    async with opened(settings) as here:
+        try:
+            added = await import_people(OPERATOR, table, here)
+        except TableFaults as faults:
+            for fault in faults.faults:
+                remark(f"{args.file}:{fault.line}: {fault.column}: {phrase(fault.error)}")
+            raise
+    listing([{"name": one.name, "actor": here.person(one.name)} for one in added], args.json)
+    return 0
+
+
+async def token(settings: Settings, args: argparse.Namespace) -> int:
+    async with opened(settings) as here:
+        row = await find(OPERATOR, args.handle)
+        secret = await _token(row.id, args.scopes)
+    if args.json:
+        tell({"actor": here.person(row.name), "token": secret})
+    else:
+        print(secret)
+    return 0
+
+
+async def _token(account_id: int, scopes: str) -> str:
+    return await accounts.issue_token(account_id, scopes, LABEL)
