@@ -1,0 +1,68 @@
+"""What people say about themselves, and how they like their pages."""
+
+from dataclasses import dataclass
+
+from server import database as db
+from server.errors import Forbidden, Invalid, TooLarge
+from server.events import Kind, record
+from server.limits import DISPLAY_NAME_CHARACTERS, SUMMARY_BYTES
+from server.refusals import N_
+from server.settings import LANGUAGES
+from server.viewer import Employee
+
+BAD_NAME = N_("Un nom a 1 à %(limit)s caractères, sur une ligne.")
+LONG_SUMMARY = N_("Ce que vous dites de vous dépasse %(limit)s octets.")
+NOT_OFFERED = N_("Ce choix n’existe pas.")
+WHOLE_SESSION_ONLY = N_("Un jeton n’a pas le droit de faire cela : passez par votre navigateur.")
+
+THEMES = ("", "light", "dark")
+INVITATIONS = ("accept", "ask")
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """`language`: '' is the browser's; `theme`: '' is the system's.
+
+    `invitations`: from linked partners, taken at once (accept) or after a question (ask).
+    """
+
+    display_name: str
+    summary: str = ""
+    language: str = ""
+    theme: str = ""
+    invitations: str = "accept"
+
+
+async def save(viewer: Employee, wanted: Preferences) -> None:
+    """Keeps them all, or none. Raises Invalid naming the field, TooLarge, Forbidden for a token."""
+    if viewer.scopes is not None:
+        raise Forbidden(WHOLE_SESSION_ONLY)
+    _check(wanted)
+    async with db.transaction():
+        await db.execute(
+            "UPDATE account SET language = $1, theme = $2, invitations = $3 WHERE id = $4",
+            wanted.language,
+            wanted.theme,
+            wanted.invitations,
+            viewer.account_id,
+        )
+        changed = await db.execute(
+            "UPDATE actor SET display_name = $1, summary = $2 WHERE id = $3 AND (display_name <> $1 OR summary <> $2)",
+            wanted.display_name,
+            wanted.summary,
+            viewer.actor_id,
+        )
+        if changed:
+            await record(Kind.PERSON_CHANGED, actor_id=viewer.actor_id)
+
+
+def _check(wanted: Preferences) -> None:
+    name = wanted.display_name
+    if not name.strip() or len(name) > DISPLAY_NAME_CHARACTERS or not name.isprintable():
+        raise Invalid(BAD_NAME, field="display_name", params={"limit": DISPLAY_NAME_CHARACTERS})
+    if len(wanted.summary.encode()) > SUMMARY_BYTES:
+        raise TooLarge(LONG_SUMMARY, params={"limit": SUMMARY_BYTES})
+    choices = (("language", ("", *LANGUAGES)), ("theme", THEMES), ("invitations", INVITATIONS))
+    for field, offered in choices:
+        if getattr(wanted, field) not in offered:
+            raise Invalid(NOT_OFFERED, field=field)
