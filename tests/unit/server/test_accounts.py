@@ -20,13 +20,18 @@ from server.openness import Office
 from server.queries import accounts as questions
 from server.viewer import Anonymous, Employee, Operator
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
+pytestmark = pytest.mark.anyio
 
 HERE = Addresses("https://aubrac.test")
 OPERATOR = Operator("odile")
 PASSWORD = "une longue phrase"
 OTHER = "une autre longue phrase"
 FROM = "192.0.2.7"
+
+
+@pytest.fixture(autouse=True)
+def opened(database: str) -> None:
+    """Every test here has a database of its own."""
 
 
 @pytest.fixture
