@@ -67,13 +67,14 @@ async def connect(database_url: str, *, models: Sequence[str] = MODELS) -> None:
         raise RuntimeError("a database is open already in this process")
     EXECUTOR_CACHE.clear()  # Tortoise keeps SQL by table name, whatever the engine
     config, context = tortoise_config(database_url, models=models), TortoiseContext()
-    if models:
-        await context.init(config, _enable_global_fallback=True)
-    else:
-        await context.connections._init(config["connections"], False)
-        set_global_context(context)
     try:
-        await context.connections.get(CONNECTION).create_connection(with_db=True)
+        with context:
+            if models:
+                await context.init(config)
+            else:
+                await context.connections._init(config["connections"], False)
+            await context.connections.get(CONNECTION).create_connection(with_db=True)
+        set_global_context(context)  # the context variable alone is seen by this task only
     except BaseException:
         await context.close_connections()
         raise

@@ -225,3 +225,13 @@ async def test_a_disk_that_is_really_full_is_the_same_sentence(tmp_path: Path) -
     finally:
         await db.disconnect()
         await (await asyncio.create_subprocess_exec("umount", str(disk))).wait()
+
+
+@pytest.mark.anyio
+async def test_without_models_the_sql_of_this_module_works_and_transactions_too(database_url: str) -> None:
+    await db.connect(database_url, models=())
+    try:
+        async with db.transaction():
+            assert await db.fetch("SELECT COUNT(*) AS n FROM account") == [{"n": 0}]
+    finally:
+        await db.disconnect()
