@@ -50,7 +50,7 @@ async def process_waiting(instance: Instance) -> int:
     """Works off what waits now, servers side by side; returns how many came to an end."""
     rows = await db.fetch(
         "SELECT id, peer_id, sender_uri, linked, body, attempts FROM receipt WHERE processed_at IS NULL"
-        " AND (attempts = 0 OR received_at < $1 - $2 * attempts * attempts) ORDER BY id LIMIT $3",
+        " AND (attempts = 0 OR received_at < CAST($1 AS BIGINT) - CAST($2 AS BIGINT) * attempts * attempts) ORDER BY id LIMIT $3",
         now_ms(),
         AGAIN_AFTER_MS,
         AT_ONCE,
