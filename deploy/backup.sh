@@ -1,11 +1,11 @@
 #!/bin/sh
 # A dated backup: the database as it stands in one moment, then the files and the secret that opens the private keys.
-# usage: PARVIS_CONFIG=/etc/parvis/parvis.toml deploy/backup.sh FOLDER [DATA_DIR]     (DATA_DIR default: /var/lib/parvis)
+# usage: PARVIS_CONFIG=/var/lib/parvis/parvis.toml deploy/backup.sh FOLDER [DATA_DIR]     (DATA_DIR default: /var/lib/parvis/var)
 set -eu
 [ $# -ge 1 ] || { echo "usage: backup.sh FOLDER [DATA_DIR]" >&2; exit 2; }
 umask 077
 folder=$1
-data=${2:-/var/lib/parvis}
+data=${2:-/var/lib/parvis/var}
 name=$folder/parvis-$(date -u +%Y%m%dT%H%M%SZ)
 mkdir -p "$folder"
 parvis db backup "$name.database"

@@ -24,6 +24,7 @@ from server.terminal import Failure, complain, phrase
 GROUPS = (
     "server.commands.people",
     "server.commands.upkeep",
+    "server.commands.setup",
     "federation.commands.spaces",
     "federation.commands.links",
     "federation.commands.deliveries",

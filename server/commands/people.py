@@ -9,10 +9,11 @@ from typing import Any
 from server.actions import accounts, signing_in
 from server.actions.people_import import TableFaults, import_people
 from server.commands.opening import opened
+from server.errors import NotFound
 from server.openness import Office
 from server.queries.accounts import AccountRow, find, listed
 from server.settings import Settings
-from server.terminal import listing, phrase, remark, tell
+from server.terminal import Failure, listing, phrase, remark, tell
 from server.viewer import Operator
 
 OPERATOR = Operator()
@@ -90,9 +91,16 @@ def _row(row: AccountRow) -> dict[str, Any]:
     }
 
 
+async def _named(handle: str) -> AccountRow:
+    try:
+        return await find(OPERATOR, handle)
+    except NotFound:
+        raise Failure(f"nobody here is called {handle}; “parvis people list” shows who is.") from None
+
+
 async def suspend(settings: Settings, args: argparse.Namespace) -> int:
     async with opened(settings):
-        row = await find(OPERATOR, args.handle)
+        row = await _named(args.handle)
         await accounts.suspend(OPERATOR, row.id)
     remark(f"{row.name} is shut out.")
     return 0
@@ -113,7 +121,7 @@ async def import_table(settings: Settings, args: argparse.Namespace) -> int:
 
 async def token(settings: Settings, args: argparse.Namespace) -> int:
     async with opened(settings) as here:
-        row = await find(OPERATOR, args.handle)
+        row = await _named(args.handle)
         secret = await _token(row.id, args.scopes)
     if args.json:
         tell({"actor": here.person(row.name), "token": secret})
