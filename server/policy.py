@@ -14,6 +14,7 @@ not even know of is *hidden*: doors answer exactly as for an address that never 
 Effective rights are computed when something is read; nothing is copied onto items but their stamp.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -275,21 +276,22 @@ def _reads(viewer: Viewer, post: PostFacts, standing: Standing, now: int) -> boo
     cell = rights(post.space, standing, post.stamp)
     if cell.read < Read.LIMITED:
         return False
-    return post.published_at >= _floor(cell, post.space, standing, now)
+    if cell.read is Read.LIMITED and post.published_at < _limit(standing, now):
+        return False
+    opened = _opened(post.space, standing) if cell.since_opening else 0
+    return opened is not None and post.published_at >= opened
 
 
-def _floor(cell: Rights, space: SpaceFacts, standing: Standing, now: int) -> int:
-    """The oldest moment this caller may look back to, in milliseconds; 0: the beginning."""
-    floor = 0
-    if cell.read is Read.LIMITED:
-        floor = now - DAYS_BACK_MS if standing.since_at is None else standing.since_at
-    if cell.since_opening:
-        floor = max(floor, _opened(space, standing) or 0)
-    return floor
+def _limit(standing: Standing, now: int) -> int:
+    """From when on a limited past is read: members since they came, others for some time."""
+    return now - DAYS_BACK_MS if standing.since_at is None else standing.since_at
 
 
 def _opened(space: SpaceFacts, standing: Standing) -> int | None:
-    """When this audience was let in: a named partner with its name or, where all may come, with all if earlier."""
+    """When this audience was let in: a named partner with its name or, where all may come, with all if earlier.
+
+    None: it was not, as far as is known.
+    """
     if standing.audience not in NAMED or standing.let_in_at is None:
         return space.opened_at
     if space.variant not in OPEN_TO_ALL or space.opened_at is None:
@@ -326,18 +328,28 @@ class Candidate:
     blocked: bool
     since_at: int | None  # its first member in the space since
     let_in_at: int | None = None
+    follows: bool = False  # has an accepted follower of the author
+    named: bool = False  # has somebody whom the post mentions
 
 
-def audience(post: PostFacts, candidates: list[Candidate], now: int) -> list[int]:
-    """The instances (peer ids) that may be told of a post: exactly those that might fetch it and have
-    somebody there for whom it is."""
+def audience(post: PostFacts, candidates: Iterable[Candidate], now: int) -> list[int]:
+    """The instances (peer ids) that may be told of a post: exactly those that might fetch it and have somebody
+    there for whom it is.
+    """
     return [c.peer_id for c in candidates if not c.blocked and _told(post, c, now)]
 
 
 def _told(post: PostFacts, candidate: Candidate, now: int) -> bool:
     viewer = PeerServer(candidate.peer_id, candidate.linked)
+    standing, concerned = _concerned(viewer, post, candidate)
+    return concerned and bool(may_post(viewer, Act.READ, post, standing, now))
+
+
+def _concerned(viewer: PeerServer, post: PostFacts, candidate: Candidate) -> tuple[Standing, bool]:
+    """What an instance is to a post, and whether the post is for somebody there."""
+    follows, named, inside = candidate.follows, candidate.named, candidate.since_at is not None
     if post.space is None:
-        return bool(post.visibility is not Visibility.COLLEAGUES)
-    who = audience_of(viewer, post.space, member=candidate.since_at is not None, partner=candidate.partner)
+        return Standing(Audience.FED, follows=follows, named=named), follows or named
+    who = audience_of(viewer, post.space, member=inside, partner=candidate.partner)
     standing = Standing(who, since_at=candidate.since_at, let_in_at=candidate.let_in_at)
-    return who is not Audience.PARTNER and who is not Audience.FED and _reads(viewer, post, standing, now)
+    return standing, inside or named or who is Audience.HOST

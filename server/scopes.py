@@ -126,10 +126,11 @@ def _past(cell: Rights, current: Variant, caller: _Caller, now: int) -> Clause:
 
 
 def _since_opening(current: Variant, caller: _Caller) -> Clause:
+    opened = Clause("p.published_at >= s.opened_at")
     if caller.let_in is None:
-        return Clause("p.published_at >= COALESCE(s.opened_at, 0)")
+        return opened
     named = Clause("p.published_at >=").join(caller.let_in)
-    return any_of([named, Clause("p.published_at >= s.opened_at")]) if current in OPEN_TO_ALL else named
+    return any_of([named, opened]) if current in OPEN_TO_ALL else named
 
 
 def _scope_personal(viewer: Anonymous | Employee | RemotePerson | PeerServer) -> Clause:

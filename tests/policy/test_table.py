@@ -154,7 +154,7 @@ def of(audience: Audience) -> Viewer:
 
 
 def space(variant: Variant, closed_at: int | None = None) -> SpaceFacts:
-    return SpaceFacts(1, variant, 4 if variant is Variant.ELSEWHERE else None, closed_at=closed_at)
+    return SpaceFacts(1, variant, 4 if variant is Variant.ELSEWHERE else None, opened_at=1, closed_at=closed_at)
 
 
 def test_every_act_is_spelled_out_here() -> None:
@@ -289,6 +289,15 @@ def test_a_post_without_a_stamp_in_a_space_is_read_by_nobody() -> None:
     for variant, audience in CELLS:
         post = PostFacts(99, 1, space(variant), stamp=None)
         assert may_post(of(audience), Act.READ, post, Standing(audience, since_at=0), 2).hide
+
+
+def test_a_space_that_was_never_opened_has_no_past_to_read_since_its_opening() -> None:
+    for (variant, audience), cell in TABLE.items():
+        never = SpaceFacts(1, variant, 4 if variant is Variant.ELSEWHERE else None, opened_at=None)
+        post = PostFacts(99, 1, never, variant)
+        assert bool(may_post(of(audience), Act.READ, post, Standing(audience, since_at=0), 2)) == (
+            cell.read >= 2 and not cell.since_opening
+        )
 
 
 def test_a_personal_post_without_a_visibility_is_read_by_its_author_alone() -> None:

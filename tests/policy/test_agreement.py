@@ -1,0 +1,389 @@
+"""One decision, whichever way it is asked: one thing, a list, a card, a feed, and to whom it is told.
+
+The whole domain is looked at: every row of the table × every stamp × every kind of caller × every moment that
+matters, as real rows on both engines (`tests.policy.world`).
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+
+import pytest
+
+from server import database as db
+from server.errors import Forbidden, NotFound
+from server.openness import Audience, Existence, Variant, Visibility
+from server.policy import (
+    Act,
+    Candidate,
+    PostFacts,
+    Standing,
+    audience,
+    may,
+    may_post,
+    scope_spaces,
+)
+from server.queries import posts, spaces, timelines
+from server.queries.spaces import SeenSpace
+from server.queries.timelines import Window
+from server.sql import Clause
+from server.viewer import Employee, Operator, PeerServer, RemotePerson, Viewer
+from tests.policy.world import DAY, Peer, Post, World
+
+STEP = 67
+"""Each caller opens every so many posts one by one; the callers begin at different ones."""
+
+
+@pytest.fixture(scope="module")
+async def listed(world: World) -> dict[str, frozenset[int]]:
+    """Which posts each caller finds in lists: what `scope_posts` lets through."""
+    ids = [post.id for post in world.posts]
+    return {
+        name: frozenset().union(*[await posts.readable(viewer, part) for part in parts(ids, 2_000)])
+        for name, viewer in world.viewers.items()
+    }
+
+
+def parts(ids: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
+
+
+async def seen(world: World, viewer: Viewer) -> dict[int, SeenSpace]:
+    """All spaces with what the caller is to each, seen or not."""
+    return await spaces.around(viewer, [space.id for space in world.spaces])
+
+
+def decided(world: World, viewer: Viewer, post: Post, around: dict[int, SeenSpace]) -> bool:
+    """The answer of the one decision, from what was written rather than from any query about the post."""
+    facts = facts_of(post, around)
+    standing = around[post.space.id].standing if post.space else to_author(world, viewer, post)
+    return bool(may_post(viewer, Act.READ, facts, standing, world.now))
+
+
+def facts_of(post: Post, around: dict[int, SeenSpace]) -> PostFacts:
+    return PostFacts(
+        author_id=post.author,
+        published_at=post.published_at,
+        space=around[post.space.id].facts if post.space else None,
+        stamp=Variant(post.stamp) if post.stamp else None,
+        visibility=Visibility(post.visibility) if post.visibility else None,
+        peer_id=post.peer_id,
+        deleted=post.deleted,
+    )
+
+
+def to_author(world: World, viewer: Viewer, post: Post) -> Standing:
+    followers, named = world.followers.get(post.author, frozenset()), post.named
+    if isinstance(viewer, PeerServer):
+        peers = world.peer_of
+        follows = any(peers.get(actor) == viewer.peer_id for actor in followers)
+        return Standing(Audience.FED, follows=follows, named=any(peers.get(a) == viewer.peer_id for a in named))
+    if isinstance(viewer, (Employee, RemotePerson)):
+        return Standing(Audience.FED, follows=viewer.actor_id in followers, named=viewer.actor_id in named)
+    return Standing(Audience.WEB)
+
+
+def shown(world: World, post: Post) -> str:
+    """A post in words, for whoever reads a failure."""
+    if post.space is None:
+        return f"personal {post.visibility} peer={post.peer_id} named={len(post.named)} deleted={post.deleted}"
+    age = (world.now - post.published_at) / DAY
+    return f"{post.space.variant} ({post.space.history.name}) stamp={post.stamp} {age:.3f} days peer={post.peer_id}"
+
+
+def differing(world: World, one: Iterable[int], other: Iterable[int]) -> list[str]:
+    """Posts that only one of two answers has, in few words."""
+    by_id = {post.id: post for post in world.posts}
+    return [shown(world, by_id[i]) for i in sorted(set(one) ^ set(other))][:20]
+
+
+# --- the world itself -----------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_every_answer_is_given_somewhere(world: World, listed: dict[str, frozenset[int]]) -> None:
+    """A world in which somebody reads nothing, or all of it, would prove nothing."""
+    silent = {name for name, ids in listed.items() if not ids}
+    assert silent == {"operator"}
+    assert all(len(ids) < len(world.posts) * 0.9 for ids in listed.values())
+    read = frozenset().union(*listed.values())
+    by_id = {post.id: post for post in world.posts}
+    assert {by_id[i].space.variant for i in read if by_id[i].space} == set(Variant)  # type: ignore[union-attr]
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_one_decision_and_every_list_agree_for_everybody_and_every_post(
+    world: World, listed: dict[str, frozenset[int]]
+) -> None:
+    mismatches = {}
+    for name, viewer in world.viewers.items():
+        around = await seen(world, viewer)
+        allowed = {post.id for post in world.posts if decided(world, viewer, post, around)}
+        if differs := differing(world, allowed, listed[name]):
+            mismatches[name] = differs
+    assert mismatches == {}
+
+
+@pytest.mark.anyio
+async def test_a_post_opens_exactly_when_it_is_listed(world: World, listed: dict[str, frozenset[int]]) -> None:
+    """Through the door that pages, documents and files use, each by its id and by its address."""
+    mismatches = Counter[str]()
+    outcomes = Counter[bool]()
+    for place, (name, viewer) in enumerate(world.viewers.items()):
+        for post in world.posts[place % STEP :: STEP]:
+            found = await opens(viewer, post)
+            outcomes[found] += 1
+            if found != (post.id in listed[name]):
+                mismatches[f"{name}: {shown(world, post)}"] += 1
+    assert mismatches == {}
+    assert min(outcomes.values()) > 500
+
+
+async def opens(viewer: Viewer, post: Post) -> bool:
+    try:
+        found = await posts.find(viewer, post.id)
+    except NotFound:
+        return False
+    except Forbidden:
+        assert isinstance(viewer, Operator)
+        return False
+    return found.id == post.id
+
+
+@pytest.mark.anyio
+async def test_a_card_is_made_exactly_of_what_is_listed(world: World, listed: dict[str, frozenset[int]]) -> None:
+    for place, (name, viewer) in enumerate(world.viewers.items()):
+        ids = [post.id for post in world.posts[place % 11 :: 11]]
+        made = [card.id for card in await posts.cards(viewer, ids)]
+        assert made == [i for i in ids if i in listed[name]], name
+        assert all(card.may(viewer, Act.READ) for card in await posts.cards(viewer, ids[:60])), name
+
+
+Feed = Callable[[Window], Awaitable[list[posts.PostCard]]]
+
+
+async def leafed(feed: Feed, size: int = 80) -> list[int]:
+    """A whole feed, page after page, downwards; each page is full but the last."""
+    found: list[int] = []
+    window = Window(limit=size)
+    while True:
+        page = [card.id for card in await feed(window)]
+        found += page
+        if len(page) < size:
+            return found
+        window = Window(before=page[-1], limit=size)
+
+
+async def leafed_upward(feed: Feed, size: int = 80) -> list[int]:
+    found: list[int] = []
+    window = Window(after=0, limit=size, upward=True)
+    while True:
+        page = [card.id for card in await feed(window)]
+        found += reversed(page)
+        if len(page) < size:
+            return found[::-1]
+        window = Window(after=page[0], limit=size, upward=True)
+
+
+@pytest.mark.anyio
+async def test_a_space_shows_in_its_feed_exactly_what_is_listed(
+    world: World, listed: dict[str, frozenset[int]]
+) -> None:
+    for place, (name, viewer) in enumerate(world.viewers.items()):
+        for space in world.spaces[place % 4 :: 4]:
+            expected = [p.id for p in world.posts if p.space is space and p.id in listed[name]]
+
+            async def feed(window: Window, viewer: Viewer = viewer, space_id: int = space.id) -> list[posts.PostCard]:
+                return await timelines.of_space(viewer, space_id, window)
+
+            assert await leafed(feed) == sorted(expected, reverse=True), (name, space)
+
+
+@pytest.mark.anyio
+async def test_people_and_the_open_square_show_exactly_what_is_listed(
+    world: World, listed: dict[str, frozenset[int]]
+) -> None:
+    authors = {post.author for post in world.personal()} - {v.actor_id for v in world.people().values()}
+    for name, viewer in world.viewers.items():
+        mine = listed[name]
+
+        async def square(window: Window, viewer: Viewer = viewer) -> list[posts.PostCard]:
+            return await timelines.public(viewer, window)
+
+        public = [p.id for p in world.personal() if p.visibility == "public" and p.id in mine]
+        assert await leafed(square, 40) == sorted(public, reverse=True), name
+        for author in sorted(authors)[:2]:
+
+            async def wall(window: Window, viewer: Viewer = viewer, author: int = author) -> list[posts.PostCard]:
+                return await timelines.of_person(viewer, author, window)
+
+            expected = sorted((p.id for p in world.posts if p.author == author and p.id in mine), reverse=True)
+            assert await leafed(wall) == expected, name
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("who", ["member", "stranger", "owner", "asked", "administrator"])
+async def test_home_is_all_that_concerns_somebody_once_and_nothing_hidden(
+    world: World, listed: dict[str, frozenset[int]], who: str
+) -> None:
+    viewer = world.viewers[who]
+    assert isinstance(viewer, Employee)
+    inside = {space for space, seen_space in (await seen(world, viewer)).items() if seen_space.state == "member"}
+    followed = {author for author, followers in world.followers.items() if viewer.actor_id in followers}
+    expected = {
+        post.id
+        for post in world.posts
+        if post.id in listed[who]
+        and (
+            (post.space is not None and post.space.id in inside)
+            or post.author in followed | {viewer.actor_id}
+            or post.visibility == "colleagues"
+            or viewer.actor_id in post.named
+        )
+    }
+
+    async def feed(window: Window) -> list[posts.PostCard]:
+        return await timelines.home(viewer, window)
+
+    assert await leafed(feed) == sorted(expected, reverse=True)
+    if who == "stranger":
+        assert await leafed_upward(feed) == sorted(expected, reverse=True)
+
+
+# --- what being nearer gives ----------------------------------------------------------------------
+
+
+def beyond(world: World, listed: dict[str, frozenset[int]], lesser: str, greater: str) -> list[str]:
+    here = {p.id for p in world.in_spaces() if p.space and p.space.host is None}
+    return differing(world, listed[lesser] & here, listed[lesser] & listed[greater] & here)
+
+
+@pytest.mark.anyio
+async def test_whoever_is_nearer_reads_no_less(world: World, listed: dict[str, frozenset[int]]) -> None:
+    """I1 and I2 on rows, where the table meets opening dates, dates of joining and the limited past."""
+    nearer = [
+        ("web", "stranger@---"),
+        ("stranger@---", "stranger@t--"),
+        ("stranger@t--", "stranger@tn-"),
+        ("stranger@tn-", "stranger"),
+        ("stranger", "member"),
+    ]
+    for peer in world.peers:
+        if peer.members and not peer.blocked:
+            nearer += [(f"stranger@{peer.code}", f"{role}@{peer.code}") for role in ("late", "member")]
+            nearer += [(f"late@{peer.code}", f"member@{peer.code}"), (f"member@{peer.code}", "member")]
+    assert {pair: more for pair in nearer if (more := beyond(world, listed, *pair))} == {}
+
+
+@pytest.mark.anyio
+async def test_a_server_reads_what_its_people_read_together(world: World, listed: dict[str, frozenset[int]]) -> None:
+    """What one of them may read is told to their server; no more than that is."""
+    written = {post.author for post in world.personal()}
+    for peer in world.peers:
+        if peer.blocked:
+            continue
+        people = [name for name in world.viewers if name.endswith(f"@{peer.code}") and not name.startswith("server")]
+        together = frozenset().union(*[listed[name] for name in people])
+        own = {p.id for p in world.personal() if world.peer_of.get(p.author) is not None and p.author in written}
+        assert differing(world, together - own, listed[f"server@{peer.code}"] - own) == [], peer
+
+
+@pytest.mark.anyio
+async def test_levels_one_and_two_are_read_by_nobody_outside(world: World, listed: dict[str, frozenset[int]]) -> None:
+    inside = (Variant.CLOSED, Variant.UNLISTED, Variant.INTERNAL)
+    kept = {p.id for p in world.in_spaces() if p.space and p.space.variant in inside}
+    kept |= {p.id for p in world.in_spaces() if p.stamp in inside}
+    outside = [name for name, viewer in world.viewers.items() if not isinstance(viewer, Employee)]
+    assert {name: leaked for name in outside if (leaked := listed[name] & kept)} == {}
+
+
+# --- knowing that a space exists ------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("act", "at_least"), [(Act.SEE, Existence.CARD), (Act.LIST, Existence.LISTED)])
+async def test_a_space_is_known_alike_by_itself_and_in_lists(world: World, act: Act, at_least: Existence) -> None:
+    mismatches = defaultdict(list)
+    for name, viewer in world.viewers.items():
+        query = Clause("SELECT s.id FROM space s WHERE").join(scope_spaces(viewer, at_least))
+        known = {row["id"] for row in await db.fetch(*query.statement())}
+        around = await seen(world, viewer)
+        for space in world.spaces:
+            place = around[space.id]
+            if bool(may(viewer, act, place.facts, place.standing)) != (space.id in known):
+                mismatches[name].append(space)
+            if act is Act.SEE and await found(viewer, space.id) != (space.id in known):
+                mismatches[f"{name}, by its id"].append(space)
+    assert mismatches == {}
+
+
+async def found(viewer: Viewer, space_id: int) -> bool:
+    try:
+        return (await spaces.find_by_id(viewer, space_id)).id == space_id
+    except NotFound:
+        return False
+
+
+@pytest.mark.anyio
+async def test_an_invitation_shows_a_space_only_while_it_admits_who_was_invited(world: World) -> None:
+    for name in ("invited@tnm", "invited@t-m", "invited@-nm"):
+        viewer = world.viewers[name]
+        known = {space.variant for space in world.spaces if await found(viewer, space.id)}
+        named = {Variant.INVITED, Variant.EVERYONE} if name == "invited@tnm" else set()
+        hosted = {Variant.ELSEWHERE} if name == "invited@tnm" else set()  # by its own instance
+        assert known == named | hosted | {Variant.NETWORK, Variant.PUBLIC}, name
+
+
+# --- to whom it is told ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+async def members(world: World) -> AsyncIterator[dict[int, dict[int, int]]]:
+    """Since when each space has a member at each instance."""
+    since: dict[int, dict[int, int]] = defaultdict(dict)
+    for row in await db.fetch(
+        "SELECT space_id, peer_id, MIN(since_at) AS since FROM membership"
+        " WHERE state = 'member' AND peer_id IS NOT NULL GROUP BY space_id, peer_id"
+    ):
+        since[row["space_id"]][row["peer_id"]] = row["since"]
+    yield since
+
+
+def candidate(world: World, peer: Peer, post: Post, members: dict[int, dict[int, int]]) -> Candidate:
+    there = {actor for actor, peer_id in world.peer_of.items() if peer_id == peer.id}
+    space = post.space
+    return Candidate(
+        peer.id,
+        linked=peer.linked,
+        partner=space is not None and peer.named,
+        blocked=peer.blocked,
+        since_at=members[space.id].get(peer.id) if space else None,
+        let_in_at=world.now - space.history.named * DAY if space and peer.named else None,
+        follows=bool(world.followers.get(post.author, frozenset()) & there),
+        named=bool(post.named & there),
+    )
+
+
+@pytest.mark.anyio
+async def test_a_post_is_told_exactly_to_the_instances_that_may_read_it_and_have_somebody_it_is_for(
+    world: World, listed: dict[str, frozenset[int]], members: dict[int, dict[int, int]]
+) -> None:
+    around = await seen(world, Operator())
+    mismatches, told_to = [], Counter[int]()
+    for post in world.posts:
+        candidates = [candidate(world, peer, post, members) for peer in world.peers]
+        told = set(audience(facts_of(post, around), candidates, world.now))
+        told_to[len(told)] += 1
+        expected = set()
+        for peer, one in zip(world.peers, candidates, strict=True):
+            host = post.space is not None and post.space.host == peer.id
+            inside = one.since_at is not None if post.space else one.follows
+            if not peer.blocked and (host or inside or one.named) and post.id in listed[f"server@{peer.code}"]:
+                expected.add(peer.id)
+        if told != expected:
+            codes = {peer.id: peer.code for peer in world.peers}
+            mismatches.append((shown(world, post), {codes[i] for i in told}, {codes[i] for i in expected}))
+    assert mismatches[:20] == []
+    assert len(told_to) > 3
