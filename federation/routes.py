@@ -16,6 +16,7 @@ from federation.documents import actors, collections
 from federation.documents.posts import alone, note, read_told, tombstone
 from federation.inbox import Inbox
 from federation.instance import Instance
+from federation.keyring import instance_actor_id
 from federation.own_actors import OwnPerson, OwnSpace, is_gone, own_person, own_space
 from federation.vocabulary import CONTEXT
 from server import database as db
@@ -74,6 +75,7 @@ class Documents:
 
     async def instance_actor(self, request: Request) -> Response:
         """For anybody: whoever is strict about signatures must begin with somebody's key."""
+        await instance_actor_id(self.instance)
         return document(await actors.application(self.instance))
 
     async def person(self, request: Request) -> Response:

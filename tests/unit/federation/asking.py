@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from federation.held_keys import drop_keys_of
 from federation.inbox import Inbox
 from federation.instance import Instance, instance_of
 from federation.routes import routes
@@ -107,4 +108,5 @@ async def introduce(host: str) -> PrivateKey:
     await db.execute(
         "UPDATE link SET their_key_uri = $1, their_key = $2 WHERE peer_id = $3", key.key_id, public, peer["id"]
     )
+    drop_keys_of(uri)  # of the test before
     return key
