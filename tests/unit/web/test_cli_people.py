@@ -91,8 +91,6 @@ def test_a_table_with_one_bad_line_adds_nobody_and_names_the_line(instance: Path
     table.write_text("name,email\nalice,alice@aubrac.example\nbruno,\n")
     done = parvis("people", "import", "people.csv", "--json", folder=instance)
     assert [row["name"] for row in json.loads(done.stdout)] == ["alice", "bruno"]
-        f"http://localhost:8000/@{n}" for n in ("alice", "bruno")
-    ]
 
 
 def test_adding_somebody_does_not_wait_for_what_it_does_not_need() -> None:
