@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from server.attempts import TooManyAttempts
 from server.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooLarge, Unauthenticated, Unavailable
 from server.refusals import N_
 
@@ -50,6 +51,7 @@ class NotUnderstood(DomainError):
 
 ANSWERS: Mapping[type[DomainError], tuple[HTTPStatus, str]] = {
     NotFound: (HTTPStatus.NOT_FOUND, "not_found"),
+    TooManyAttempts: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_attempts"),
     Forbidden: (HTTPStatus.FORBIDDEN, "forbidden"),
     Unauthenticated: (HTTPStatus.UNAUTHORIZED, "unauthenticated"),
     Invalid: (HTTPStatus.UNPROCESSABLE_ENTITY, "invalid"),
@@ -103,6 +105,8 @@ def answer(request: Request, error: DomainError) -> Response:
     response.headers.setdefault("cache-control", "private, no-store")
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["www-authenticate"] = "Bearer"
+    if isinstance(error, TooManyAttempts):
+        response.headers["retry-after"] = str(error.retry_after_s)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["retry-after"] = str(BACK_SOON_SECONDS)
     return response
