@@ -11,14 +11,17 @@ from server.actions.accounts import issue_token
 from server.settings import Settings
 from server.viewer import Employee
 from tests.cast import HERE
+from web.api.search import nothing
 from web.app import create_app
 
 ALL = "read write follow"
 
 
 def application(database_url: str, folder: Path) -> Starlette:
-    """The application over a database that is open already."""
-    return create_app(Settings(base_url=HERE.base, database_url=database_url, data_dir=folder))
+    """The application over a database that is open already; nobody elsewhere is asked for anything."""
+    app = create_app(Settings(base_url=HERE.base, database_url=database_url, data_dir=folder))
+    app.state.lookup = nothing
+    return app
 
 
 @dataclass(slots=True)
