@@ -15,16 +15,19 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, Route
 
+from federation.keyring import instance_actor_id
 from server import database as db
 from server.actions.accounts import issue_token, revoke_token, suspend
 from server.actions.attachments import bring
 from server.actions.signing_in import new_sign_in_link, sign_in_with_link, sign_out
+from server.credentials import make_secret
 from server.files import Stored
 from server.openness import Level
 from server.settings import Settings
 from server.viewer import Employee, Operator
 from tests import cast as company
 from tests.cast import HERE, Cast
+from web.api.search import nothing
 from web.app import create_app
 from web.session import cookie_name
 
@@ -88,8 +91,39 @@ TOKENS = {
 SESSIONS: dict[str, str] = {}
 """Pages, asked with the cookie of a signed-in browser."""
 
-UNSIGNED: dict[str, str] = {}
-"""What other instances ask, without a signature: anybody at all."""
+NOTHING = "404 404 404 404 404 404 404"
+UNPROVED = "401 401 401 401 401 401 401"
+
+UNSIGNED = {
+    "GET /.well-known/host-meta": OPEN,
+    "GET /.well-known/host-meta.json": OPEN,
+    "GET /.well-known/nodeinfo": OPEN,
+    "GET /.well-known/webfinger": NOTHING,
+    "GET /nodeinfo/2.1": OPEN,
+    "GET /robots.txt": OPEN,
+    "GET /actor": OPEN,
+    "GET /@{name} as a document": OPEN,
+    "GET /@{name}/followers as a document": NOTHING,
+    "GET /@{name}/following as a document": NOTHING,
+    "GET /@{name}/outbox as a document": NOTHING,
+    "GET /activities/{id} as a document": NOTHING,
+    "GET /activities/{id}/announce as a document": NOTHING,
+    "GET /activities/{id}/mirror as a document": NOTHING,
+    "GET /posts/{id} as a document": NOTHING,
+    "GET /posts/{id}/context as a document": NOTHING,
+    "GET /posts/{id}/mirror as a document": NOTHING,
+    "GET /posts/{id}/replies as a document": NOTHING,
+    "GET /spaces/{slug} as a document": NOTHING,
+    "GET /spaces/{slug}/members as a document": NOTHING,
+    "GET /spaces/{slug}/outbox as a document": NOTHING,
+    "POST /@{name}/inbox": UNPROVED,
+    "POST /actor/inbox": UNPROVED,
+    "POST /inbox": UNPROVED,
+    "POST /spaces/{slug}/inbox": UNPROVED,
+}
+"""What other instances ask, without a signature: anybody at all. Of Alice they hear that she is here, and her keys."""
+
+SAID = {"json": {"id": "https://inconnu.test/1", "type": "Create", "actor": "https://inconnu.test/@eve"}}
 
 BODIES: Mapping[str, dict[str, Any]] = {
     "POST /api/v1/statuses": {"json": {"status": "entre nous", "parvis_space": "{slug}"}},
@@ -98,13 +132,16 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "POST /oauth/revoke": {"data": {"token": "unknown"}},
     "POST /api/parvis/v1/spaces": {"json": {"slug": "nouveau-{caller}", "name": "Nouveau"}},
     "POST /api/parvis/v1/spaces/{slug}/members": {"json": {"who": "alice"}},
+    **{key: SAID for key in UNSIGNED if key.startswith("POST ")},
 }
 QUERIES = {
     "GET /api/v1/accounts/lookup": "?acct={slug}",
     "GET /api/v1/accounts/search": "?q=rachat",
     "GET /api/v1/accounts/relationships": "?id[]={account}",
     "GET /api/v2/search": "?q=rachat&resolve=true",
+    "GET /.well-known/webfinger": "?resource=acct:{slug}@aubrac.test",
 }
+ACTIVITY_JSON = "application/activity+json"
 PLACES = {"accounts": "account", "statuses": "post", "list": "space", "lists": "space"}
 PLACES |= {"notifications": "notice", "media": "file", "posts": "post", "activities": "post"}
 SECRETS = ("rachat", "Rachat", "entre nous", "plan-du-rachat")
@@ -158,7 +195,11 @@ def every_route(routes: list[BaseRoute], prefix: str = "") -> Iterator[str]:
 
 @pytest.fixture
 def app(database: str, tmp_path: Path) -> Starlette:
-    return create_app(Settings(base_url=HERE.base, database_url=database, data_dir=tmp_path))
+    settings = Settings(base_url=HERE.base, database_url=database, data_dir=tmp_path)
+    make_secret(settings, sealed_keys_exist=False)
+    app = create_app(settings)
+    app.state.lookup = nothing
+    return app
 
 
 def test_every_route_has_a_row_and_every_row_a_route(tmp_path: Path) -> None:
@@ -196,6 +237,7 @@ def people(cast: Cast, gone: Employee) -> dict[str, Employee]:
 
 @pytest.mark.parametrize("door", ["tokens", "sessions", "unsigned"])
 async def test_each_door_answers_each_of_the_cast_as_its_row_says(app: Starlette, door: str) -> None:
+    await instance_actor_id(app.state.instance)  # as the worker does first
     cast = await company.gather()
     table = {"tokens": TOKENS, "sessions": SESSIONS, "unsigned": UNSIGNED}[door]
     held = await {"tokens": tokens, "sessions": cookies}.get(door, nobody)(cast)
@@ -223,7 +265,7 @@ async def nobody(cast: Cast) -> dict[str, str]:
 
 def headers_of(door: str, secret: str) -> dict[str, str]:
     if door == "unsigned":
-        return {"accept": "application/activity+json"}
+        return {"accept": ACTIVITY_JSON, "content-type": ACTIVITY_JSON}
     if not secret:
         return {}
     if door == "tokens":
