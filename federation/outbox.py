@@ -6,6 +6,7 @@ built, and the policy asked again, at the moment of sending. Taking back goes to
 """
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from federation.documents.posts import Told, read_told
 from federation.instance import Instance
 from server import database as db
+from server import live
 from server.clock import now_ms
 from server.events import Kind
 from server.ids import new_id
@@ -29,6 +31,8 @@ Target = tuple[int, str]
 
 async def sequence_waiting(instance: Instance) -> int:
     """Writes the deliveries of events that have none yet; returns how many events were taken."""
+    if await db.fetch_one("SELECT id FROM event WHERE sequenced_at IS NULL LIMIT 1") is None:
+        return 0
     async with db.transaction():
         await _alone()
         events = await db.fetch(
@@ -45,6 +49,7 @@ async def sequence_waiting(instance: Instance) -> int:
             one_of("id", [event["id"] for event in events])
         )
         await db.execute(*taken.statement())
+        db.after_commit(partial(live.publish, live.Fact("sequenced")))
     return len(events)
 
 
