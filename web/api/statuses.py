@@ -132,9 +132,9 @@ async def _space(call: Call, text: str) -> int | None:
     slug = call.fields.text("parvis_space", 255)
     if slug:
         return await _named(call, slug)
-    named = {
-        space_id for handle in find_mentions(text) if (space_id := await _mentioned(call, handle.name, handle.host))
-    }
+    handles = find_mentions(text) if "@" in text else []  # parsing costs a millisecond
+    found = [await _mentioned(call, handle.name, handle.host) for handle in handles]
+    named = {space_id for space_id in found if space_id is not None}
     if len(named) > 1:
         raise Invalid(TWO_SPACES, field="parvis_space")
     return named.pop() if named else None
