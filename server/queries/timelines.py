@@ -1,10 +1,11 @@
 """Home and other feeds, newest first, by keyset: a page costs the same however long the history is.
 
-Each source of a feed (a space, a person, what colleagues wrote, what names me) is asked for its own newest
-rows through an index, and the sources are merged; the policy's scope stands inside each of them.
+A feed of one source (a space, a person) is one question with the policy's scope inside. Home has many: each is
+asked for its newest ids through an index, without a word of policy; the newest of all of them are then asked of
+the scope together, and more are taken when too few of those are this viewer's to read.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server import database as db
 from server.clock import now_ms
@@ -17,6 +18,9 @@ PAGE = 20
 MOST = 80
 MAX_SOURCES = 300
 """Spaces and people that a home feed draws from at once, the most recently joined first."""
+
+MOST_CANDIDATES = 1000
+"""Ids that are asked of the policy at once, when few of those before were the viewer's to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,37 +58,71 @@ async def home(viewer: Employee, window: Window) -> list[PostCard]:
 
 async def of_space(viewer: Viewer, space_id: int, window: Window) -> list[PostCard]:
     """What was written in a space. Whoever calls has found the space through the viewer."""
-    return await cards(viewer, await _merged(viewer, [Clause("p.space_id = ?", (space_id,))], window))
+    return await _of(viewer, Clause("p.space_id = ?", (space_id,)), window)
 
 
 async def of_person(viewer: Viewer, actor_id: int, window: Window) -> list[PostCard]:
     """What somebody wrote, as far as the viewer may read it."""
-    return await cards(viewer, await _merged(viewer, [Clause("p.author_id = ?", (actor_id,))], window))
+    return await _of(viewer, Clause("p.author_id = ?", (actor_id,)), window)
 
 
 async def public(viewer: Viewer, window: Window) -> list[PostCard]:
     """Personal posts addressed to everybody."""
-    return await cards(viewer, await _merged(viewer, [Clause("p.visibility = 'public'")], window))
+    return await _of(viewer, Clause("p.visibility = 'public'"), window)
+
+
+async def _of(viewer: Viewer, source: Clause, window: Window) -> list[PostCard]:
+    where = source.join(_between(window)).and_(scope_posts(viewer, now_ms()))
+    query = Clause(f"SELECT p.id {READABLE} WHERE").join(where).join(_newest(window, _limit(window), "p.id"))
+    ids = [row["id"] for row in await db.fetch(*query.statement())]
+    return await cards(viewer, sorted(ids, reverse=True))
 
 
 async def _merged(viewer: Viewer, sources: list[Clause], window: Window) -> list[int]:
-    limit = max(1, min(window.limit, MOST))
-    order = "ASC" if window.upward else "DESC"
-    scope = scope_posts(viewer, now_ms())
+    """The newest ids of all these sources that the viewer may read; what a page leaves is where the next begins."""
+    limit, found = _limit(window), list[int]()
+    size = limit
+    while True:
+        rows = await db.fetch(*_candidates(viewer, sources, window, size).statement())
+        found += [row["id"] for row in rows if row["readable"]]
+        if len(found) >= limit or len(rows) < size:
+            return sorted(found[:limit], reverse=True)
+        last = rows[-1]["id"]
+        window = replace(window, after=last) if window.upward else replace(window, before=last)
+        size = min(size * 2, MOST_CANDIDATES)
+
+
+def _candidates(viewer: Viewer, sources: list[Clause], window: Window, size: int) -> Clause:
+    """The next ids of all the sources, and of each whether this viewer may read it."""
     pieces = [
-        Clause(f"SELECT * FROM (SELECT p.id {READABLE} WHERE")
+        Clause("SELECT * FROM (SELECT p.id FROM post p WHERE")
         .join(source)
         .join(_between(window))
-        .and_(scope)
-        .then(f"ORDER BY p.id {order} LIMIT {limit}) AS part")
+        .join(_newest(window, size, "p.id"))
+        .then(") AS part")
         for source in sources
     ]
-    whole = pieces[0]
+    merged = pieces[0]
     for piece in pieces[1:]:
-        whole = whole.then("UNION").join(piece)
-    query = Clause("SELECT id FROM (").join(whole).then(f") AS feed ORDER BY id {order} LIMIT {limit}")
-    ids = [row["id"] for row in await db.fetch(*query.statement())]
-    return sorted(ids, reverse=True)
+        merged = merged.then("UNION").join(piece)
+    return (
+        Clause("SELECT p.id, CASE WHEN")
+        .join(scope_posts(viewer, now_ms()))
+        .then("THEN 1 ELSE 0 END AS readable FROM (SELECT id FROM (")
+        .join(merged)
+        .then(") AS parts")
+        .join(_newest(window, size, "id"))
+        .then(") AS feed JOIN post p ON p.id = feed.id LEFT JOIN space s ON s.id = p.space_id")
+        .join(_newest(window, size, "p.id"))
+    )
+
+
+def _limit(window: Window) -> int:
+    return max(1, min(window.limit, MOST))
+
+
+def _newest(window: Window, count: int, column: str) -> Clause:
+    return Clause(f"ORDER BY {column} {'ASC' if window.upward else 'DESC'} LIMIT ?", (count,))
 
 
 def _between(window: Window) -> Clause:
