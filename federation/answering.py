@@ -39,14 +39,30 @@ _PARAMETER = re.compile(r';\s*([\w-]+)\s*=\s*("[^"]*"|[^;"\s]*)')
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+Asking = Callable[[Request], Awaitable[Viewer]]
 
 
 async def viewer_of(instance: Instance, request: Request) -> Viewer:
     """Who signed this request: a server, or the web at large when nobody did, or not well enough.
 
-    Only for requests without a body. The page of files asks the same, so that a file has one right for all.
+    Only for requests without a body.
     """
     return await verify.viewer_of(instance, signed_request(instance, request, b""))
+
+
+def is_signed(request: Request) -> bool:
+    """Whether somebody signed this request, in either form; nothing says yet that the signature holds."""
+    authorization = request.headers.get("authorization", "")
+    return "signature" in request.headers or authorization[:10].lower() == "signature "
+
+
+def signer_or(instance: Instance, otherwise: Asking) -> Asking:
+    """Who asks for something that people and servers both fetch, such as a file: the signer, if it is signed."""
+
+    async def asking(request: Request) -> Viewer:
+        return await (viewer_of(instance, request) if is_signed(request) else otherwise(request))
+
+    return asking
 
 
 def wants_activity(request: Request) -> bool:
