@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from server import database as db
 from server.clock import now_ms
@@ -118,7 +119,7 @@ class Scene:
         """Posts until there are so many; one in ten stands outside any space."""
         stamps = {level: "invited" if level == "partners" else level for level in LEVELS}
         while self.posts < items:
-            rows = []
+            rows: list[dict[str, Any]] = []
             for _ in range(min(5_000, items - self.posts)):
                 place = self.chance.randrange(SPACES)
                 personal = self.chance.random() < 0.1
