@@ -20,6 +20,10 @@ __all__ = ["JsonLimits", "parse_json"]
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}|\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
 
+# An even number of backslashes before it are escaped themselves; PostgreSQL keeps no NUL, SQLite cuts at it.
+_NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
 @dataclass(frozen=True, slots=True)
 class JsonLimits:
     """`most_bytes` of the raw document; `deepest` counts nested objects and arrays, the outermost is 1."""
@@ -47,6 +51,8 @@ def parse_json(raw: bytes, limits: JsonLimits = DEFAULT_LIMITS) -> dict[str, Any
         raise Malformed("The document is not a JSON object.")
     if raw.count(b"{") + raw.count(b"[") > limits.deepest:
         _bound_depth(document, limits.deepest)
+    if b"\\u0000" in raw and _NUL_ESCAPE.search(raw):
+        raise Malformed("The document contains a NUL character.")
     if _SURROGATE_ESCAPE.search(raw):
         _refuse_lone_surrogates(document)
     return document

@@ -80,14 +80,25 @@ def test_a_usual_document_is_read_as_the_standard_parser_reads_it(raw: bytes) ->
     assert parse_json(raw) == json.loads(raw)
 
 
+@pytest.mark.parametrize("raw", [rb'{"a":"\u0000"}', rb'{"a":"\\\u0000"}', rb'{"\u0000":1}'])
+def test_a_nul_is_refused_because_no_database_keeps_it(raw: bytes) -> None:
+    with pytest.raises(Malformed, match="NUL"):
+        parse_json(raw)
+
+
+def test_words_about_a_nul_are_words() -> None:
+    assert parse_json(rb'{"a":"\\u0000"}') == {"a": "\\u0000"}
+
+
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
     max_leaves=12,
 )
 
 
-@given(st.dictionaries(st.text(), VALUES, max_size=5), st.booleans())
+@given(st.dictionaries(TEXTS, VALUES, max_size=5), st.booleans())
 def test_every_document_of_ours_is_read_back(document: dict[str, Any], ascii_only: bool) -> None:
     assert parse_json(json.dumps(document, ensure_ascii=ascii_only).encode(), JsonLimits(deepest=30)) == document
 
