@@ -10,11 +10,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 from federation.errors import Malformed
-from federation.vocabulary import NOTES, PUBLIC_NAMES
-from server.limits import ATTACHMENTS, CONTENT_BYTES, NAME_BYTES, RECIPIENTS, TAGS, URL_CHARACTERS
+from federation.vocabulary import ACTIVITY_STREAMS, NOTES, PUBLIC_NAMES
+from server.limits import ATTACHMENTS, CONTENT_BYTES, NAME_BYTES, RECIPIENTS, SUMMARY_BYTES, TAGS, URL_CHARACTERS
 
-FORBIDDEN_KEYS = frozenset({"@graph", "@included", "@reverse", "@nest"})
-_REMAPPED = ("id", "type", "actor", "object", "attributedTo", "to", "cc", "content", "as", "@vocab")
+FORBIDDEN_KEYS = frozenset({"@graph", "@included", "@reverse", "@nest", "@import"})
+AS = f"{ACTIVITY_STREAMS}#"
+_KEYWORDS = {"id": "@id", "type": "@type"}
+_READ_HERE = frozenset(
+    "actor object target result attributedTo to cc bto bcc audience content contentMap summary name inReplyTo tag"
+    " attachment href mediaType published updated inbox followers endpoints sharedInbox preferredUsername".split()
+)
+"""ActivityStreams terms that decide something here: a context that gives one of them another meaning is refused."""
+_SAME_ELSEWHERE = {
+    "inbox": frozenset({"http://www.w3.org/ns/ldp#inbox", "ldp:inbox"}),
+    "contentMap": frozenset({"as:content", f"{AS}content"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +42,8 @@ class Activity:
     audience: str
     target: str
     content: str
+    public: bool
     document: dict[str, Any]
-
-    @property
-    def public(self) -> bool:
-        return bool(PUBLIC_NAMES & {*self.to, *self.cc})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +71,9 @@ class IncomingNote:
     audience: str
     to: tuple[str, ...]
     cc: tuple[str, ...]
+    public: bool
     mentions: tuple[str, ...]
     files: tuple[IncomingFile, ...]
-
-    @property
-    def public(self) -> bool:
-        return bool(PUBLIC_NAMES & {*self.to, *self.cc})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +96,21 @@ class IncomingActor:
 def activity(document: dict[str, Any]) -> Activity:
     """Raises Malformed, naming the property that does not fit."""
     check_context(document)
-    inner = document.get("object")
+    inner = _only(document.get("object"), "object")
+    to, cc = _recipients(document)
     return Activity(
         id=needed(document, "id"),
         type=type_of(document) or _missing("type"),
         actor=identifier(document.get("actor")) or _missing("actor"),
         object=inner,
-        object_id=identifier(first(inner)),
-        object_type=type_of(first(inner)),
-        to=addresses(document.get("to"), "to"),
-        cc=addresses(document.get("cc"), "cc"),
+        object_id=identifier(inner),
+        object_type=type_of(inner),
+        to=to,
+        cc=cc,
         audience=identifier(first(document.get("audience"))),
-        target=identifier(first(document.get("target"))),
-        content=text(document.get("content"), "content", 100),
+        target=identifier(_only(document.get("target"), "target")),
+        content=text(document.get("content"), "content", CONTENT_BYTES),
+        public=_is_public(document),
         document=document,
     )
 
@@ -116,18 +122,20 @@ def note(value: Any) -> IncomingNote:
     if type_of(value) not in NOTES:
         raise Malformed("“object” is of a type that is not kept here.", type_of(value))
     language, content = _content(value)
+    to, cc = _recipients(value)
     return IncomingNote(
         id=needed(value, "id"),
         author=identifier(first(value.get("attributedTo"))) or _missing("attributedTo"),
         content=content,
-        summary=text(value.get("summary"), "summary", NAME_BYTES) or text(value.get("name"), "name", NAME_BYTES),
+        summary=text(value.get("summary"), "summary", SUMMARY_BYTES) or text(value.get("name"), "name", NAME_BYTES),
         language=language,
         published_at=moment(value.get("published")),
         updated_at=moment(value.get("updated")),
         in_reply_to=identifier(first(value.get("inReplyTo"))),
         audience=identifier(first(value.get("audience"))),
-        to=addresses(value.get("to"), "to"),
-        cc=addresses(value.get("cc"), "cc"),
+        to=to,
+        cc=cc,
+        public=_is_public(value),
         mentions=tuple(_mentions(value.get("tag"))),
         files=tuple(_files(value.get("attachment"))),
     )
@@ -141,8 +149,8 @@ def actor(document: dict[str, Any]) -> IncomingActor:
     return IncomingActor(
         id=uri,
         type=type_of(document),
-        name=text(document.get("preferredUsername"), "preferredUsername", 128),
-        display_name=text(document.get("name"), "name", 200),
+        name=_handle(document.get("preferredUsername")),
+        display_name=text(document.get("name"), "name", NAME_BYTES),
         summary=text(document.get("summary"), "summary", CONTENT_BYTES),
         inbox=identifier(document.get("inbox")),
         shared_inbox=identifier(endpoints.get("sharedInbox")) if isinstance(endpoints, dict) else "",
@@ -157,20 +165,50 @@ def actor(document: dict[str, Any]) -> IncomingActor:
 
 
 def check_context(document: dict[str, Any]) -> None:
-    """Refuses a document that hides meaning from those who do not expand it (S1, S4)."""
-    if FORBIDDEN_KEYS & document.keys():
-        raise Malformed("JSON-LD graph keywords are not read here.")
-    for part in many(document.get("@context")):
-        if isinstance(part, dict) and any(name in part for name in _REMAPPED if part.get(name) != _PLAIN.get(name)):
+    """Refuses a document that says one thing to us and another to those who expand JSON-LD (S1, S4, S5).
+
+    At any depth: graph keywords, and an inline context that gives a term read here another meaning or a keyword
+    another name. Contexts by address are not fetched; what they could say is not believed by anybody here.
+    """
+    nodes: list[Any] = [document]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, dict):
+            if FORBIDDEN_KEYS & node.keys():
+                raise Malformed("JSON-LD graph keywords are not read here.")
+            for part in many(node.get("@context")):
+                if isinstance(part, dict):
+                    _check_terms(part)
+            nodes += [value for name, value in node.items() if name != "@context" and isinstance(value, dict | list)]
+        else:
+            nodes += [value for value in node if isinstance(value, dict | list)]
+
+
+def _check_terms(context: dict[str, Any]) -> None:
+    for term, definition in context.items():
+        scoped = definition.get("@context") if isinstance(definition, dict) else None
+        for part in many(scoped):
+            if isinstance(part, dict):
+                _check_terms(part)
+        if not _keeps_meaning(term, definition):
             raise Malformed("“@context” gives ActivityStreams terms another meaning.")
 
 
-_PLAIN: dict[str, Any] = {
-    "id": "@id",
-    "type": "@type",
-    "as": "https://www.w3.org/ns/activitystreams#",
-    "@vocab": "_:",
-}
+def _keeps_meaning(term: str, definition: Any) -> bool:
+    if isinstance(definition, dict) and FORBIDDEN_KEYS & definition.keys():
+        return False
+    meaning = definition.get("@id", f"as:{term}") if isinstance(definition, dict) else definition
+    if term in _KEYWORDS:
+        return bool(meaning == _KEYWORDS[term])
+    if term == "as":
+        return bool(meaning == AS)
+    if term == "@vocab":
+        return meaning in (AS, "_:", "as:")
+    if term in _READ_HERE:
+        return meaning in (f"as:{term}", f"{AS}{term}") or meaning in _SAME_ELSEWHERE.get(term, ())
+    if term.startswith("@"):
+        return term in ("@language", "@version", "@base", "@protected", "@direction")
+    return not (isinstance(meaning, str) and meaning.startswith("@") and meaning != "@value")
 
 
 def many(value: Any) -> list[Any]:
@@ -200,6 +238,8 @@ def identifier(value: Any) -> str:
         return ""
     if len(found) > min(URL_CHARACTERS, 512):
         raise Malformed("An address is too long.")
+    if not found.isprintable():
+        raise Malformed("An address contains a character that no address has.")
     return found
 
 
@@ -216,11 +256,38 @@ def text(value: Any, name: str, most: int) -> str:
     return value
 
 
-def addresses(value: Any, name: str) -> tuple[str, ...]:
-    items = many(value)
-    if len(items) > RECIPIENTS:
-        raise Malformed(f"“{name}” has too many recipients.")
+def _recipients(document: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """`to` and `cc`. Raises Malformed when both together are too many (R5)."""
+    to, cc = many(document.get("to")), many(document.get("cc"))
+    if len(to) + len(cc) > RECIPIENTS:
+        raise Malformed("“to” and “cc” have too many recipients.")
+    return _addresses(to), _addresses(cc)
+
+
+def _addresses(items: list[Any]) -> tuple[str, ...]:
     return tuple(found for item in items if (found := identifier(item)))
+
+
+def _is_public(document: dict[str, Any]) -> bool:
+    """Whether anything that addresses it names the public, however it is written."""
+    named = (item for name in ("to", "cc", "bto", "bcc", "audience") for item in many(document.get(name)))
+    return any(identifier(item) in PUBLIC_NAMES for item in named)
+
+
+def _only(value: Any, name: str) -> Any:
+    """A value, or the only one of a list: what is checked is what takes effect (O28)."""
+    items = many(value)
+    if len(items) > 1:
+        raise Malformed(f"“{name}” must be one.")
+    return items[0] if items else None
+
+
+def _handle(value: Any) -> str:
+    """A name that can stand in a handle and in an address."""
+    name = text(value, "preferredUsername", 128)
+    if not name.isprintable() or any(character in " @/\\?#<>\"'&" for character in name):
+        raise Malformed("“preferredUsername” contains a character that no handle has.")
+    return name
 
 
 def moment(value: Any) -> int | None:
@@ -283,7 +350,9 @@ def _url(value: Any) -> str:
     """An address, alone or in a Link."""
     item = first(value)
     found = item.get("href") if isinstance(item, dict) else item
-    return found if isinstance(found, str) and len(found) <= URL_CHARACTERS else ""
+    if not isinstance(found, str) or len(found) > URL_CHARACTERS or not found.isprintable():
+        return ""
+    return found if found.startswith(("https://", "http://")) else ""
 
 
 def _keys(document: dict[str, Any]) -> Iterable[tuple[str, str, str, str]]:
