@@ -10,13 +10,11 @@ MOST_KEPT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class HeldKey:
-    """A key with its owner's row. `pinned`: taken from a link, not from a document."""
+    """A key and its owner. `pinned`: taken from a link, not from a document."""
 
     key: PublicKey
     actor_uri: str
-    actor_id: int | None
-    peer_id: int
-    pinned: bool
+    pinned: bool = False
 
 
 _held: OrderedDict[str, HeldKey] = OrderedDict()

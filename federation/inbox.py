@@ -6,21 +6,25 @@ refusals come first (method, type, size, blocked host), then the signature, then
 of a refused activity is kept or logged but its sender and the reason.
 """
 
+import asyncio
 import hashlib
 import logging
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
 from federation.json_reading import JsonLimits, parse_json
+from federation.lookup import peer_for, remember
 from federation.reading import Activity, activity
-from federation.trust import VerifiedSender, speaks_for
+from federation.trust import VerifiedSender, same_origin, speaks_for
 from federation.verify import SignedRequest, verify
+from federation.vocabulary import ACTIVITY_STREAMS
 from server import database as db
 from server import live
 from server.clock import now_ms
@@ -32,6 +36,8 @@ from server.limits import DOCUMENT_BYTES, DOCUMENT_DEPTH
 log = logging.getLogger("parvis.inbox")
 
 LIMITS = JsonLimits(DOCUMENT_BYTES, DOCUMENT_DEPTH)
+BODY_S = 20.0
+"""Seconds within which a whole body has come (R2)."""
 TYPES = ("application/activity+json", "application/ld+json")
 HANDSHAKE = frozenset({"Offer", "Accept", "Reject", "Undo", "parvis:Confirm"})
 """What an instance without an active link may say where only links federate: things about a link."""
@@ -43,6 +49,7 @@ class Arrival:
 
     activity_hash: str
     sender: VerifiedSender
+    peer_id: int
     body: str
 
 
@@ -73,28 +80,34 @@ class Inbox:
         sender = await verify(self.instance, signed)
         said = activity(parse_json(body, LIMITS))
         admit(self.instance, sender, said)
-        arrival = Arrival(hashlib.sha256(said.id.encode()).hexdigest(), sender, body.decode())
-        await self._group.submit(arrival)
+        addressed(self.instance, request.url.path, said)
+        peer_id = await acquaint(sender)
+        await self._group.submit(Arrival(hashlib.sha256(said.id.encode()).hexdigest(), sender, peer_id, body.decode()))
 
 
 def check_type(content_type: str) -> None:
     """Raises Malformed (415) unless it is ActivityStreams (O2)."""
-    kind, _, rest = content_type.partition(";")
-    kind = kind.strip().lower()
-    if kind not in TYPES or (kind == "application/ld+json" and "activitystreams" not in rest):
+    message = Message()
+    message["content-type"] = content_type.replace("\r", " ").replace("\n", " ")
+    kind, profile = message.get_content_type(), str(message.get_param("profile", ""))
+    if kind not in TYPES or (kind == "application/ld+json" and ACTIVITY_STREAMS not in profile.split()):
         raise Malformed("The content type is not ActivityStreams.", content_type[:80], status=415)
 
 
 async def read_body(request: Request) -> bytes:
-    """The body, bounded while it comes. Raises Malformed (413)."""
+    """The body, bounded while it comes, in size and in time. Raises Malformed (408, 413)."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > DOCUMENT_BYTES:
         raise Malformed("The document is too large.", declared, status=413)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > DOCUMENT_BYTES:
-            raise Malformed("The document is too large.", status=413)
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > DOCUMENT_BYTES:
+                    raise Malformed("The document is too large.", status=413)
+    except (TimeoutError, ClientDisconnect):
+        raise Malformed("The document did not come to its end.", status=408) from None
     return bytes(body)
 
 
@@ -113,10 +126,25 @@ def signed_request(instance: Instance, request: Request, body: bytes) -> SignedR
 def admit(instance: Instance, sender: VerifiedSender, said: Activity) -> None:
     """Raises unless this sender may say this here at all."""
     speaks_for(sender, said)
-    if instance.here.is_ours(said.actor) or instance.here.is_ours(said.id):
+    if same_origin(said.actor, instance.here.base):
         raise Refused("Nobody else speaks for our own people.", said.id)
     if sender.handshake and said.type not in HANDSHAKE:
         raise Refused("This instance only hears instances that it is linked with.", sender.host)
+
+
+def addressed(instance: Instance, path: str, said: Activity) -> None:
+    """Raises Refused when what comes to the inbox of one space is for another one of ours (O20)."""
+    here = instance.here.base + path.removesuffix("/inbox")
+    prefix = f"{instance.here.base}/spaces/"
+    if here.startswith(prefix) and said.audience.startswith(prefix) and said.audience != here:
+        raise Refused("The activity is for another space than this inbox.", said.id)
+
+
+async def acquaint(sender: VerifiedSender) -> int:
+    """Keeps who has something to say that is heard, when it is new; the id of its instance."""
+    if sender.met is not None:
+        await remember(sender.met)
+    return sender.peer_id if sender.peer_id is not None else await peer_for(sender.actor_uri)
 
 
 async def _write(arrivals: list[Arrival]) -> list[bool]:
@@ -126,8 +154,8 @@ async def _write(arrivals: list[Arrival]) -> list[bool]:
         {
             "id": new_id(),
             "activity_hash": arrival.activity_hash,
-            "peer_id": arrival.sender.peer_id,
-            "sender_uri": arrival.sender.actor_uri,
+            "peer_id": arrival.peer_id,
+            "sender_uri": arrival.sender.key_id,
             "linked": arrival.sender.linked,
             "body": arrival.body,
             "received_at": now,

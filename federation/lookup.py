@@ -15,13 +15,14 @@ from federation.errors import FederationError, Malformed, Refused, Unreachable
 from federation.held_keys import drop_keys_of
 from federation.instance import Instance
 from federation.json_reading import parse_json
+from federation.newcomers import count
 from federation.reading import IncomingActor, actor, first, identifier, many
 from federation.signing import manner_towards, sign_as_instance
-from federation.trust import origin, same_origin
+from federation.trust import host_at, origin, same_origin
 from federation.vocabulary import ACTORS
 from server import database as db
 from server.clock import now_ms
-from server.ids import host_of, new_id
+from server.ids import new_id
 from server.text import plain
 
 KINDS = {"Group": "group", "Application": "application"}
@@ -51,44 +52,78 @@ async def known(uri: str) -> KnownActor | None:
     return KnownActor(**row) if row else None
 
 
+async def keys_of(uri: str) -> list[tuple[str, str, str, str]]:
+    """The keys that this actor elsewhere published when it was last read."""
+    row = await db.fetch_one("SELECT keys FROM actor WHERE uri = $1 AND peer_id IS NOT NULL", uri)
+    return msgspec.json.decode(row["keys"], type=list[tuple[str, str, str, str]]) if row else []
+
+
 async def find(instance: Instance, uri: str) -> KnownActor:
     """The actor with this id, fetched from its origin when it is new. Raises FederationError."""
     return await known(uri) or await fetch(instance, uri)
 
 
+async def exactly(instance: Instance, uri: str) -> KnownActor:
+    """The actor with this id and no other, whatever its address answers. Raises FederationError.
+
+    For whoever acts: an alias that leads to somebody else must never make that one the actor (K11).
+    """
+    return await known(uri) or await remember(await read_exactly(instance, uri))
+
+
+async def read_exactly(instance: Instance, uri: str) -> IncomingActor:
+    """What the actor with this id says of itself now. Raises FederationError, also when it says another id."""
+    found = await meet(instance, uri)
+    if found.id != uri:
+        raise Refused("The document is about another actor.", found.id)
+    return found
+
+
+async def meet(instance: Instance, uri: str) -> IncomingActor:
+    """The document of an actor whom a stranger named to us: so many of a domain in an hour, and no more (F21)."""
+    host = host_at(uri)
+    if not (await manner_towards(host)).linked:
+        count(host)
+    return await fetch_document(instance, uri)
+
+
 async def fetch(instance: Instance, uri: str) -> KnownActor:
     """Fetches the actor from its own origin, and remembers it as it is now. Raises FederationError."""
-    if instance.here.is_ours(uri):
-        raise Refused("That actor would be ours, and is not here.", uri)
     return await remember(await fetch_document(instance, uri))
 
 
 async def fetch_document(instance: Instance, uri: str) -> IncomingActor:
     """The actor document at an address, checked to be about itself. Raises FederationError."""
-    sign = await sign_as_instance(instance, await manner_towards(host_of(uri)))
+    if same_origin(uri, instance.here.base):
+        raise Refused("That actor would be ours, and is not here.", uri)
+    found, final_url = await _read(instance, uri)
+    if found.id == uri.partition("#")[0]:
+        return _checked(instance, found)
+    # an address that is not the id (an alias, or a key by itself): believe only what the id itself serves
+    other = next((owner for _, owner, _, _ in found.keys), found.id) if found.type not in ACTORS else found.id
+    if other == final_url.partition("#")[0] and found.id == other:
+        return _checked(instance, found)
+    if same_origin(other, instance.here.base):
+        raise Refused("That actor would be ours, and is not here.", other)
+    again, _ = await _read(instance, other)
+    if again.id != other:
+        raise Refused("The document is not about its own address.", other)
+    return _checked(instance, again)
+
+
+async def _read(instance: Instance, uri: str) -> tuple[IncomingActor, str]:
+    """The document and the address that served it, which is of the origin of its id (O1, O21)."""
+    sign = await sign_as_instance(instance, await manner_towards(host_at(uri)))
     answer = await instance.transport.get_json(uri, sign=sign)
     found = actor(parse_json(answer.body))
-    if found.id != answer.final_url.partition("#")[0] and found.id != uri.partition("#")[0]:
-        # an address that is not the id (an alias, or a key stub): believe only what the id itself serves
-        return await _at_its_id(instance, found, answer.final_url)
     if not same_origin(found.id, answer.final_url):
         raise Refused("The document's id is of another origin than the document.", found.id)
-    return _checked(found)
+    return found, answer.final_url
 
 
-async def _at_its_id(instance: Instance, found: IncomingActor, came_from: str) -> IncomingActor:
-    if not same_origin(found.id, came_from):
-        raise Refused("The document's id is of another origin than the document.", found.id)
-    owner = next((owner for _, owner, _, _ in found.keys), found.id) if found.type not in ACTORS else found.id
-    sign = await sign_as_instance(instance, await manner_towards(host_of(owner)))
-    answer = await instance.transport.get_json(owner, sign=sign)
-    again = actor(parse_json(answer.body))
-    if again.id != owner or not same_origin(again.id, answer.final_url):
-        raise Refused("The document is not about its own address.", owner)
-    return _checked(again)
-
-
-def _checked(found: IncomingActor) -> IncomingActor:
+def _checked(instance: Instance, found: IncomingActor) -> IncomingActor:
+    if check_url(found.id, instance.settings.allow_private_networks).url != found.id:
+        raise Malformed("The actor's id is not written as addresses are.", found.id)
     if found.type not in ACTORS:
         raise Malformed("The document is not an actor.", found.type)
     for address in (found.inbox, found.shared_inbox):
@@ -100,9 +135,9 @@ def _checked(found: IncomingActor) -> IncomingActor:
 
 
 async def remember(found: IncomingActor) -> KnownActor:
-    """Writes what an actor's own origin says of it; returns its row."""
-    host = host_of(found.id)
-    keys = [key for key in found.keys if key[1] == found.id and same_origin(key[0], found.id)]
+    """Writes what an actor's own origin says of it; returns its row. Never one of our own."""
+    host = host_at(found.id)
+    keys = [key for key in found.keys if key[1] == found.id and _of_origin(key[0], found.id)]
     row = {
         "kind": KINDS.get(found.type, "person"),
         "name": found.name,
@@ -121,7 +156,7 @@ async def remember(found: IncomingActor) -> KnownActor:
     changes = ", ".join(f"{name} = excluded.{name}" for name in row if name not in ("host", "peer_id"))
     await db.execute(
         f"INSERT INTO actor (id, uri, created_at, {names}) VALUES ($1, $2, $3, {places})"
-        f" ON CONFLICT (uri) DO UPDATE SET {changes}",
+        f" ON CONFLICT (uri) DO UPDATE SET {changes} WHERE actor.peer_id IS NOT NULL",
         new_id(),
         found.id,
         now_ms(),
@@ -134,10 +169,15 @@ async def remember(found: IncomingActor) -> KnownActor:
     return remembered
 
 
+def _of_origin(key_id: str, owner: str) -> bool:
+    """Some keys are named by what is no http address at all; we do not read those."""
+    return key_id.startswith(("https://", "http://")) and same_origin(key_id, owner)
+
+
 async def peer_for(address: str) -> int:
     """The peer row of an address's host, made when it is new."""
     scheme, _, _ = origin(address)
-    host = host_of(address)
+    host = host_at(address)
     row = await db.fetch_one("SELECT id FROM peer WHERE host = $1", host)
     if row is None:
         await db.execute(

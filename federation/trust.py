@@ -6,10 +6,11 @@ or returns: there is no third outcome.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from federation.errors import Malformed, Refused, Untrusted
-from federation.reading import Activity, IncomingNote
+from federation.reading import Activity, IncomingActor, IncomingNote
 
 Origin = tuple[str, str, int]
 _PORTS = {"http": 80, "https": 443}
@@ -21,31 +22,43 @@ class VerifiedSender:
 
     `linked`: signed with the pinned key of an active link; such a server speaks for every actor of its origin.
     `handshake`: signed by an instance that has no active link yet: only agreements about a link are heard.
+    `peer_id` is None while nothing is kept of that instance; `met` is the sender as it was fetched for this
+    request, not kept either until what it says is admitted.
     """
 
     actor_uri: str
     key_id: str
     host: str
-    peer_id: int
-    actor_id: int | None = None
+    peer_id: int | None
     linked: bool = False
     handshake: bool = False
+    met: IncomingActor | None = None
 
 
+@lru_cache(maxsize=4096)
 def origin(address: str) -> Origin:
-    """Raises Malformed for what is not an http address."""
+    """Raises Malformed for what is not an http address, or is one to some readers and another to others."""
+    if not address.isprintable() or " " in address or "\\" in address:
+        raise Malformed("An id contains a character that no address has.")
     try:
         parts = urlsplit(address)
         port = parts.port
     except ValueError:
         raise Malformed("An address cannot be read.") from None
-    if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
+    if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc or parts.hostname.endswith("."):
         raise Malformed("An id must be an http address.")
-    return parts.scheme, parts.hostname.lower().rstrip("."), port or _PORTS[parts.scheme]
+    return parts.scheme, parts.hostname.lower(), port or _PORTS[parts.scheme]
 
 
 def same_origin(one: str, other: str) -> bool:
     return origin(one) == origin(other)
+
+
+def host_at(address: str) -> str:
+    """The host of an address, with its port when it is not the scheme's own: one spelling for one host (O29)."""
+    scheme, host, port = origin(address)
+    written = f"[{host}]" if ":" in host else host
+    return written if port == _PORTS[scheme] else f"{written}:{port}"
 
 
 def speaks_for(sender: VerifiedSender, activity: Activity) -> None:

@@ -3,31 +3,37 @@
 The key is found by its id, never by what the body says. For a linked instance it is the pinned key and no
 other: a fetched document that names another key for it suspends nothing here, it is simply not used. For
 everybody else it is the key that the actor's own origin publishes; when it does not fit it is fetched once more,
-at most once a minute (they may have changed it), and then refused.
+at most once a minute (they may have changed it), and then refused. Nothing is written here: who has signed well
+may still have nothing to say that is heard.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from federation.errors import FederationError, Malformed, Refused, Unreachable, Untrusted
+from federation.errors import FederationError, Gone, Malformed, Refused, Unreachable, Untrusted
 from federation.held_keys import MOST_KEPT, HeldKey, hold
 from federation.held_keys import held as held_key
 from federation.instance import Instance
-from federation.lookup import fetch
+from federation.lookup import meet
+from federation.reading import IncomingActor
 from federation.signatures.facts import SignatureFacts, check
 from federation.signatures.incoming import parse_request
-from federation.signatures.keys import public_key_from_multikey, public_key_from_pem
-from federation.trust import VerifiedSender, same_origin
+from federation.signatures.keys import PublicKey, public_key_from_multikey, public_key_from_pem
+from federation.trust import VerifiedSender, host_at, same_origin
 from server import database as db
 from server.clock import now_ms
-from server.ids import host_of
+from server.openness import LinkState
 from server.viewer import Anonymous, PeerServer, Viewer
 
 REFETCH_MS = 60_000
+PINNED = frozenset({LinkState.CONFIRMED, LinkState.ACTIVE, LinkState.SUSPENDED})
+"""States of a link in which both sides hold the other's key: nothing else stands for it then."""
+NO_PEER = 0
+"""The peer id of an instance of which nothing is kept: no row has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +46,26 @@ class SignedRequest:
     body: bytes
 
 
-_refetched: OrderedDict[str, int] = OrderedDict()
+_asked: OrderedDict[str, int] = OrderedDict()
 
 
 async def verify(instance: Instance, request: SignedRequest) -> VerifiedSender:
     """Who signed this. Raises Malformed (400), Untrusted (401) or Refused (403)."""
     facts = parse_request(request.method, request.url, request.headers, request.body, now=now_ms())
-    host = host_of(facts.key_id)
-    if host == instance.here.host:
+    if same_origin(facts.key_id, instance.here.base):
         raise Untrusted("Nobody signs to us with a key of ours.", facts.key_id)
+    host = host_at(facts.key_id)
     standing = await _standing(host)
     if standing["blocked_at"] is not None:
         raise Refused("This instance is not heard here.", host)
-    linked = standing["state"] == "active"
-    if linked and facts.key_id == standing["their_key_uri"]:
+    linked = standing["state"] == LinkState.ACTIVE
+    handshake = not linked and not instance.open
+    if standing["state"] in PINNED and facts.key_id == standing["their_key_uri"]:
         held = _pinned(facts.key_id, standing)
         check(facts, held.key)
-        return VerifiedSender(held.actor_uri, facts.key_id, host, held.peer_id, held.actor_id, linked=True)
-    held = await _check_published(instance, facts)
-    return VerifiedSender(
-        held.actor_uri, facts.key_id, host, held.peer_id, held.actor_id, handshake=not linked and not instance.open
-    )
+        return VerifiedSender(held.actor_uri, facts.key_id, host, standing["id"], linked, handshake)
+    held, met = await _check_published(instance, facts)
+    return VerifiedSender(held.actor_uri, facts.key_id, host, standing["id"], handshake=handshake, met=met)
 
 
 async def viewer_of(instance: Instance, request: SignedRequest) -> Viewer:
@@ -78,7 +83,7 @@ async def viewer_of(instance: Instance, request: SignedRequest) -> Viewer:
         return Anonymous()
     if sender.handshake:
         return Anonymous()
-    return PeerServer(sender.peer_id, sender.linked)
+    return PeerServer(sender.peer_id or NO_PEER, sender.linked)
 
 
 async def _standing(host: str) -> dict[str, Any]:
@@ -96,75 +101,88 @@ def _pinned(key_id: str, standing: Mapping[str, object]) -> HeldKey:
     if known is not None and known.pinned and known.key.to_multikey() == value:
         return known
     owner = key_id.partition("#")[0]
-    key = public_key_from_multikey(key_id, owner, value)
-    held = HeldKey(key, owner, None, int(str(standing["id"])), pinned=True)
+    held = HeldKey(public_key_from_multikey(key_id, owner, value), owner, pinned=True)
     hold(key_id, held)
     return held
 
 
-async def _check_published(instance: Instance, facts: SignatureFacts) -> HeldKey:
-    """Tries the key we hold, then the one its origin publishes now."""
+async def _check_published(instance: Instance, facts: SignatureFacts) -> tuple[HeldKey, IncomingActor | None]:
+    """Tries the key we hold, then the one its origin publishes now; with the owner, when it was fetched."""
     held = held_key(facts.key_id)
     if held is None or held.pinned:
         held = await _from_row(facts.key_id)
     if held is not None:
         try:
             check(facts, held.key)
-            return held
+            return held, None
         except Untrusted:
-            if not _may_refetch(facts.key_id):
+            if not _may_ask(facts.key_id):
                 raise
-    held = await _from_origin(instance, facts.key_id)
+    elif not _may_ask(facts.key_id):
+        raise Untrusted("The owner of the key was asked a moment ago, and no such key was found.", facts.key_id)
+    held, met = await _from_origin(instance, facts.key_id)
     check(facts, held.key)
-    return held
+    return held, met
 
 
 async def _from_row(key_id: str) -> HeldKey | None:
     owner = key_id.partition("#")[0].removesuffix("/main-key")
     row = await db.fetch_one(
-        "SELECT id, uri, peer_id, keys FROM actor WHERE uri = $1 AND peer_id IS NOT NULL AND gone_at IS NULL", owner
+        "SELECT uri, keys FROM actor WHERE uri = $1 AND peer_id IS NOT NULL AND gone_at IS NULL", owner
     )
-    held = _hold(key_id, row) if row else None
-    if held is not None:
-        hold(key_id, held)
-    return held
+    if row is None:
+        return None
+    keys = msgspec.json.decode(row["keys"], type=list[tuple[str, str, str, str]])
+    return _hold(key_id, _listed(key_id, row["uri"], keys))
 
 
-async def _from_origin(instance: Instance, key_id: str) -> HeldKey:
+async def _from_origin(instance: Instance, key_id: str) -> tuple[HeldKey, IncomingActor]:
     try:
-        found = await fetch(instance, key_id.partition("#")[0])
+        owner = await meet(instance, key_id.partition("#")[0])
     except Unreachable as error:
         raise Untrusted("The key cannot be fetched.", str(error)) from None
-    except (Refused, Malformed) as error:
+    except (Refused, Malformed, Gone) as error:
         raise Untrusted("The key's document is not believed.", str(error)) from None
-    if not same_origin(key_id, found.uri):
+    if not same_origin(key_id, owner.id):
         raise Untrusted("The key is of another origin than its owner.", key_id)
-    row = await db.fetch_one("SELECT id, uri, peer_id, keys FROM actor WHERE uri = $1", found.uri)
-    held = _hold(key_id, row) if row else None
-    if held is None:
+    for listed in owner.keys:
+        _hold(listed[0], _readable(listed[0], owner))
+    held = held_key(key_id)
+    if held is None or held.actor_uri != owner.id:
         raise Untrusted("The owner does not list that key.", key_id)
+    return held, owner
+
+
+def _readable(key_id: str, owner: IncomingActor) -> PublicKey | None:
+    try:
+        return _listed(key_id, owner.id, owner.keys) if same_origin(key_id, owner.id) else None
+    except Malformed:
+        return None
+
+
+def _listed(key_id: str, owner: str, keys: Iterable[tuple[str, str, str, str]]) -> PublicKey | None:
+    """The key among those that its owner lists, owner and key naming each other."""
+    for found, controller, kind, value in keys:
+        if found == key_id and controller == owner:
+            return (public_key_from_pem if kind == "pem" else public_key_from_multikey)(key_id, owner, value)
+    return None
+
+
+def _hold(key_id: str, key: PublicKey | None) -> HeldKey | None:
+    if key is None:
+        return None
+    held = HeldKey(key, key.owner)
     hold(key_id, held)
     return held
 
 
-def _hold(key_id: str, row: Mapping[str, object]) -> HeldKey | None:
-    """The key among those that its owner lists, owner and key naming each other."""
-    for found, owner, kind, value in msgspec.json.decode(str(row["keys"]), type=list[tuple[str, str, str, str]]):
-        if found == key_id and owner == row["uri"]:
-            read = public_key_from_pem if kind == "pem" else public_key_from_multikey
-            return HeldKey(
-                read(key_id, owner, value), owner, int(str(row["id"])), int(str(row["peer_id"])), pinned=False
-            )
-    return None
-
-
-def _may_refetch(key_id: str) -> bool:
-    """At most once a minute for each key, and for a bounded number of keys (R9, R22)."""
-    now = now_ms()
-    if now - _refetched.get(key_id, 0) < REFETCH_MS:
+def _may_ask(key_id: str) -> bool:
+    """At most once a minute for each owner, and for a bounded number of them (R9, R22)."""
+    now, owner = now_ms(), key_id.partition("#")[0]
+    if now - _asked.get(owner, 0) < REFETCH_MS:
         return False
-    _refetched[key_id] = now
-    _refetched.move_to_end(key_id)
-    if len(_refetched) > MOST_KEPT:
-        _refetched.popitem(last=False)
+    _asked[owner] = now
+    _asked.move_to_end(owner)
+    if len(_asked) > MOST_KEPT:
+        _asked.popitem(last=False)
     return True

@@ -34,6 +34,10 @@ RECIPIENTS = 500
 """`to` and `cc` of one activity, together."""
 UNKNOWN_ACTORS = 20
 """Strangers that one activity may make us look up (R21)."""
+NEW_HOSTS_PER_HOUR = 100
+"""Hosts of one registered domain that we have not met before and look up in an hour (F21)."""
+NEW_ACTORS_PER_HOUR = 2_000
+"""The same for actors."""
 DESCRIPTION_BYTES = 10_000
 """The text that stands for a picture."""
 
