@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from federation.errors import FederationError, Refused, Unreachable
@@ -17,7 +18,7 @@ from federation.handlers import handler_for
 from federation.handlers.call import Call
 from federation.instance import Instance
 from federation.json_reading import parse_json
-from federation.lookup import KnownActor, fetch_document, find, known, remember
+from federation.lookup import KnownActor, exactly, keys_of, known, read_exactly, remember
 from federation.proving import holds
 from federation.reading import Activity, IncomingActor, activity, type_of
 from federation.trust import same_origin
@@ -25,11 +26,16 @@ from federation.vocabulary import ACTORS
 from server import database as db
 from server.clock import now_ms
 from server.errors import DomainError, Unavailable
+from server.sql import Clause, one_of
 
 log = logging.getLogger("parvis.processing")
 
 TOGETHER = 50
 AT_ONCE = 500
+PATIENCE_S = 2.0
+"""How long a round waits for servers that have to be asked something."""
+TURN_S = 30.0
+"""How long one server's activities are prepared before it queues up again."""
 MOST_TRIES = 5
 AGAIN_AFTER_MS = 10_000
 """The first wait before a passing failure is tried again; the nth is n² times as long."""
@@ -47,69 +53,116 @@ class _Ready:
 
 
 async def process_waiting(instance: Instance) -> int:
-    """Works off what waits now, servers side by side; returns how many came to an end."""
-    rows = await db.fetch(
-        "SELECT id, peer_id, sender_uri, linked, body, attempts FROM receipt WHERE processed_at IS NULL"
-        " AND (attempts = 0 OR received_at < CAST($1 AS BIGINT) - CAST($2 AS BIGINT) * attempts * attempts) ORDER BY id LIMIT $3",
-        now_ms(),
-        AGAIN_AFTER_MS,
-        AT_ONCE,
-    )
+    """Works off what waits now, servers side by side; returns how many came to an end.
+
+    A server that keeps us waiting is left behind with its own: it goes on by itself, the next rounds are for the
+    others.
+    """
+    rows = await _waiting()
     by_peer: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         by_peer[row["peer_id"]].append(row)
-    ready: asyncio.Queue[list[_Ready]] = asyncio.Queue()
-    preparing = [asyncio.create_task(_prepare_in_order(instance, mine, ready)) for mine in by_peer.values()]
-    try:
-        return await _apply_as_ready(ready, len(preparing))
-    finally:
-        for task in preparing:
-            task.cancel()
+    round_ = _Round()
+    for peer_id, mine in by_peer.items():
+        _slow[peer_id] = task = asyncio.create_task(_work_off(instance, mine, round_))
+        task.add_done_callback(partial(_no_longer_slow, peer_id))
+    return await round_.apply(len(by_peer))
 
 
-async def _prepare_in_order(
-    instance: Instance, rows: list[dict[str, Any]], ready: "asyncio.Queue[list[_Ready]]"
-) -> None:
-    """One server's activities, up to the first that must be tried again: what follows waits behind it."""
-    done: list[_Ready] = []
-    try:
-        for row in rows:
-            item = await prepare(instance, row)
-            done.append(item)
-            if item.again:
+_slow: dict[int, asyncio.Task[None]] = {}
+"""Servers whose activities are being prepared, in this round or since an earlier one."""
+
+
+def _no_longer_slow(peer_id: int, task: asyncio.Task[None]) -> None:
+    if _slow.get(peer_id) is task:
+        del _slow[peer_id]
+
+
+async def _waiting() -> list[dict[str, Any]]:
+    """What waits, without what belongs to servers that are still being prepared."""
+    query = Clause(
+        "SELECT r.id, r.peer_id, r.sender_uri, r.body, r.attempts, q.blocked_at,"
+        " CASE WHEN r.linked AND l.state = 'active' THEN 1 ELSE 0 END AS linked"
+        " FROM receipt r JOIN peer q ON q.id = r.peer_id LEFT JOIN link l ON l.peer_id = r.peer_id"
+        " WHERE r.processed_at IS NULL AND (r.attempts = 0"
+        " OR r.received_at < CAST(? AS BIGINT) - CAST(? AS BIGINT) * r.attempts * r.attempts)",
+        (now_ms(), AGAIN_AFTER_MS),
+    )
+    slow = [peer_id for peer_id, task in _slow.items() if not task.done()]
+    if slow:
+        query = query.join(Clause("AND NOT")).join(one_of("r.peer_id", slow))
+    return await db.fetch(*query.then("ORDER BY r.id LIMIT ?", AT_ONCE).statement())
+
+
+class _Round:
+    """What is ready to take effect, from several servers; over once those left are too slow for it."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self._ready: asyncio.Queue[list[_Ready]] = asyncio.Queue()
+
+    async def hand_in(self, done: list[_Ready]) -> None:
+        """From one server, once: applied together with others, or by itself when the round is over."""
+        if self.over:
+            await _apply_in_groups(done)
+        else:
+            self._ready.put_nowait(done)
+
+    async def apply(self, servers: int) -> int:
+        """Applies what is ready, until every server has handed in or the slow ones have had their time."""
+        ended, waiting = 0, servers
+        deadline = asyncio.get_running_loop().time() + PATIENCE_S
+        while waiting:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    group = await self._ready.get()
+            except TimeoutError:
                 break
-    finally:
-        ready.put_nowait(done)
-
-
-async def _apply_as_ready(ready: "asyncio.Queue[list[_Ready]]", servers: int) -> int:
-    """Applies what is ready together, without waiting for slower servers."""
-    ended = 0
-    waiting = servers
-    while waiting:
-        group = await ready.get()
-        waiting -= 1
-        while not ready.empty() and len(group) < TOGETHER:
-            group += ready.get_nowait()
             waiting -= 1
-        for start in range(0, len(group), TOGETHER):
-            ended += await _apply(group[start : start + TOGETHER])
-    return ended
+            while not self._ready.empty() and len(group) < TOGETHER:
+                group = group + self._ready.get_nowait()
+                waiting -= 1
+            ended += await _apply_in_groups(group)
+        self.over = True
+        while not self._ready.empty():
+            ended += await _apply_in_groups(self._ready.get_nowait())
+        return ended
+
+
+async def _work_off(instance: Instance, rows: list[dict[str, Any]], round_: _Round) -> None:
+    """One server's activities in order, up to the first that must be tried again, for as long as its turn is."""
+    done: list[_Ready] = []
+    until = asyncio.get_running_loop().time() + TURN_S
+    for row in rows:
+        item = await prepare(instance, row)
+        done.append(item)
+        if item.again or asyncio.get_running_loop().time() > until:
+            break
+    await round_.hand_in(done)
+
+
+async def _apply_in_groups(items: list[_Ready]) -> int:
+    return sum([await _apply(items[start : start + TOGETHER]) for start in range(0, len(items), TOGETHER)])
 
 
 async def prepare(instance: Instance, row: dict[str, Any]) -> _Ready:
     """Everything that an activity needs from the network, before its transaction."""
     try:
+        if row["blocked_at"] is not None:
+            raise Refused("This instance is not heard here.")
         said = activity(parse_json(row["body"].encode()))
-        actor = await find(instance, said.actor)
+        actor = await exactly(instance, said.actor)
+        if actor.peer_id != row["peer_id"]:
+            raise Refused("The actor is not of the instance that sent this.", said.actor)
         fetched = await _document(instance, said, actor)
-        wrapped, wrapped_actor, proof = await _inner(instance, said)
+        wrapped, wrapped_actor, proof = await _inner(instance, said, bool(row["linked"]))
         call = Call(
             instance=instance,
             said=said,
             actor=actor,
             peer_id=row["peer_id"],
             linked=bool(row["linked"]),
+            key_id=row["sender_uri"],
             raw=row["body"],
             wrapped=wrapped,
             wrapped_actor=wrapped_actor,
@@ -121,6 +174,10 @@ async def prepare(instance: Instance, row: dict[str, Any]) -> _Ready:
         return _Ready(row, None, str(error), again=True)
     except (FederationError, DomainError) as error:
         return _Ready(row, None, str(error))
+    except Exception as error:
+        # one activity that we are not up to must not stop those behind it (R13)
+        log.exception("not prepared", extra={"action": "activity.failed", "receipt": row["id"]})
+        return _Ready(row, None, type(error).__name__, again=True)
 
 
 async def _document(instance: Instance, said: Activity, actor: KnownActor) -> IncomingActor | None:
@@ -129,25 +186,31 @@ async def _document(instance: Instance, said: Activity, actor: KnownActor) -> In
     about_link = actor.kind == "application" and said.type in ("Accept", "Undo")
     if said.type not in NEEDS_DOCUMENT and not about_itself and not about_link:
         return None
-    document = await fetch_document(instance, said.actor)
+    document = await read_exactly(instance, said.actor)
     await remember(document)
     return document
 
 
-async def _inner(instance: Instance, said: Activity) -> tuple[Activity | None, KnownActor | None, bool]:
-    """The activity inside an Announce, its actor, and whether that actor's proof holds."""
-    if said.type != "Announce" or not isinstance(said.object, dict) or not type_of(said.object):
+async def _inner(instance: Instance, said: Activity, linked: bool) -> tuple[Activity | None, KnownActor | None, bool]:
+    """The activity inside an Announce, its actor, and whether that actor's proof holds.
+
+    Only a linked server makes us ask others about what it relays (R21); and a third server is asked only when the
+    keys that we know of its people do not bear the proof out.
+    """
+    if said.type != "Announce" or not linked or not type_of(said.object):
         return None, None, False
     inner = activity(said.object)
     if not same_origin(inner.id, inner.actor):
         raise Refused("The inner activity's id is not of its actor's origin.", inner.id)
-    if instance.here.is_ours(inner.actor):
+    if same_origin(inner.actor, instance.here.base):
         return inner, await known(inner.actor), False
-    author = await known(inner.actor)
     if same_origin(inner.actor, said.actor):
-        return inner, author or await find(instance, inner.actor), False
-    document = await fetch_document(instance, inner.actor)
-    return inner, await remember(document), holds(said.object, document)
+        return inner, await exactly(instance, inner.actor), False
+    author = await known(inner.actor)
+    if author is not None and holds(said.object, inner.actor, await keys_of(inner.actor)):
+        return inner, author, True
+    document = await read_exactly(instance, inner.actor)
+    return inner, await remember(document), holds(said.object, document.id, document.keys)
 
 
 async def _apply(group: list[_Ready]) -> int:

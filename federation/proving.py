@@ -5,13 +5,13 @@ for people of a third instance the proof of the author counts (FEP-8b32), with a
 publishes, and nothing else (K11, RR3).
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from federation.documents.activities import Message
 from federation.errors import FederationError
 from federation.instance import Instance
 from federation.keyring import private_key
-from federation.reading import IncomingActor
 from federation.signatures.keys import public_key_from_multikey
 from federation.signatures.proofs import check_proof, parse_proof, with_proof
 from server.clock import now_ms
@@ -25,14 +25,14 @@ async def proved(instance: Instance, message: Message) -> dict[str, Any]:
     return with_proof(message.document, key, now_ms())
 
 
-def holds(document: dict[str, Any], author: IncomingActor) -> bool:
-    """Whether a document carries its author's proof, made with a key that the author publishes."""
+def holds(document: dict[str, Any], author: str, keys: Iterable[tuple[str, str, str, str]]) -> bool:
+    """Whether a document carries its author's proof, made with one of the keys that the author publishes."""
     try:
         facts = parse_proof(document, now=now_ms())
         if facts is None:
             return False
-        for key_id, owner, kind, value in author.keys:
-            if key_id == facts.key_id and owner == author.id and kind == "multikey":
+        for key_id, owner, kind, value in keys:
+            if key_id == facts.key_id and owner == author and kind == "multikey":
                 check_proof(facts, public_key_from_multikey(key_id, owner, value))
                 return True
     except FederationError:
