@@ -4,13 +4,14 @@ from dataclasses import replace
 
 from federation.errors import Malformed, Refused
 from federation.handlers.call import Call
+from federation.held_keys import drop_keys_of
 from federation.reading import Activity, IncomingNote, identifier, note, type_of
 from federation.trust import owns_note, owns_object, same_origin
 from server import database as db
 from server.actions import posts
 from server.clock import now_ms
 from server.errors import NotFound
-from server.limits import EMOJI
+from server.limits import AHEAD_MS
 from server.openness import Level, Visibility
 from server.queries import posts as reading_posts
 from server.queries import spaces
@@ -24,20 +25,29 @@ async def create(call: Call) -> None:
     """A person elsewhere wrote: in a space that we host, or to people here."""
     incoming = note(call.said.object)
     owns_note(call.said, incoming)
+    await _take(call, incoming)
+
+
+async def _take(call: Call, incoming: IncomingNote) -> None:
     space_uri = await _our_space(call, incoming)
     if space_uri is not None:
         await _into_our_space(call, incoming, space_uri)
     elif await _concerns_us(call, incoming):
         arrived = await _arrived(incoming, _visibility(incoming))
+        if not await _may_answer(call, incoming):
+            arrived = replace(arrived, reply_to_uri="")
         await posts.receive(call.person, call.actor.id, arrived, None)
     else:
         raise Refused("Nobody here is concerned.", incoming.id)
 
 
 async def update(call: Call) -> None:
-    """A person elsewhere says it better."""
+    """A person elsewhere says it better; what had not come yet comes now, and its Create changes nothing (D4)."""
     incoming = note(call.said.object)
     owns_note(call.said, incoming)
+    if not await _is_here(incoming.id):
+        await _take(call, incoming)
+        return
     arrived = replace(await _arrived(incoming, None), original=call.raw)
     await posts.receive_edit(call.person, call.actor.id, arrived)
 
@@ -47,6 +57,7 @@ async def delete(call: Call) -> None:
     owns_object(call.said)
     if call.said.object_id == call.said.actor:
         await db.execute("UPDATE actor SET gone_at = $1 WHERE id = $2", now_ms(), call.actor.id)
+        drop_keys_of(call.said.actor)
         await db.execute("DELETE FROM membership WHERE actor_id = $1", call.actor.id)
         await db.execute("DELETE FROM follow WHERE follower_id = $1 OR followed_id = $1", call.actor.id)
         return
@@ -74,13 +85,13 @@ async def announce(call: Call) -> None:
     space = await spaces.find_by_uri(call.server, call.said.actor)
     if space.facts.peer_id != call.peer_id:
         raise NotFound(detail="not its host (RR1)")
-    if call.instance.here.is_ours(said.actor):
+    if same_origin(said.actor, call.instance.here.base):
         return  # our own words come back: the host has them
+    if said.type != "Delete" and not await _somebody_is_in(space.id):
+        raise Refused("Nobody here is in that space (RR2).", call.said.actor)
     by_host = same_origin(said.actor, call.said.actor)
     if not by_host and not call.proved:
         raise Refused("The words of a third instance need its author's proof.", said.id)
-    if said.public and space.level is not Level.PUBLIC:
-        raise Refused("A restricted space does not tell the public (RR3).", said.id)
     await _TOLD.get(said.type, _told_nothing)(call, said, space)
 
 
@@ -93,14 +104,26 @@ async def _told_create(call: Call, said: Activity, space: spaces.SeenSpace) -> N
     owns_note(said, incoming)
     if space.uri not in (incoming.audience, *incoming.to, *incoming.cc):
         raise Refused("The object is not of this space (RR3).", incoming.id)
+    _stays_inside(said, incoming, space)
     await posts.receive(call.server, _author(call), await _arrived(incoming, None), space.id)
 
 
 async def _told_update(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
     incoming = note(said.object)
     owns_note(said, incoming)
+    if not await _is_here(incoming.id):
+        await _told_create(call, said, space)
+        return
+    _stays_inside(said, incoming, space)
+    if incoming.updated_at is None and not same_origin(said.actor, call.said.actor):
+        raise Refused("An edit by a third instance must say when it was made.", incoming.id)
     await _in_space(incoming.id, space)
     await posts.receive_edit(call.server, _author(call), await _arrived(incoming, None))
+
+
+def _stays_inside(said: Activity, incoming: IncomingNote, space: spaces.SeenSpace) -> None:
+    if (said.public or incoming.public) and space.level is not Level.PUBLIC:
+        raise Refused("What is written in this space is not for the public (RR3).", incoming.id)
 
 
 async def _told_delete(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
@@ -139,19 +162,21 @@ _TOLD = {
 
 async def _our_space(call: Call, incoming: IncomingNote) -> str | None:
     """The space of ours that a post is for, if any."""
-    named = [u for u in (incoming.audience, call.said.audience, *incoming.to, *incoming.cc) if u]
+    said = call.said
+    named = (incoming.audience, said.audience, *incoming.to, *incoming.cc, *said.to, *said.cc)
     ours = [uri for uri in dict.fromkeys(named) if call.instance.here.is_ours(uri)]
     if not ours:
         return None
     query = Clause("SELECT uri FROM actor WHERE peer_id IS NULL AND kind = 'group' AND").join(one_of("uri", ours))
-    row = await db.fetch_one(*query.statement())
-    return row["uri"] if row else None
+    rows = await db.fetch(*query.statement())
+    if len(rows) > 1:
+        raise Refused("A post stands in one space.", incoming.id)
+    return rows[0]["uri"] if rows else None
 
 
 async def _into_our_space(call: Call, incoming: IncomingNote, space_uri: str) -> None:
     space = await spaces.find_by_uri(call.person, space_uri)
-    if incoming.public and space.level is not Level.PUBLIC:
-        raise Refused("What is written in this space is not for the public.", incoming.id)
+    _stays_inside(call.said, incoming, space)
     arrived = replace(await _arrived(incoming, None), original=call.raw)
     await posts.receive(call.person, call.actor.id, arrived, space.id)
 
@@ -160,14 +185,36 @@ async def _concerns_us(call: Call, incoming: IncomingNote) -> bool:
     """Whether somebody here is named, answered, or follows the author: nothing else is kept."""
     if any(call.instance.here.is_ours(uri) for uri in incoming.mentions):
         return True
-    row = await db.fetch_one(
-        """SELECT EXISTS (SELECT 1 FROM follow f JOIN actor a ON a.id = f.follower_id
-                          WHERE f.followed_id = $1 AND f.state = 'accepted' AND a.peer_id IS NULL) AS followed,
-                  EXISTS (SELECT 1 FROM post WHERE uri = $2 AND space_id IS NULL AND peer_id IS NULL) AS answers""",
+    followed = await db.fetch_one(
+        "SELECT f.id FROM follow f JOIN actor a ON a.id = f.follower_id"
+        " WHERE f.followed_id = $1 AND f.state = 'accepted' AND a.peer_id IS NULL LIMIT 1",
         call.actor.id,
-        incoming.in_reply_to,
     )
-    return bool(row and (row["followed"] or row["answers"]))
+    answers_us = call.instance.here.is_ours(incoming.in_reply_to) and await _is_here(incoming.in_reply_to)
+    return followed is not None or (answers_us and await _may_answer(call, incoming))
+
+
+async def _may_answer(call: Call, incoming: IncomingNote) -> bool:
+    """Whether the author may read what is answered, where it is ours to say: a guessed address is no right."""
+    if not call.instance.here.is_ours(incoming.in_reply_to):
+        return True
+    try:
+        answered = await reading_posts.find_by_uri(call.person, incoming.in_reply_to)
+    except NotFound:
+        return False
+    return answered.space is None
+
+
+async def _is_here(uri: str) -> bool:
+    return bool(await db.fetch_one("SELECT id FROM post WHERE uri = $1", uri))
+
+
+async def _somebody_is_in(space_id: int) -> bool:
+    return bool(
+        await db.fetch_one(
+            "SELECT id FROM membership WHERE space_id = $1 AND peer_id IS NULL AND state = 'member' LIMIT 1", space_id
+        )
+    )
 
 
 def _visibility(incoming: IncomingNote) -> Visibility:
@@ -190,7 +237,7 @@ async def _arrived(incoming: IncomingNote, visibility: Visibility | None) -> pos
         mentioned=mentioned,
         files=[posts.ArrivedFile(f.url, f.name, f.media_type, f.size, f.description, f.digest) for f in incoming.files],
         visibility=visibility,
-        edited_at=incoming.updated_at,
+        edited_at=None if incoming.updated_at is None else min(incoming.updated_at, now_ms() + AHEAD_MS),
     )
 
 
@@ -202,9 +249,10 @@ async def _known_ids(uris: tuple[str, ...]) -> list[int]:
 
 
 def _emoji(said: Activity) -> str:
-    """The gesture of a Like or EmojiReact; a custom one that we do not have is the plain thank-you."""
+    """The gesture of a Like or EmojiReact; words, and a custom one that we do not have, are the plain thank-you."""
     emoji = said.content.strip()
-    return "" if len(emoji.encode()) > EMOJI or emoji.startswith(":") else emoji
+    wordy = any(character.isalpha() or character.isspace() or character in "<>&:" for character in emoji)
+    return "" if wordy or len(emoji.encode()) > posts.EMOJI_BYTES else emoji
 
 
 def _author(call: Call) -> int:

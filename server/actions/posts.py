@@ -150,7 +150,13 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
         )
         await _arrive(post_id, author_id, arrived.files)
         await _name(post_id, author_id, arrived.mentioned, space, parent)
-        await record(Kind.POST_PUBLISHED, actor_id=author_id, space_id=space.id if space else None, post_id=post_id)
+        await record(
+            Kind.POST_PUBLISHED,
+            actor_id=author_id,
+            space_id=space.id if space else None,
+            post_id=post_id,
+            original=arrived.original,
+        )
         return post_id
 
 
