@@ -31,6 +31,8 @@ log = logging.getLogger("parvis.sending")
 
 AT_ONCE = 32
 LEASE_MS = 30_000
+OF_A_LINK = Manner(linked=True, scheme="rfc9421")
+"""How agreements about a link are signed, from the first word on: with the key that the link will pin."""
 POISON_AFTER = 5
 """Attempts answered with 500 (not 503) after which the delivery, not the instance, is taken to be at fault."""
 
@@ -153,6 +155,8 @@ class Sender:
     async def _post(self, row: dict[str, Any], sealed: Sealed, manner: Manner) -> Outcome:
         """One attempt. What never left because its address is refused here is the delivery's own fault."""
         try:
+            if sealed.signer_uri == self.instance.here.instance:
+                manner = OF_A_LINK
             sign = await sign_as(self.instance, sealed.signer_uri, manner)
             headers = sign("POST", row["inbox"], self._headers(), sealed.body)
             request = httpx.Request("POST", _url(row["inbox"]), headers=dict(headers), content=sealed.body)

@@ -39,7 +39,8 @@ async def undo(call: Call) -> None:
     if kind in LIKES:
         await undo_like(call)
     elif kind in ("Follow", "Join"):
-        target = await _ours(call, identifier(call.said.object.get("object")))
+        whole = call.said.object if isinstance(call.said.object, dict) else {}
+        target = await _ours(call, identifier(whole.get("object")))
         if target["kind"] == "group":
             await membership.left(call.person, target["uri"])
         else:
@@ -64,8 +65,8 @@ async def invite(call: Call) -> None:
 async def mirror(call: Call) -> int:
     """Our view of the space whose actor was fetched for this call."""
     fetched = call.fetched
-    if fetched is None:
-        raise Refused("The space could not be read.", call.said.actor)
+    if fetched is None or not call.linked:
+        raise Refused("Only a linked instance shows its spaces.", call.said.actor)
     level = Level(fetched.openness) if fetched.openness in set(Level) else Level.PARTNERS
     told = spaces.SpaceElsewhere(
         call.actor.id, call.actor.name, call.actor.host, fetched.display_name, fetched.summary, level
@@ -77,17 +78,26 @@ async def answer(call: Call) -> None:
     """Accept or Reject of what one of ours asked; of nothing else (O24)."""
     accepted = call.said.type == "Accept"
     number = call.own_event(call.said.object_id)
-    event = await db.fetch_one("SELECT kind FROM event WHERE id = $1", number) if number else None
+    event = await db.fetch_one("SELECT kind, space_id FROM event WHERE id = $1", number) if number else None
     if event is None:
         await links.answered(call)
-    elif event["kind"] == Kind.FOLLOW_ASKED:
-        await follows.answered(call.person, call.actor.id, f"event:{number}", accepted)
     elif event["kind"] == Kind.LINK_OFFERED and accepted:
         await links.accepted(call, f"event:{number}")
+    elif not call.linked and not call.instance.open:
+        raise Refused("Nothing but a link is agreed upon before it is active (W2).", call.said.id)
+    elif event["kind"] == Kind.FOLLOW_ASKED:
+        await follows.answered(call.person, call.actor.id, f"event:{number}", accepted)
     elif event["kind"] == Kind.JOIN_ASKED:
+        await _only_the_space(call, event["space_id"])
         await membership.answered(call.server, f"event:{number}", accepted)
     else:
         raise NotFound(detail="an answer to nothing that was asked (O24)")
+
+
+async def _only_the_space(call: Call, space_id: int) -> None:
+    """Whoever else lives on its instance has no say in who is in a space."""
+    if not await db.fetch_one("SELECT id FROM space WHERE id = $1 AND actor_id = $2", space_id, call.actor.id):
+        raise Refused("Only the space itself answers who asks to come in.", call.said.actor)
 
 
 async def remove(call: Call) -> None:

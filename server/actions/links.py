@@ -16,7 +16,7 @@ from server.actions.audit import note
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden, NotFound
 from server.events import Kind, record
-from server.ids import new_id
+from server.ids import Addresses, new_id
 from server.openness import LinkState
 from server.refusals import N_
 from server.viewer import Employee, Operator
@@ -66,7 +66,7 @@ async def offer(viewer: Employee | Operator, theirs: TheirSide) -> None:
         await record(Kind.LINK_OFFERED, data={"peer": theirs.peer_id}, event_id=event_id)
 
 
-async def receive(theirs: TheirSide, offer_uri: str, their_nonce: str) -> None:
+async def receive(theirs: TheirSide, offer_uri: str, their_nonce: str, here: Addresses) -> None:
     """The other instance proposes a link: it waits for an administrator here.
 
     When both proposed at once, the one whose offer has the smaller address counts on both sides.
@@ -74,6 +74,8 @@ async def receive(theirs: TheirSide, offer_uri: str, their_nonce: str) -> None:
     async with db.transaction():
         row = await _row(theirs.peer_id)
         await _may(row, "receive", theirs.host)
+        if row is not None and row["state"] == LinkState.OFFERED and _address(row["offer_uri"], here) < offer_uri:
+            return  # ours counts: they take it
         await _put(theirs, LinkState.RECEIVED, our_nonce="", offer_uri=offer_uri, their_nonce=their_nonce)
         _wake()
 
@@ -97,7 +99,7 @@ async def accepted(theirs: TheirSide, offer_uri: str, their_nonce: str) -> None:
             raise NotFound(detail="an answer to nothing that was offered (O24)")
         await _may(row, "accepted", theirs.host)
         if row["their_key"] and row["their_key"] != theirs.key:
-            await _change(row, LinkState.SUSPENDED, reason="another key than the one that was shown")
+            await _change(row, LinkState.ENDED, reason="another key than the one that was shown")
             return
         await _change(
             row, LinkState.CONFIRMED, their_nonce=their_nonce, their_key=theirs.key, their_key_uri=theirs.key_uri
@@ -175,11 +177,13 @@ async def end(viewer: Employee | Operator, host: str) -> None:
         await _over(row)
 
 
-async def ended(peer_id: int) -> None:
-    """The other side ends the agreement."""
+async def ended(peer_id: int, key: str) -> None:
+    """The other side ends the agreement, with the key that we pinned."""
     async with db.transaction():
         row = await _row(peer_id)
-        if row is not None and row["state"] not in (LinkState.NONE, LinkState.ENDED):
+        if row is None or row["their_key"] != key:
+            raise NotFound(detail="no link with that key")
+        if row["state"] not in (LinkState.NONE, LinkState.ENDED):
             await _over(row)
 
 
@@ -264,6 +268,11 @@ async def _over(row: dict[str, Any]) -> None:
     await db.execute("DELETE FROM membership WHERE space_id IN (SELECT id FROM space WHERE peer_id = $1)", peer)
     await db.execute("DELETE FROM space_partner WHERE peer_id = $1", peer)
     await _change(row, LinkState.ENDED)
+
+
+def _address(offer_uri: str, here: Addresses) -> str:
+    """The address of one of our own offers: rows name it `event:N`."""
+    return here.activity(int(offer_uri.removeprefix("event:")))
 
 
 def _wake() -> None:
