@@ -11,10 +11,12 @@ from server.clock import now_ms
 from server.errors import Conflict, Forbidden, Invalid, NotFound
 from server.events import Kind, record
 from server.ids import Addresses, new_id
+from server.limits import DISPLAY_NAME_CHARACTERS, SUMMARY_BYTES
 from server.openness import Level, LinkState, MemberState, Reach, Role
 from server.policy import Act
 from server.queries import spaces
 from server.refusals import N_
+from server.text import plain
 from server.viewer import Employee, Operator, PeerServer
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
@@ -137,12 +139,13 @@ async def mirror(viewer: PeerServer, told: SpaceElsewhere) -> int:
         row = await db.fetch_one("SELECT id, peer_id FROM space WHERE actor_id = $1", told.actor_id)
         if row is not None and row["peer_id"] != viewer.peer_id:
             raise NotFound(detail="not its host (I8)")
-        name = told.name.strip()[:200] or told.slug
+        name = plain(told.name)[:DISPLAY_NAME_CHARACTERS] or told.slug
+        description = plain(told.description)[:SUMMARY_BYTES]
         if row is not None:
             await db.execute(
                 "UPDATE space SET name = $1, description = $2, level = $3 WHERE id = $4",
                 name,
-                told.description,
+                description,
                 told.level.value,
                 row["id"],
             )
@@ -156,7 +159,7 @@ async def mirror(viewer: PeerServer, told: SpaceElsewhere) -> int:
                 "slug": f"{told.slug}@{told.host}"[:200],
                 "peer_id": viewer.peer_id,
                 "name": name,
-                "description": told.description,
+                "description": description,
                 "level": told.level.value,
                 "created_at": now_ms(),
             },
