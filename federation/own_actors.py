@@ -55,17 +55,20 @@ async def is_gone(name: str) -> bool:
     return name.isprintable() and await db.fetch_one(gone, name) is not None
 
 
-async def own_space(viewer: Viewer, slug: str) -> OwnSpace:
+async def own_space(instance: Instance, viewer: Viewer, slug: str) -> OwnSpace:
     """A space that lives here and that the viewer may know of. Raises NotFound.
 
-    Of a space that any server may know of, the keys are for everybody: without them a server that is strict like
-    us could not check who signs. Its title is not: the web has no right to it.
+    Where any instance federates, the keys of a space that any server may know of are for everybody: without them a
+    server that is strict like us could not check who signs. Its title is not: the web has no right to it. Where only
+    links federate there is no such server, and the web finds nothing (I7).
     """
     if not slug.isprintable() or "@" in slug:
         raise NotFound(detail="a space elsewhere answers there")
     try:
         space, full = await spaces.find(viewer, slug), True
     except NotFound:
+        if not instance.open:
+            raise
         space, full = await spaces.find(STRANGER, slug), False
     if not space.hosted_here:
         raise NotFound(detail="a space elsewhere answers there")

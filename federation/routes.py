@@ -90,7 +90,7 @@ class Documents:
         return document(await actors.person(self.instance, found.actor, full=found.full))
 
     async def space(self, request: Request) -> Response:
-        found = await own_space(await self._viewer(request), request.path_params["slug"])
+        found = await own_space(self.instance, await self._viewer(request), request.path_params["slug"])
         space = found.space
         return document(await actors.group(self.instance, found.actor, space.level, space.epoch, full=found.full))
 
@@ -153,7 +153,7 @@ class Documents:
 
     async def _space(self, request: Request) -> tuple[Viewer, OwnSpace]:
         viewer = await self._viewer(request)
-        found = await own_space(viewer, request.path_params["slug"])
+        found = await own_space(self.instance, viewer, request.path_params["slug"])
         if not found.full:
             raise NotFound(detail="more than the keys is for those who may know of it")
         return viewer, found

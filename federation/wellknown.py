@@ -79,7 +79,7 @@ class Discovery:
             except NotFound:
                 if kind == "person":
                     raise
-        return self._actor((await own_space(viewer, name)).actor)
+        return self._actor((await own_space(self.instance, viewer, name)).actor)
 
     def _named(self, resource: str) -> tuple[str, str]:
         """What a resource names: an address of ours, or name@host. Raises NotFound for anything else."""

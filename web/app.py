@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from federation import lookup
 from federation import routes as federation
+from federation.answering import signer_or
 from federation.errors import FederationError
 from federation.inbox import Inbox
 from federation.instance import Instance, instance_of
@@ -19,7 +20,7 @@ from server.errors import DomainError
 from server.ids import Addresses
 from server.settings import Settings
 from server.viewer import Employee
-from web import errors, health
+from web import errors, health, session
 from web.api import routes as api
 from web.api.search import Lookup, Resolved
 
@@ -43,6 +44,7 @@ def create_app(settings: Settings, *, delivery: bool = True) -> Starlette:
         },
     )
     app.state.instance = instance
+    app.state.asking = signer_or(instance, session.viewer_of)
     app.state.lookup = looking_up(instance)
     app.state.settings = settings
     app.state.here = Addresses(settings.base_url)

@@ -188,14 +188,20 @@ async def test_a_blocked_instance_is_the_web(open_ask: Asking, cast: Cast) -> No
     assert (await open_ask.document("/@alice", INCONNU))["summary"] == ""
 
 
-async def test_the_web_gets_the_keys_of_a_network_space_and_not_its_title(ask: Asking, cast: Cast) -> None:
+async def test_where_only_links_federate_the_web_finds_no_network_space(ask: Asking, cast: Cast) -> None:
+    await space("salon", Level.NETWORK, cast.alice)
+    assert same(await ask("/spaces/salon"), await ask("/spaces/jamais"))
+    assert (await ask.document("/spaces/salon", KESTREL))["name"] == "Salon"
+
+
+async def test_the_web_gets_the_keys_of_a_network_space_and_not_its_title(open_ask: Asking, cast: Cast) -> None:
+    ask = open_ask
     await space("salon", Level.NETWORK, cast.alice)
     stub = await ask.document("/spaces/salon")
     assert stub["publicKey"]["owner"] == HERE.space("salon")
     assert stub["name"] == "salon"
     assert not {"summary", "followers", "outbox", "parvis:openness", "published"} & set(stub)
     assert await told_apart(ask, of_space("salon")[1:], of_space("jamais"), None) == []
-    assert (await ask.document("/spaces/salon", KESTREL))["name"] == "Salon"
 
 
 async def test_a_public_space_is_whole_for_everybody(ask: Asking, cast: Cast) -> None:

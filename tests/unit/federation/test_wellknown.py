@@ -84,10 +84,18 @@ async def test_a_named_partner_finds_a_space_and_its_answer_is_for_nobody_else(a
     assert "Signature" in found.headers["vary"]
 
 
-@pytest.mark.parametrize("level", [Level.NETWORK, Level.PUBLIC])
-async def test_anybody_finds_a_space_that_any_server_may_know_of(ask: Asking, cast: Cast, level: Level) -> None:
-    await space("place", level, cast.alice)
+async def test_anybody_finds_a_public_space(ask: Asking, cast: Cast) -> None:
+    await space("place", Level.PUBLIC, cast.alice)
     assert (await finger(ask, f"acct:place@{HOST}")).json()["subject"] == f"acct:place@{HOST}"
+
+
+async def test_a_network_space_is_found_by_anybody_only_where_any_instance_federates(
+    ask: Asking, cast: Cast, tmp_path: Path
+) -> None:
+    await space("place", Level.NETWORK, cast.alice)
+    assert same(await finger(ask, f"acct:place@{HOST}"), await finger(ask, f"acct:jamais@{HOST}"))
+    async with asking(tmp_path / "open", "open") as open_ask:
+        assert (await finger(open_ask, f"acct:place@{HOST}")).json()["subject"] == f"acct:place@{HOST}"
 
 
 @pytest.mark.parametrize("resource", [f"acct:alice@{HOST}", f"acct:Alice@{HOST.upper()}", f"{HERE.base}/@alice"])
