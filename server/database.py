@@ -26,10 +26,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, cast
 
 from tortoise.backends.base.executor import EXECUTOR_CACHE
-from tortoise.connection import get_connection
 from tortoise.context import TortoiseContext, get_current_context, set_global_context
 
-from server.transactions import OpenTransaction, Row, Statements
+from server.transactions import Joined, Row, Statements, running
 
 CONNECTION = "default"
 APP = "models"
@@ -73,7 +72,9 @@ async def connect(database_url: str, *, models: Sequence[str] = MODELS) -> None:
                 await context.init(config)
             else:
                 await context.connections._init(config["connections"], False)
-            await context.connections.get(CONNECTION).create_connection(with_db=True)
+            client = context.connections.get(CONNECTION)
+            await client.create_connection(with_db=True)
+        _outside.append(client)
         set_global_context(context)  # the context variable alone is seen by this task only
     except BaseException:
         await context.close_connections()
@@ -83,38 +84,54 @@ async def connect(database_url: str, *, models: Sequence[str] = MODELS) -> None:
 async def disconnect() -> None:
     """Close the database, after the statements that run. Nothing happens when none is open."""
     context = get_current_context()
+    _outside.clear()
     if context is not None:
         await context.close_connections()
 
 
-def _client() -> Statements:
-    return cast(Statements, get_connection(CONNECTION))
+_outside: list[Any] = []
+"""The client of the open database, for what runs outside of transactions."""
+
+
+def _client() -> Any:
+    inside = running.get()
+    return inside if inside is not None else _opened()
+
+
+def _opened() -> Any:
+    if not _outside:
+        raise RuntimeError("no database is open in this process")
+    return _outside[0]
+
+
+def _statements() -> Statements:
+    return cast(Statements, _client())
 
 
 def engine_name() -> Literal["sqlite", "postgres"]:
     """Which database is open, for the few statements that differ (FOR UPDATE SKIP LOCKED, full-text search)."""
-    return cast(Literal["sqlite", "postgres"], get_connection(CONNECTION).capabilities.dialect)
+    return cast(Literal["sqlite", "postgres"], _opened().capabilities.dialect)
 
 
 async def fetch(sql: str, *args: Any) -> list[Row]:
     """All rows of a SELECT, or of the RETURNING of a change."""
-    return await _client().rows(sql, args)
+    return await _statements().rows(sql, args)
 
 
 async def fetch_one(sql: str, *args: Any) -> Row | None:
     """The first row, or None. Say LIMIT 1 yourself where there may be many: all are read."""
-    rows = await _client().rows(sql, args)
+    rows = await _statements().rows(sql, args)
     return rows[0] if rows else None
 
 
 async def execute(sql: str, *args: Any) -> int:
     """Run a change; how many rows it inserted, updated or deleted."""
-    return await _client().change(sql, args)
+    return await _statements().change(sql, args)
 
 
 async def insert(table: str, row: Mapping[str, Any]) -> None:
     """Insert one row; its keys are columns. Raises Conflict when it exists already."""
-    await _client().change(_insert_sql(table, tuple(row), False), tuple(row.values()))
+    await _statements().change(_insert_sql(table, tuple(row), False), tuple(row.values()))
 
 
 async def insert_many(table: str, rows: Sequence[Mapping[str, Any]], ignore: bool = False) -> None:
@@ -128,7 +145,7 @@ async def insert_many(table: str, rows: Sequence[Mapping[str, Any]], ignore: boo
     columns = tuple(rows[0])
     if any(tuple(row) != columns for row in rows):
         raise ValueError(f"the rows for {table} do not have the same columns")
-    await _client().change_many(_insert_sql(table, columns, ignore), [tuple(row.values()) for row in rows])
+    await _statements().change_many(_insert_sql(table, columns, ignore), [tuple(row.values()) for row in rows])
 
 
 @functools.lru_cache(maxsize=1024)
@@ -148,7 +165,19 @@ def transaction() -> AbstractAsyncContextManager[Any]:
     `asyncio.timeout`). Cancelling is safe at every point: it is undone, or, once COMMIT is under way, kept
     and told.
     """
-    return cast(AbstractAsyncContextManager[Any], get_connection(CONNECTION)._in_transaction())
+    return cast(AbstractAsyncContextManager[Any], _client()._in_transaction())
+
+
+def together() -> AbstractAsyncContextManager[Any]:
+    """`async with together():` everything inside happens, or nothing does: with the caller's transaction where
+    there is one, else in a transaction of its own.
+
+    What a verb says, whoever calls it. It is no savepoint: an error inside must rise out of the caller's
+    transaction too (or out of a savepoint that the caller opened), because half of the verb is undone by nothing
+    else.
+    """
+    inside = running.get()
+    return transaction() if inside is None else Joined(inside)
 
 
 def after_commit(call: Callable[[], object]) -> None:
@@ -157,17 +186,17 @@ def after_commit(call: Callable[[], object]) -> None:
     For what must not happen if the rows do not: waking a worker, telling a browser. `call` is plain (it may
     start a task); all are called, in order, and the first error rises afterwards to whoever committed.
     """
-    client = get_connection(CONNECTION)
-    if isinstance(client, OpenTransaction):
-        client.after_commit(call)
-    else:
+    inside = running.get()
+    if inside is None:
         call()
+    else:
+        inside.after_commit(call)
 
 
 def in_transaction() -> bool:
     """Whether the running task is inside a transaction. Raises RuntimeError in a task started inside one."""
-    client = get_connection(CONNECTION)
-    if isinstance(client, OpenTransaction):
-        client.own()
-        return True
-    return False
+    inside = running.get()
+    if inside is None:
+        return False
+    inside.own()
+    return True

@@ -7,8 +7,9 @@ own thread, 60 to 110 through a thread of ours, 209 through aiosqlite and Tortoi
   goes to the writer's thread and is timed, and any run above SLOW_SECONDS sends that text back to the thread.
 * COMMIT (its fsync and its checkpoint), patient BEGINs, statements outside a transaction and batches above
   INLINE_ROWS always run in the writer's thread. BEGIN IMMEDIATE is first tried inline without waiting (5 µs).
-* Reads outside a transaction run in the readers' threads, on `query_only` connections; they never wait for a
-  transaction, and never see a part of one.
+* Reads outside a transaction run on `query_only` connections; they never wait for a transaction, and never see a
+  part of one. They begin on the loop's own thread, and go to a reader's thread when they take longer than
+  MOST_STEPS: SQLite itself counts, so what is long is stopped, whatever its text did the last time.
 
 BEGIN IMMEDIATE takes the file's write lock first, so a second process waits (5 s) and never fails half-way.
 A transaction in which a statement failed can only be rolled back, to a savepoint or as a whole, as PostgreSQL
@@ -30,13 +31,11 @@ from tortoise.fields import BigIntField, BooleanField
 
 from server.sqlite_file import (
     INLINE_ROWS,
-    READERS,
     Job,
-    Lane,
+    Readers,
     Writer,
     insert,
     many,
-    open_file,
     prepared,
     run,
     script,
@@ -96,8 +95,7 @@ class Client(Dialect):
         """Open the writer and the readers. Raises Unavailable when the file cannot be opened."""
         if self._writer is None:
             self._writer = Writer(self.filename)
-            self._connections = [open_file(self.filename, read_only=True) for _ in range(READERS)]
-            self._readers = Lane(self._connections)
+            self._readers = Readers(self.filename)
             await self._post_connect()
 
     async def writer(self) -> Writer:
@@ -111,8 +109,6 @@ class Client(Dialect):
             return
         writer, self._writer = self._writer, None
         self._readers.close()
-        for connection in self._connections:
-            connection.close()
         await writer.close()
 
     async def db_create(self) -> None:
@@ -130,7 +126,7 @@ class Client(Dialect):
         writer = await self.writer()
         text, reads = prepared(sql)
         if reads:
-            return await self._readers.submit(lambda connection: select(connection, text, args))
+            return await self._readers.select(text, args)
         return await writer.alone(lambda connection: select(connection, text, args))
 
     async def change_many(self, sql: str, args: Sequence[Sequence[Any]]) -> None:

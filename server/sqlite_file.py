@@ -33,6 +33,10 @@ Job = Callable[[sqlite3.Connection], T]
 READERS = 4
 BUSY_MS = 5000
 SLOW_SECONDS = 0.002
+MOST_STEPS = 20_000
+"""Steps of SQLite's machine (1 to 2 ms) after which a read on the loop's own thread is given to another thread."""
+KNOWN_LONG = 100
+"""How many times a text that took longer goes straight to a thread, before it is tried on the loop again."""
 INLINE_ROWS = 200
 KNOWN_TEXTS = 4096
 READER_PRAGMAS = ("query_only=ON", "wal_autocheckpoint=0", "cache_size=-16384", "mmap_size=0")
@@ -221,6 +225,52 @@ class Lane:
             future.set_exception(error)
 
 
+class Readers:
+    """Connections that only read: one on the loop's own thread for what is quick, the others each with a thread.
+
+    Handing a read over costs 100 µs of CPU, the read itself 10. Nothing is known to be quick beforehand: whatever
+    has taken MOST_STEPS, or failed, is stopped and asked again in a thread, where it may take its time.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._here = open_file(path, read_only=True)
+        self._here.execute("PRAGMA busy_timeout=0")
+        self._here.set_progress_handler(lambda: 1, MOST_STEPS)
+        self._connections = [open_file(path, read_only=True) for _ in range(READERS)]
+        self._lane = Lane(self._connections)
+        self._long: dict[str, int] = {}
+
+    async def select(self, text: str, args: Sequence[Any]) -> tuple[int, list[Row]]:
+        """How many rows were read, and the rows."""
+        if self._promises(text):
+            try:
+                return select(self._here, text, args)
+            except (Unavailable, OperationalError):
+                self._remember(text)
+        return await self._lane.submit(lambda connection: select(connection, text, args))
+
+    def _promises(self, text: str) -> bool:
+        left = self._long.get(text)
+        if left is None:
+            return True
+        if left > 1:
+            self._long[text] = left - 1
+        else:
+            del self._long[text]
+        return False
+
+    def _remember(self, text: str) -> None:
+        if len(self._long) >= KNOWN_TEXTS:
+            self._long.clear()
+        self._long[text] = KNOWN_LONG
+
+    def close(self) -> None:
+        """Let what was asked be answered, then close."""
+        self._lane.close()
+        for connection in (self._here, *self._connections):
+            connection.close()
+
+
 class Writer:
     """The only connection that writes, its thread, and the lock that orders the transactions of this process."""
 
@@ -229,6 +279,7 @@ class Writer:
         self.lane = Lane([self.connection])
         self.lock = asyncio.Lock()
         self._quick: set[str] = set()
+        self._changes = 0
 
     async def begin(self) -> None:
         """Take the lock and the write lock of the file. Raises Unavailable after BUSY_MS."""
@@ -238,19 +289,26 @@ class Writer:
                 self.connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:
                 await finish(self.lane.submit(_begin_patiently))
+            self._changes = self.connection.total_changes
         except BaseException:
             self.rollback()
             raise
 
     async def commit(self, done: Callable[[], None]) -> None:
-        """Write down, call done, and let go of the lock. Raises Unavailable, and then nothing was kept."""
+        """Write down, call done, and let go of the lock. Raises Unavailable, and then nothing was kept.
+
+        Where nothing was changed there is nothing to wait for.
+        """
 
         def job(connection: sqlite3.Connection) -> None:
             run(connection, "COMMIT", ())
             done()
 
         try:
-            await finish(self.lane.submit(job))
+            if self.connection.total_changes == self._changes:
+                job(self.connection)
+            else:
+                await finish(self.lane.submit(job))
         finally:
             self.rollback()
 

@@ -3,9 +3,9 @@ commit.
 """
 
 import asyncio
-import contextlib
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar, Token
 from typing import Any, Protocol, TypeVar
 
 from tortoise.backends.base.client import TransactionalDBClient, TransactionContext
@@ -61,10 +61,14 @@ async def finish(work: "asyncio.Future[T]") -> T:
 
 
 def call_each(hooks: Sequence[Callable[[], object]]) -> None:
-    """Call all, in order, even when one raises; what was raised is raised after the last."""
-    with contextlib.ExitStack() as stack:
-        for hook in reversed(hooks):
-            stack.callback(hook)
+    """Call all, in order, even when one raises; what was raised first is raised after the last."""
+    rest = iter(hooks)
+    try:
+        for hook in rest:
+            hook()
+    except BaseException:
+        call_each(tuple(rest))
+        raise
 
 
 class OpenTransaction(TransactionalDBClient):
@@ -125,6 +129,10 @@ class OpenTransaction(TransactionalDBClient):
         return self._hooks[0]
 
 
+running: ContextVar[OpenTransaction | None] = ContextVar("running", default=None)
+"""The transaction that this task is in, or inherited; Tortoise keeps the same thing where finding it costs more."""
+
+
 class Outermost(TransactionContext):
     """`async with`: BEGIN, then COMMIT or ROLLBACK, and nothing held afterwards, whoever is cancelled when."""
 
@@ -132,14 +140,17 @@ class Outermost(TransactionContext):
         self._begin = begin
         self._name = name
         self._token: ConnectionToken | None = None
+        self._running: Token[OpenTransaction | None]
 
     async def __aenter__(self) -> TransactionalDBClient:
         self._open = await self._begin()
         self._open.opened()
         self._token = get_connections().set(self._name, self._open)
+        self._running = running.set(self._open)
         return self._open
 
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        running.reset(self._running)
         get_connections().reset(self._token)
         if kind is not None:
             await self._open.rollback()
@@ -149,6 +160,20 @@ class Outermost(TransactionContext):
         finally:  # also when cancelled while committing: what was committed is told
             if self._open.is_committed:
                 call_each(self._open.hooks)
+
+
+class Joined(TransactionContext):
+    """`async with` inside a transaction, of which it is a part: nothing begins and nothing ends."""
+
+    def __init__(self, transaction: OpenTransaction) -> None:
+        self._open = transaction
+
+    async def __aenter__(self) -> TransactionalDBClient:
+        self._open.own()
+        return self._open
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        """What was raised rises on, to whoever opened the transaction or a savepoint in it."""
 
 
 class Savepoint(TransactionContext):

@@ -235,3 +235,39 @@ async def test_without_models_the_sql_of_this_module_works_and_transactions_too(
             assert await db.fetch("SELECT COUNT(*) AS n FROM account") == [{"n": 0}]
     finally:
         await db.disconnect()
+
+
+async def test_a_verb_is_whole_by_itself_and_part_of_whatever_calls_it(toys: str) -> None:
+    async def verb(number: int, fails: bool = False) -> None:
+        async with db.together():
+            await db.insert("shelf", shelf(number))
+            if fails:
+                raise Conflict(detail="half-way")
+
+    await verb(1)
+    with pytest.raises(Conflict):
+        await verb(2, fails=True)
+    assert await count() == 1, "alone it is a transaction"
+    with pytest.raises(Conflict):
+        async with db.transaction():
+            await verb(3)
+            await verb(4, fails=True)
+    assert await count() == 1, "inside another's it goes with that"
+    async with db.transaction():
+        await verb(5)
+        with pytest.raises(Conflict):
+            async with db.transaction():
+                await verb(6, fails=True)
+    assert await count() == 2, "and a savepoint of the caller's undoes it alone"
+
+
+async def test_a_task_started_inside_a_transaction_cannot_join_it(toys: str) -> None:
+    async def late() -> None:
+        async with db.together():
+            await db.insert("shelf", shelf(9))
+
+    async with db.transaction():
+        task = asyncio.create_task(late())
+        await asyncio.wait([task])
+        assert isinstance(task.exception(), RuntimeError)
+    assert await count() == 0

@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 from tortoise.connection import get_connection
-from tortoise.exceptions import ConfigurationError, IntegrityError
+from tortoise.exceptions import ConfigurationError, IntegrityError, OperationalError
 from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
@@ -351,3 +351,44 @@ async def test_a_thousand_small_writes_cost_little_enough_for_the_inbox(sqlite_t
                 await add(attempt * 10000 + number)
             best = min(best, time.process_time() - started)
     assert best < 0.1, f"{best * 1000:.0f} µs of CPU per write"
+
+
+async def test_a_read_that_takes_long_is_given_to_a_thread_whatever_its_text_did_before(sqlite_toys: str) -> None:
+    sums = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) SELECT SUM(i) AS s FROM n"
+    turns = 0
+
+    async def watch() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    watching = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    for _ in range(3):
+        before = turns
+        assert await db.fetch(sums, 10) == [{"s": 55}]
+        assert turns == before, "a short one was answered on the spot"
+    for _ in range(3):
+        before = turns
+        assert await db.fetch(sums, 200_000) == [{"s": 20_000_100_000}]
+        assert turns > before, "the loop went on meanwhile"
+    watching.cancel()
+
+
+async def test_a_wrong_statement_is_said_to_be_wrong_wherever_it_ran(sqlite_toys: str) -> None:
+    for _ in range(2):
+        with pytest.raises(OperationalError):
+            await db.fetch("SELECT nothing FROM nowhere")
+
+
+async def test_a_transaction_that_changed_nothing_ends_without_waiting_for_the_disk(sqlite_toys: str) -> None:
+    told: list[str] = []
+    async with db.transaction():
+        assert await db.fetch("SELECT id FROM shelf") == []
+        assert await db.execute("UPDATE shelf SET label = 'x' WHERE id = 1") == 0
+        db.after_commit(lambda: told.append("nothing"))
+    assert told == ["nothing"]
+    async with db.transaction():
+        await add(1)
+    assert await numbers() == [1]
