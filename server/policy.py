@@ -195,6 +195,8 @@ def may(viewer: Viewer, act: Act, space: SpaceFacts, standing: Standing) -> Deci
     invited = standing.invited and cell.join >= Join.INVITED
     if cell.existence < Existence.CARD and not invited:
         return Decision(False, "hidden", hide=True)
+    if act in _WRITES and isinstance(viewer, PeerServer):
+        return Decision(False, "sign_in_first")  # its signature proves no person
     if act in _WRITES and space.closed_at is not None:
         return Decision(False, "space_closed")
     if act is Act.SEE:
@@ -242,6 +244,8 @@ def may_post(viewer: Viewer, act: Act, post: PostFacts, standing: Standing, now:
         return Decision(False, "unknown_act")
     if act is Act.READ:
         return YES
+    if act in _WRITES and isinstance(viewer, PeerServer):
+        return Decision(False, "sign_in_first")
     if post.space is not None and act in _WRITES and post.space.closed_at is not None:
         return Decision(False, "space_closed")
     if act in (Act.EDIT_POST, Act.WITHDRAW_POST):

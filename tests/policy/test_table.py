@@ -142,6 +142,7 @@ WRITES = {"join", "ask_to_join", "accept_invitation", "react", "reply", "post", 
 
 COLLEAGUE = Employee(1, 2)
 ADMIN = Employee(1, 2, Office.ADMIN)
+AUDITOR = Employee(1, 2, Office.AUDITOR)
 SOMEBODY = RemotePerson(3, 4, linked=True)
 
 
@@ -187,6 +188,21 @@ def test_nobody_writes_in_a_closed_space_and_its_readers_still_read(act: str) ->
             assert frozen == open_now
 
 
+def test_a_server_reads_for_its_people_and_never_writes_for_them() -> None:
+    """A signed fetch proves a server, not a person: what somebody says or asks for is signed by themselves."""
+    server = PeerServer(SOMEBODY.peer_id, linked=True)
+    for (variant, audience), act in itertools.product(CELLS, Act):
+        standing = Standing(audience, since_at=0, invited=True)
+        post = PostFacts(99, 1, space(variant), variant)
+        asked = may(server, act, space(variant), standing), may_post(server, act, post, standing, 2)
+        if act in WRITES | {"edit_post"}:
+            assert {decision.reason for decision in asked} <= {"sign_in_first", "hidden", "unknown_act"}
+            assert not any(asked)
+        if act in ("see", "read"):
+            person = may(SOMEBODY, act, space(variant), standing), may_post(SOMEBODY, act, post, standing, 2)
+            assert asked == person
+
+
 def test_a_steward_writes_to_nobody_who_may_not_be_there() -> None:
     """A role is nothing where its audience has nothing: a steward elsewhere is out when the space narrows."""
     for variant, audience, act in itertools.product(Variant, Audience, Act):
@@ -216,7 +232,7 @@ def test_stewards_admit_owners_and_administrators_change_the_openness_and_nobody
         cell = TABLE[variant, audience]
         standing = Standing(audience, role=role)
         ours = variant is not Variant.ELSEWHERE
-        for viewer in (of(audience), ADMIN):
+        for viewer in (of(audience), ADMIN, AUDITOR):
             if cell.existence == 0:
                 continue
             here = ours and isinstance(viewer, Employee)
@@ -338,7 +354,8 @@ def test_who_reads_a_personal_post_opens_its_files_and_only_people_answer() -> N
         person = isinstance(viewer, (Employee, RemotePerson))
         answered = "allowed" if person else "sign_in_first"
         expected = {"read": "allowed", "open_file": "allowed", "react": answered, "reply": answered}
-        expected |= {"relay": "stays_here", "edit_post": "authors_only", "withdraw_post": "authors_only"}
+        edited = "sign_in_first" if isinstance(viewer, PeerServer) else "authors_only"
+        expected |= {"relay": "stays_here", "edit_post": edited, "withdraw_post": "authors_only"}
         assert given == {act.value: expected.get(act.value, "unknown_act") for act in Act}
 
 
