@@ -1,0 +1,103 @@
+"""French and English: sentences, dates, numbers, sizes.
+
+The sentences in the code are French; the English ones stand in `sentences/en/parvis.po`, read once at start, so
+that no compiled file has to be kept. A sentence without a translation is shown in French rather than not at all;
+a test of the house refuses one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from babel.core import Locale, negotiate_locale
+from babel.dates import format_date, format_datetime, format_time, format_timedelta
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+
+from server.clock import now_ms
+from server.settings import LANGUAGES
+
+SENTENCES = Path(__file__).with_name("sentences")
+DAY_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """One language, as pages speak it."""
+
+    language: str
+    singular: Mapping[str, str] = field(repr=False)
+    plural: Mapping[str, tuple[str, ...]] = field(repr=False)
+    locale: Locale = field(repr=False)
+
+    def gettext(self, sentence: str) -> str:
+        return self.singular.get(sentence) or sentence
+
+    def ngettext(self, one: str, many: str, count: int) -> str:
+        """The form for a number: in French 0 and 1 are singular, in English 1 alone."""
+        forms = self.plural.get(one, (one, many))
+        alone = count == 1 if self.language == "en" else abs(count) < 2
+        return forms[0] if alone else forms[1]
+
+    def day(self, ms: int) -> str:
+        """« 31 mars 2027 », “31 March 2027”."""
+        return format_date(_at(ms), "d MMMM y", locale=self.locale)
+
+    def moment(self, ms: int) -> str:
+        """The day and the time, 24 hours."""
+        return f"{self.day(ms)}, {format_time(_at(ms), 'HH:mm', locale=self.locale)}"
+
+    def ago(self, ms: int) -> str:
+        """« il y a 4 min »; after a week the day."""
+        passed = now_ms() - ms
+        if passed >= 7 * DAY_MS:
+            return self.day(ms)
+        since = timedelta(milliseconds=-max(passed, 1000))
+        return format_timedelta(since, add_direction=True, format="short", locale=self.locale)
+
+    def iso(self, ms: int) -> str:
+        """For `datetime` attributes."""
+        return format_datetime(_at(ms), "yyyy-MM-dd'T'HH:mm:ss'Z'", locale="en")
+
+    def number(self, value: float) -> str:
+        return format_decimal(value, locale=self.locale)
+
+    def size(self, count: int) -> str:
+        """Bytes in the unit that people read."""
+        units = ("o", "ko", "Mo", "Go") if self.language == "fr" else ("B", "kB", "MB", "GB")
+        value, unit = float(count), 0
+        while value >= 1000 and unit < len(units) - 1:
+            value, unit = value / 1000, unit + 1
+        shown = round(value, 1) if value < 10 and unit else round(value)
+        return f"{self.number(shown)} {units[unit]}"
+
+
+@cache
+def speech(language: str) -> Speech:
+    """The speech of a language: fr or en."""
+    singular: dict[str, str] = {}
+    plural: dict[str, tuple[str, ...]] = {}
+    path = SENTENCES / language / "parvis.po"
+    if path.exists():
+        with path.open("rb") as file:
+            for message in read_po(file, locale=language):
+                if isinstance(message.id, tuple):
+                    plural[message.id[0]] = tuple(str(form) for form in message.string)
+                elif message.id and message.string:
+                    singular[str(message.id)] = str(message.string)
+    return Speech(language, singular, plural, Locale.parse("fr" if language == "fr" else "en_GB"))
+
+
+def choose(account_language: str, accept_language: str, default: str) -> Speech:
+    """The person's own choice, else the browser's, else the instance's."""
+    if account_language in LANGUAGES:
+        return speech(account_language)
+    wanted = [part.partition(";")[0].strip() for part in accept_language[:500].split(",")]
+    found = negotiate_locale([word.replace("-", "_") for word in wanted if word], list(LANGUAGES))
+    return speech(found.partition("_")[0] if found else default)
+
+
+def _at(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -1,0 +1,95 @@
+"""Pages from templates: one environment for each language, made once; what a template gets is plain values."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from server.openness import Level, Reach, Role
+from server.refusals import N_
+from server.settings import LANGUAGES
+from web.locale import Speech, speech
+from web.static_files import versioned
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+LEVEL_WORDS = {
+    Level.CLOSED: N_("Fermé"),
+    Level.INTERNAL: N_("Interne"),
+    Level.PARTNERS: N_("Partenaires"),
+    Level.NETWORK: N_("Réseau"),
+    Level.PUBLIC: N_("Public"),
+}
+LEVEL_SENTENCES = {
+    Level.CLOSED: N_("Seuls les membres lisent."),
+    Level.INTERNAL: N_("Tous les collègues lisent et participent. Personne d’extérieur."),
+    Level.PARTNERS: N_("Les membres, dont des invités et des personnes des partenaires nommés."),
+    Level.NETWORK: N_("Toute personne identifiée d’une instance non bloquée."),
+    Level.PUBLIC: N_("Tout le monde, sans compte."),
+}
+ROLE_WORDS = {Role.MEMBER: N_("membre"), Role.STEWARD: N_("animateur·rice"), Role.OWNER: N_("responsable")}
+VISIBILITY_WORDS = {
+    "public": N_("Public"),
+    "colleagues": N_("Tous les collègues"),
+    "followers": N_("Personnes qui vous suivent"),
+    "direct": N_("Personnes mentionnées"),
+}
+VISIBILITY_LEVELS = {"public": "public", "colleagues": "internal", "followers": "network", "direct": "closed"}
+THANKS = "❤️"
+GESTURES = ("👍", "🎉", "💡", "👀")
+
+
+def page(request: Request, speaks: Speech, name: str, status: int = 200, **facts: Any) -> Response:
+    """A page, or with a name that begins with `_` a piece of one."""
+    nonce = str(request.scope.get("state", {}).get("nonce", ""))
+    text = _ENVIRONMENTS[speaks.language].get_template(name).render(nonce=nonce, **facts)
+    return HTMLResponse(text, status, headers={"content-language": speaks.language, "vary": "Accept, Accept-Language"})
+
+
+def initials(name: str) -> str:
+    """At most two letters for a face without a picture."""
+    words = [word for word in name.replace("-", " ").split() if word[0].isalnum()]
+    return "".join(word[0] for word in (words[:1] + words[-1:] if len(words) > 1 else words)).upper() or "·"
+
+
+def _environment(speaks: Speech) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+    )
+    environment.install_gettext_callables(speaks.gettext, speaks.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    environment.filters |= {
+        "ago": speaks.ago,
+        "day": speaks.day,
+        "moment": speaks.moment,
+        "iso": speaks.iso,
+        "size": speaks.size,
+        "number": speaks.number,
+        "initials": initials,
+        "safe_html": Markup,  # only for what server.text has cleaned
+    }
+    environment.globals |= {
+        "language": speaks.language,
+        "static": versioned,
+        "level_words": {level: speaks.gettext(words) for level, words in LEVEL_WORDS.items()},
+        "level_sentences": {level: speaks.gettext(words) for level, words in LEVEL_SENTENCES.items()},
+        "role_words": {role: speaks.gettext(words) for role, words in ROLE_WORDS.items()},
+        "visibility_words": {name: speaks.gettext(words) for name, words in VISIBILITY_WORDS.items()},
+        "visibility_levels": VISIBILITY_LEVELS,
+        "levels": list(Level),
+        "reaches": list(Reach),
+        "roles": list(Role),
+        "thanks": THANKS,
+        "gestures": GESTURES,
+    }
+    return environment
+
+
+_ENVIRONMENTS = {language: _environment(speech(language)) for language in LANGUAGES}
