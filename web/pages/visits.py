@@ -6,17 +6,23 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import quote
 
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from server.errors import NotFound, Unauthenticated
+from server.errors import Invalid, NotFound, TooLarge, Unauthenticated
 from server.ids import Addresses
-from server.refusals import SENTENCES
+from server.limits import ATTACHMENTS
+from server.refusals import N_, SENTENCES
 from server.settings import Settings
 from server.viewer import Employee, Viewer
 from web.session import viewer_of_cookie
 
+NOT_A_FORM = N_("Ce formulaire n’est pas lisible.")
+TOO_LONG = N_("Ce texte est trop long : il dépasse %(limit)s caractères.")
+MOST_FIELDS = 60
 LARGEST = (1 << 63) - 1
 HANDLE = re.compile(r"[A-Za-z0-9_.-]{1,64}(?:@[A-Za-z0-9.:\[\]-]{1,190})?")
 
@@ -64,6 +70,14 @@ class Visit:
         text = self.query(name)
         return int(text) if _is_id(text) else None
 
+    async def form(self) -> "Form":
+        """What was sent with a form; its files are spooled to the disk. Raises Invalid or TooLarge."""
+        try:
+            sent = await self.request.form(max_files=ATTACHMENTS, max_fields=MOST_FIELDS)
+        except HTTPException as error:
+            raise Invalid(NOT_A_FORM, detail=str(error.detail)) from None
+        return Form(sent)
+
     def id(self, name: str = "id") -> int:
         """An id in the path. Raises NotFound for what cannot be one."""
         return number(str(self.request.path_params[name]))
@@ -74,6 +88,39 @@ class Visit:
         if not HANDLE.fullmatch(text):
             raise NotFound(detail="not a handle")
         return text
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The fields of a form: text without what a database cannot keep, files without the empty ones."""
+
+    sent: FormData
+
+    def text(self, name: str, limit: int = 500) -> str:
+        """One value, '' when it is not there. Raises TooLarge beyond `limit` characters."""
+        value = self.sent.get(name)
+        text = value.replace("\0", "").replace("\r\n", "\n") if isinstance(value, str) else ""
+        if len(text) > limit:
+            raise TooLarge(TOO_LONG, params={"limit": limit})
+        return text
+
+    def line(self, name: str, limit: int = 500) -> str:
+        """One value on one line, without spaces around."""
+        return " ".join(self.text(name, limit).split())
+
+    def id(self, name: str) -> int | None:
+        """An id, or None when the field is empty. Raises NotFound for what cannot be one."""
+        text = self.line(name, 20)
+        return number(text) if text else None
+
+    def ids(self, name: str) -> list[int]:
+        return [number(value) for value in self.sent.getlist(name) if isinstance(value, str) and value]
+
+    def files(self, name: str) -> list[UploadFile]:
+        return [value for value in self.sent.getlist(name) if isinstance(value, UploadFile) and value.filename]
+
+    def has(self, name: str) -> bool:
+        return name in self.sent
 
 
 def number(text: str) -> int:
@@ -112,6 +159,6 @@ def see(path: str) -> RedirectResponse:
 
 
 def inside(path: str, otherwise: str = "/") -> str:
-    """An address that a form or a query names, if it is one of our own pages: never a way out (T-open redirect)."""
+    """An address that a form or a query names, if it is one of our own pages: never a way out."""
     whole = re.fullmatch(r"/(?![/\\])[^\\\x00-\x20]{0,500}", path)
     return path if whole else otherwise

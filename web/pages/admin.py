@@ -1,0 +1,89 @@
+"""What administrators look after: people, deliveries, audit."""
+
+from starlette.responses import Response
+
+from server.actions import accounts as verbs
+from server.actions import signing_in
+from server.actions.accounts import NewPerson
+from server.errors import Conflict, Invalid
+from server.openness import Office
+from server.queries import accounts, audit, deliveries, health
+from web.pages import showing
+from web.pages.visits import Visit, see
+
+
+async def overview(visit: Visit) -> Response:
+    """`/admin`: how the instance fares."""
+    return await showing.admin(visit, await health.overview(visit.viewer))
+
+
+async def people(visit: Visit) -> Response:
+    """`/admin/people`: all accounts by name, the suspended too."""
+    found = await accounts.listed(visit.viewer, after=visit.query("after"), limit=accounts.PAGE + 1)
+    return await showing.admin_people(visit, found[: accounts.PAGE], more=len(found) > accounts.PAGE)
+
+
+async def add(visit: Visit) -> Response:
+    """`POST /admin/people`: adds somebody, and shows the link by which they come in first."""
+    viewer, form = visit.me, await visit.form()
+    new = NewPerson(
+        name=form.line("name", 100),
+        display_name=form.line("display_name", 400),
+        email=form.line("email", 300),
+        office=form.line("office") or Office.MEMBER.value,
+    )
+    try:
+        added = await verbs.add_person(viewer, new, visit.here)
+    except (Invalid, Conflict) as refused:
+        found = await accounts.listed(viewer)
+        return await showing.admin_people(visit, found, more=False, refused=refused, new=new)
+    return await _with_link(visit, added.account_id, added.name)
+
+
+async def link(visit: Visit) -> Response:
+    """`POST /admin/people/{name}/link`: another one-time link, shown once."""
+    row = await accounts.find(visit.viewer, visit.handle("name"))
+    return await _with_link(visit, row.id, row.name)
+
+
+async def suspend(visit: Visit) -> Response:
+    """`POST /admin/people/{name}/suspend`."""
+    row = await accounts.find(visit.viewer, visit.handle("name"))
+    try:
+        await verbs.suspend(visit.me, row.id)
+    except (Invalid, Conflict) as refused:
+        return await showing.admin_people(visit, await accounts.listed(visit.me), more=False, refused=refused)
+    return see("/admin/people")
+
+
+async def reinstate(visit: Visit) -> Response:
+    """`POST /admin/people/{name}/reinstate`."""
+    row = await accounts.find(visit.viewer, visit.handle("name"))
+    await verbs.reinstate(visit.me, row.id)
+    return see("/admin/people")
+
+
+async def told(visit: Visit) -> Response:
+    """`/admin/deliveries`: what was told to other instances, newest first."""
+    state = visit.query("state") if visit.query("state") in deliveries.STATES else ""
+    found = await deliveries.listed(
+        visit.viewer,
+        state=state,
+        host=visit.query("host"),
+        before=visit.cursor("before"),
+        limit=deliveries.PAGE + 1,
+    )
+    return await showing.admin_deliveries(visit, found[: deliveries.PAGE], state, more=len(found) > deliveries.PAGE)
+
+
+async def deeds(visit: Visit) -> Response:
+    """`/admin/audit`: who did what, newest first."""
+    found = await audit.listed(visit.viewer, before=visit.cursor("before"), limit=audit.PAGE + 1)
+    return await showing.admin_audit(visit, found[: audit.PAGE], more=len(found) > audit.PAGE)
+
+
+async def _with_link(visit: Visit, account_id: int, name: str) -> Response:
+    token = await signing_in.new_sign_in_link(visit.me, account_id)
+    found = await accounts.listed(visit.me)
+    address = f"{visit.here.base}/login/once/{token}"
+    return await showing.admin_people(visit, found, more=False, link=address, whom=name)

@@ -1,0 +1,85 @@
+"""What a composer sends: where it goes, what it carries, and the same message only once."""
+
+from dataclasses import dataclass
+from secrets import token_urlsafe
+
+import anyio.to_thread
+from starlette.datastructures import UploadFile
+
+from server import files
+from server.actions import attachments
+from server.actions.posts import Draft
+from server.errors import Invalid, NotFound
+from server.limits import SOURCE_BYTES, UPLOAD_BYTES
+from server.openness import Visibility
+from server.queries import spaces
+from server.refusals import N_
+from web.pages.visits import Form, Visit
+
+NO_SUCH_PLACE = N_("Choisissez où publier.")
+KEY_CHARACTERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What somebody has typed, as it came, so that a refusal loses none of it.
+
+    `where`: a space's slug, or `@` and a visibility. `kept`: files that are here already.
+    """
+
+    text: str = ""
+    where: str = ""
+    answers: int | None = None
+    kept: tuple[int, ...] = ()
+    key: str = ""
+
+
+def new_key() -> str:
+    """What makes a form that is sent twice one message."""
+    return token_urlsafe(16)
+
+
+async def written(form: Form) -> Written:
+    """Reads the fields of a composer. Raises TooLarge or NotFound."""
+    return Written(
+        text=form.text("text", SOURCE_BYTES),
+        where=form.line("where", 200),
+        answers=form.id("answers"),
+        kept=tuple(form.ids("file")),
+        key=form.line("key", KEY_CHARACTERS),
+    )
+
+
+async def bring(visit: Visit, uploads: list[UploadFile]) -> tuple[int, ...]:
+    """Keeps the files that came with a form; their ids. Raises TooLarge or Unavailable."""
+    found = []
+    for upload in uploads:
+        stored = await anyio.to_thread.run_sync(files.store, visit.settings.files_dir, upload.file, UPLOAD_BYTES)
+        found.append(await attachments.bring(visit.me, stored, upload.filename or ""))
+    return tuple(found)
+
+
+async def draft(visit: Visit, wrote: Written) -> Draft:
+    """What is to be published. Raises Invalid for a place that is none."""
+    space_id, visibility = None, Visibility.COLLEAGUES
+    if wrote.answers is None:
+        space_id, visibility = await _place(visit, wrote.where)
+    return Draft(
+        wrote.text,
+        space_id,
+        visibility,
+        reply_to_id=wrote.answers,
+        file_ids=wrote.kept,
+        client_key=wrote.key or None,
+    )
+
+
+async def _place(visit: Visit, where: str) -> tuple[int | None, Visibility]:
+    if where.startswith("@"):
+        if where[1:] not in list(Visibility):
+            raise Invalid(NO_SUCH_PLACE, field="where")
+        return None, Visibility(where[1:])
+    try:
+        return (await spaces.find(visit.viewer, where)).id, Visibility.COLLEAGUES
+    except NotFound:
+        raise Invalid(NO_SUCH_PLACE, field="where") from None

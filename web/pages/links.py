@@ -1,0 +1,105 @@
+"""Linked instances: for administrators, who compare six words before anything flows (A9)."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from starlette.responses import Response
+
+from server.actions import links as verbs
+from server.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unavailable
+from server.openness import LinkState
+from server.queries import links
+from server.queries.links import LinkCard
+from server.refusals import N_
+from server.viewer import Employee
+from web.pages import showing
+from web.pages.visits import Visit, see
+
+NOT_A_HOST = N_("« %(host)s » n’est pas l’adresse d’une instance, comme « rse.partenaire.example ».")
+ALONE = N_("Cette instance ne parle à aucune autre : son administrateur a mis « federation » sur « off ».")
+HOST = re.compile(r"(?=.{1,253}(?::\d{1,5})?$)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?")
+COMPARED = frozenset({LinkState.CONFIRMED})
+
+
+class Linking(Protocol):
+    """What a page needs of the other instance, and only the federation can ask it. Raises a DomainError."""
+
+    async def offer(self, viewer: Employee, host: str) -> None: ...
+
+    async def words(self, viewer: Employee, host: str) -> list[str]: ...
+
+
+class Unlinkable:
+    """The linking of an instance that speaks with nobody."""
+
+    async def offer(self, viewer: Employee, host: str) -> None:
+        raise Unavailable(ALONE)
+
+    async def words(self, viewer: Employee, host: str) -> list[str]:
+        raise Unavailable(ALONE)
+
+
+async def listed(visit: Visit) -> Response:
+    """`/links`: all of them, those that ask for something first."""
+    return await _shown(visit)
+
+
+async def offer(visit: Visit) -> Response:
+    """`POST /links`: proposes a link to the instance at a host."""
+    viewer, form = visit.me, await visit.form()
+    await links.listed(viewer)  # refuses whoever is no administrator before anybody is asked
+    host = form.line("host", 300).lower().removeprefix("https://").removeprefix("http://").rstrip("/")
+    try:
+        if not HOST.fullmatch(host):
+            raise Invalid(NOT_A_HOST, field="host", params={"host": host[:80]})
+        await _linking(visit).offer(viewer, host)
+    except (Invalid, Conflict, Forbidden, NotFound, Unavailable) as refused:
+        return await _shown(visit, refused=refused, host=host)
+    return see("/links")
+
+
+async def step(visit: Visit) -> Response:
+    """`POST /links/{host}/{step}`: accept, confirm, suspend, resume, end."""
+    viewer, form = visit.me, await visit.form()
+    host, name = str(visit.request.path_params["host"]).lower(), str(visit.request.path_params["step"])
+    if name not in STEPS:
+        raise NotFound(detail="no such step")
+    try:
+        await STEPS[name](viewer, host, form.line("reason", 300))
+    except (Conflict, Unavailable) as refused:
+        return await _shown(visit, refused=refused)
+    return see("/links")
+
+
+Step = Callable[[Employee, str, str], Awaitable[object]]
+
+STEPS: dict[str, Step] = {
+    "accept": lambda viewer, host, reason: verbs.accept(viewer, host),
+    "confirm": lambda viewer, host, reason: verbs.confirm(viewer, host),
+    "suspend": lambda viewer, host, reason: verbs.suspend(viewer, host, reason),
+    "resume": lambda viewer, host, reason: verbs.resume(viewer, host),
+    "end": lambda viewer, host, reason: verbs.end(viewer, host),
+}
+
+
+async def _shown(visit: Visit, refused: DomainError | None = None, host: str = "") -> Response:
+    found = await links.listed(visit.viewer)
+    words = {link.host: await _words(visit, link) for link in found if _to_compare(link)}
+    return await showing.links(visit, found, words, refused=refused, host=host)
+
+
+def _to_compare(link: LinkCard) -> bool:
+    return link.state in COMPARED and not link.confirmed_here
+
+
+async def _words(visit: Visit, link: LinkCard) -> list[str]:
+    try:
+        return await _linking(visit).words(visit.me, link.host)
+    except DomainError:
+        return []
+
+
+def _linking(visit: Visit) -> Linking:
+    found: Linking = getattr(visit.request.app.state, "linking", None) or Unlinkable()
+    return found

@@ -1,0 +1,96 @@
+"""Compose, thread, edit, withdraw, react, and who sees it."""
+
+from dataclasses import replace
+
+from starlette.responses import Response
+
+from server.actions import posts
+from server.errors import Conflict, Forbidden, Invalid, TooLarge
+from server.limits import SOURCE_BYTES
+from server.policy import Act
+from server.queries import audience, threads
+from server.queries import posts as asked
+from web.pages import composing, showing
+from web.pages.composing import Written
+from web.pages.visits import Visit, inside, see
+
+EMOJI_CHARACTERS = 32
+
+
+async def compose(visit: Visit) -> Response:
+    """`GET /posts/new`: the composer on a page of its own."""
+    wrote = Written(text=visit.query("text"), where=visit.query("where"), key=composing.new_key())
+    return await showing.composer(visit, wrote)
+
+
+async def publish(visit: Visit) -> Response:
+    """`POST /posts`: publishes, or shows again what was typed and says why not."""
+    viewer, form = visit.me, await visit.form()
+    wrote = Written(answers=form.id("answers"))
+    try:
+        wrote = await composing.written(form)
+        kept = (*wrote.kept, *await composing.bring(visit, form.files("files")))
+        wrote = replace(wrote, kept=kept)
+        post_id = await posts.publish(viewer, await composing.draft(visit, wrote), visit.here)
+    except (Invalid, TooLarge, Forbidden, Conflict) as refused:
+        return await showing.composer(visit, wrote, refused)
+    if visit.wants_fragment:
+        return await showing.card(visit, post_id)
+    return see(f"{inside(form.line('back'), f'/posts/{post_id}')}#post-{post_id}")
+
+
+async def thread(visit: Visit) -> Response:
+    """`/posts/{id}`: a post with what it answers and what answers it; `?part=card`, `?part=audience`."""
+    post_id = visit.id()
+    if visit.part == "card":
+        return await showing.card(visit, post_id)
+    if visit.part == "audience":
+        return await who_sees(visit)
+    return await showing.thread(visit, await threads.around(visit.viewer, post_id))
+
+
+async def who_sees(visit: Visit) -> Response:
+    """« Qui voit ceci ? », in sentences and numbers."""
+    post = await asked.find(visit.viewer, visit.id())
+    return await showing.who_sees(visit, post, await audience.of_post(visit.viewer, post))
+
+
+async def edit_form(visit: Visit) -> Response:
+    """`GET /posts/{id}/edit`."""
+    post = await asked.find(visit.me, visit.id())
+    post.demand(visit.me, Act.EDIT_POST)
+    return await showing.editor(visit, post, post.source)
+
+
+async def edit(visit: Visit) -> Response:
+    """`POST /posts/{id}/edit`."""
+    post_id, form = visit.id(), await visit.form()
+    post = await asked.find(visit.me, post_id)
+    try:
+        await posts.edit(visit.me, post_id, form.text("text", SOURCE_BYTES), visit.here)
+    except (Invalid, TooLarge) as refused:
+        return await showing.editor(visit, post, form.text("text", SOURCE_BYTES * 4), refused)
+    if visit.wants_fragment:
+        return await showing.card(visit, post_id)
+    return see(f"/posts/{post_id}")
+
+
+async def withdraw(visit: Visit) -> Response:
+    """`POST /posts/{id}/withdraw`: then to the thread it stood in, or back to its space."""
+    post = await asked.find(visit.me, visit.id())
+    await posts.withdraw(visit.me, post.id)
+    if visit.wants_fragment:
+        return Response()
+    if post.reply_to_id:
+        return see(f"/posts/{post.reply_to_id}")
+    return see(f"/spaces/{post.space.slug}" if post.space else "/")
+
+
+async def react(visit: Visit) -> Response:
+    """`POST /posts/{id}/react`: a gesture, or with `undo` the gesture taken back."""
+    post_id, form = visit.id(), await visit.form()
+    verb = posts.unreact if form.has("undo") else posts.react
+    await verb(visit.me, post_id, form.line("emoji", EMOJI_CHARACTERS))
+    if visit.wants_fragment:
+        return await showing.card(visit, post_id)
+    return see(f"{inside(form.line('back'), f'/posts/{post_id}')}#post-{post_id}")
