@@ -84,7 +84,7 @@ def speech(language: str) -> Speech:
         with path.open("rb") as file:
             for message in read_po(file, locale=language):
                 if isinstance(message.id, tuple):
-                    plural[message.id[0]] = tuple(str(form) for form in message.string)
+                    plural[message.id[0]] = tuple(str(form) for form in message.string or ())
                 elif message.id and message.string:
                     singular[str(message.id)] = str(message.string)
     return Speech(language, singular, plural, Locale.parse("fr" if language == "fr" else "en_GB"))
