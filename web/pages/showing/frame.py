@@ -1,0 +1,129 @@
+"""The frame around every page: who is signed in, in which language and theme, what waits, where one can go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from server.errors import DomainError
+from server.queries import accounts, directory, notifications, spaces
+from server.queries.accounts import OwnAccount
+from server.queries.spaces import SeenSpace
+from server.refusals import N_
+from server.settings import Settings
+from server.viewer import Employee, Viewer
+from web import render
+from web.locale import Speech, choose
+from web.pages.visits import Visit
+
+MOST_SPACES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class MenuItem:
+    """A way in the menu; `phone`: also at the foot of a phone."""
+
+    name: str
+    address: str
+    icon: str
+    words: str
+    phone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the layout shows, whatever the page."""
+
+    instance: str
+    current: str
+    me: OwnAccount | None = None
+    theme: str = ""
+    unread: int = 0
+    menu: Sequence[MenuItem] = ()
+    spaces: Sequence[SeenSpace] = ()
+    invitations: Sequence[SeenSpace] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a form came back: the field and the sentence, in the person's language."""
+
+    field: str
+    sentence: str
+
+
+ITEMS = (
+    ("home", "/", "home", N_("Fil"), True),
+    ("spaces", "/spaces", "spaces", N_("Espaces"), True),
+    ("people", "/people", "people", N_("Personnes"), True),
+    ("notifications", "/notifications", "bell", N_("Notifications"), True),
+    ("settings", "/settings", "gear", N_("Réglages"), False),
+)
+ADMIN_ITEMS = (
+    ("links", "/admin/links", "link", N_("Instances liées"), False),
+    ("admin", "/admin", "gear", N_("Administration"), False),
+)
+
+
+async def speech_for(request: Request, viewer: Viewer) -> tuple[Speech, OwnAccount | None]:
+    """The language that this caller reads, and their account when they have one."""
+    settings: Settings = request.app.state.settings
+    me = await accounts.own(viewer) if isinstance(viewer, Employee) else None
+    accepted = request.headers.get("accept-language", "")
+    return choose(me.language if me else "", accepted, settings.default_language), me
+
+
+async def show(visit: Visit, name: str, current: str, *, status: int = 200, **facts: Any) -> Response:
+    """A whole page in its frame."""
+    speaks, me = await speech_for(visit.request, visit.viewer)
+    frame = await _frame(visit, speaks, me, current)
+    return render.page(visit.request, speaks, name, status, frame=frame, **facts)
+
+
+async def piece(visit: Visit, name: str, **facts: Any) -> Response:
+    """A piece of a page, for a script of ours."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    return render.page(visit.request, speaks, name, **facts)
+
+
+async def refused_words(visit: Visit, error: DomainError | None) -> Refused | None:
+    """What a form says when it comes back."""
+    if error is None:
+        return None
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    return Refused(getattr(error, "field", ""), sentence_of(speaks, error))
+
+
+def sentence_of(speaks: Speech, error: DomainError) -> str:
+    """An error's sentence in a language."""
+    sentence = speaks.gettext(error.sentence)
+    return sentence % error.params if error.params else sentence
+
+
+async def error_page(request: Request, status: HTTPStatus, sentence: str, number: str, viewer: Viewer) -> Response:
+    """A refusal or a fault, in the frame; the sentence is translated already."""
+    visit = Visit(request, viewer)
+    return await show(visit, "error.html", "", status=status.value, sentence=sentence, number=number)
+
+
+async def _frame(visit: Visit, speaks: Speech, me: OwnAccount | None, current: str) -> Frame:
+    instance = visit.settings.name
+    if me is None or not isinstance(visit.viewer, Employee):
+        return Frame(instance, current)
+    mine = await spaces.known(visit.viewer, mine=True, limit=MOST_SPACES)
+    invited = [row.space for row in await directory.invitations(visit.viewer)]
+    items = ITEMS + (ADMIN_ITEMS if visit.viewer.is_admin else ())
+    menu = [MenuItem(name, address, icon, speaks.gettext(words), phone) for name, address, icon, words, phone in items]
+    return Frame(
+        instance=instance,
+        current=current,
+        me=me,
+        theme=me.theme,
+        unread=await notifications.unread(visit.viewer),
+        menu=menu,
+        spaces=mine,
+        invitations=invited,
+    )

@@ -1,0 +1,261 @@
+"""The feed, a thread, one card, the composer and who will see what it sends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from starlette.responses import Response
+
+from server.errors import DomainError, NotFound
+from server.openness import Visibility
+from server.policy import Act
+from server.queries import audience, posts, spaces
+from server.queries.audience import At, AudienceCount
+from server.queries.posts import PostCard, SeenPost
+from server.queries.spaces import SeenSpace
+from server.queries.threads import Thread
+from server.text import excerpt
+from server.viewer import Employee
+from web.locale import Speech
+from web.pages.composing import Written, new_key
+from web.pages.showing.frame import piece, refused_words, show, speech_for
+from web.pages.visits import Visit
+from web.render import VISIBILITY_LEVELS, VISIBILITY_WORDS
+
+TITLE_LENGTH = 60
+MOST_PLACES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A post and what its reader may do with it."""
+
+    post: PostCard
+    new: bool = False
+    signed_in: bool = False
+    may_reply: bool = False
+    may_react: bool = False
+    may_edit: bool = False
+    may_withdraw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceLine:
+    """Who will see it, in one sentence of safe HTML; `level` gives the colour and the icon."""
+
+    level: str
+    words: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    value: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Composing:
+    """A composer as it stands on a page."""
+
+    text: str
+    where: str
+    key: str
+    answers: int | None
+    kept: Sequence[int]
+    places: Sequence[Option]
+    line: AudienceLine
+
+
+def shown(visit: Visit, post: PostCard, mark: int | None = None) -> Shown:
+    """A card, with the policy asked for each thing that may be done."""
+    viewer = visit.viewer
+    return Shown(
+        post,
+        new=mark is not None and post.id > mark and _by_other(viewer, post),
+        signed_in=isinstance(viewer, Employee),
+        may_reply=bool(post.may(viewer, Act.REPLY)),
+        may_react=bool(post.may(viewer, Act.REACT)),
+        may_edit=bool(post.may(viewer, Act.EDIT_POST)),
+        may_withdraw=bool(post.may(viewer, Act.WITHDRAW_POST)),
+    )
+
+
+def _by_other(viewer: object, post: PostCard) -> bool:
+    return not (isinstance(viewer, Employee) and viewer.actor_id == post.author.id)
+
+
+async def home(visit: Visit, found: list[PostCard], mark: int) -> Response:
+    """The feed; `mark` is the newest post that was seen before."""
+    views = [shown(visit, post, mark) for post in found]
+    stopped = next((index for index, view in enumerate(views) if view.post.id <= mark), len(views))
+    older = f"/?before={found[-1].id}" if len(found) >= 20 else ""
+    first = visit.cursor("before") is None
+    composing = await _composing(visit, Written(where=visit.query("where"), key=new_key())) if first else None
+    return await show(visit, "home.html", "home", views=views, mark=stopped, composing=composing, older=older)
+
+
+async def thread(visit: Visit, found: Thread) -> Response:
+    """A post, what it answers and what answers it, and where one can answer."""
+    view = shown(visit, found.post)
+    composing = None
+    if view.may_reply and isinstance(visit.viewer, Employee):
+        composing = await _composing(visit, Written(answers=found.post.id, key=new_key()))
+    return await show(
+        visit,
+        "post.html",
+        "home",
+        title=excerpt(found.post.html, TITLE_LENGTH) or found.post.author.display_name,
+        before=[shown(visit, post) for post in found.before],
+        view=view,
+        after=[shown(visit, post) for post in found.after],
+        more=found.more,
+        composing=composing,
+    )
+
+
+async def card(visit: Visit, post_id: int) -> Response:
+    """One post for a page that is open. Raises NotFound."""
+    found = await posts.cards(visit.viewer, [post_id])
+    if not found:
+        raise NotFound(detail="no such post")
+    back = f"/posts/{found[0].root_id or post_id}" if visit.query("in") == "thread" else "/"
+    reply = visit.query("in") == "thread" and found[0].reply_to_id is not None
+    return await piece(visit, "_card.html", view=shown(visit, found[0]), back=back, reply=reply)
+
+
+async def composer(visit: Visit, wrote: Written, refused: DomainError | None = None) -> Response:
+    """The composer on a page of its own, with what was typed and why it did not go."""
+    wrote = wrote if wrote.key else Written(wrote.text, wrote.where, wrote.answers, wrote.kept, new_key())
+    status = 200 if refused is None else 422
+    composing = await _composing(visit, wrote)
+    words = await refused_words(visit, refused)
+    return await show(visit, "composer.html", "home", status=status, composing=composing, refused=words)
+
+
+async def editor(visit: Visit, post: SeenPost, text: str, refused: DomainError | None = None) -> Response:
+    """A post, to say it better."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    line = sentence(speaks, await audience.of_post(visit.viewer, post), _level(post.space, post.visibility))
+    status = 200 if refused is None else 422
+    words = await refused_words(visit, refused)
+    return await show(visit, "post_edit.html", "home", status=status, post=post, text=text, line=line, refused=words)
+
+
+async def who_sees(visit: Visit, post: SeenPost, count: AudienceCount) -> Response:
+    """« Qui voit ceci ? »: the number, then each part in a sentence, then who does not."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    lines = _parts(speaks, count)
+    if post.space is not None and not count.network and not count.public:
+        lines.append(speaks.gettext("Personne d’autre : ni visiteurs, ni autres instances."))
+    heading = _heading(speaks, count)
+    return await show(visit, "who_sees.html", "home", post=post, heading=heading, sentences=lines)
+
+
+async def audience_line(visit: Visit, space: SeenSpace, count: AudienceCount) -> Response:
+    """The composer's line for a space that was just chosen."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    return await piece(visit, "_audience.html", line=sentence(speaks, count, space.level.value))
+
+
+async def composing_in(visit: Visit, space: SeenSpace) -> Composing | None:
+    """The composer of a space's own page, for those who may post there."""
+    if not isinstance(visit.viewer, Employee) or not space.may(visit.viewer, Act.POST):
+        return None
+    return await _composing(visit, Written(where=space.slug, key=new_key()), space)
+
+
+# --- the steps -----------------------------------------------------------------------------------
+
+
+async def _composing(visit: Visit, wrote: Written, only: SeenSpace | None = None) -> Composing:
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    if wrote.answers is not None:
+        post = await posts.find(visit.viewer, wrote.answers)
+        count = await audience.of_post(visit.viewer, post)
+        line = sentence(speaks, count, _level(post.space, post.visibility))
+        return Composing(wrote.text, "", wrote.key, wrote.answers, wrote.kept, (), line)
+    mine = [only] if only else await spaces.known(visit.viewer, mine=True, limit=MOST_PLACES)
+    mine = [space for space in mine if space.may(visit.viewer, Act.POST)]
+    places = [Option(space.slug, space.name) for space in mine]
+    if only is None:
+        wanted = ("colleagues", "public", "followers")
+        places += [Option(f"@{name}", speaks.gettext(VISIBILITY_WORDS[name])) for name in wanted]
+    where = wrote.where if any(place.value == wrote.where for place in places) else places[0].value
+    line = await _line(visit, speaks, where, {space.slug: space for space in mine})
+    return Composing(wrote.text, where, wrote.key, None, wrote.kept, places, line)
+
+
+async def _line(visit: Visit, speaks: Speech, where: str, known: dict[str, SeenSpace]) -> AudienceLine:
+    if where.startswith("@"):
+        visibility = Visibility(where[1:])
+        return sentence(speaks, await audience.of_visibility(visit.me, visibility), VISIBILITY_LEVELS[visibility])
+    space = known[where]
+    return sentence(speaks, await audience.of_space(visit.viewer, space), space.level.value)
+
+
+def _level(space: SeenSpace | None, visibility: str) -> str:
+    return space.level.value if space else VISIBILITY_LEVELS.get(visibility, "internal")
+
+
+def sentence(speaks: Speech, count: AudienceCount, level: str) -> AudienceLine:
+    """« Visible par 48 personnes : 31 collègues, 15 chez kestrel.example »."""
+    if count.public:
+        return AudienceLine(level, speaks.gettext("Visible par <strong>tout le monde</strong>, sans compte."))
+    parts = ", ".join(_short(speaks, count))
+    return AudienceLine(level, f"{_visible(speaks, count)} {parts}".strip())
+
+
+def _visible(speaks: Speech, count: AudienceCount) -> str:
+    if count.network:
+        return speaks.gettext("Visible par <strong>toute personne identifiée</strong> d’une instance non bloquée :")
+    if count.colleagues_all and not count.partners and not count.guests and not count.everyone_at:
+        return speaks.gettext("Visible par <strong>tous les collègues</strong> :")
+    text = speaks.ngettext(
+        "Visible par <strong>%(n)s personne</strong> :", "Visible par <strong>%(n)s personnes</strong> :", count.people
+    )
+    return text % {"n": speaks.number(count.people)}
+
+
+def _short(speaks: Speech, count: AudienceCount) -> list[str]:
+    said = []
+    if count.colleagues:
+        one, many = ("%(n)s collègue", "%(n)s collègues")
+        if count.followers:
+            one, many = ("%(n)s personne qui vous suit", "%(n)s personnes qui vous suivent")
+        said.append(speaks.ngettext(one, many, count.colleagues) % {"n": speaks.number(count.colleagues)})
+    if count.guests:
+        said.append(speaks.ngettext("%(n)s invité", "%(n)s invités", count.guests) % {"n": count.guests})
+    said += [_at(speaks, at) for at in (*count.partners, *count.everyone_at)]
+    if count.kept_at:
+        said.append(speaks.gettext("et les autres membres, chez %(host)s") % {"host": escape(count.kept_at)})
+    return said
+
+
+def _at(speaks: Speech, at: At) -> str:
+    if at.count is None:
+        return speaks.gettext("toute personne de %(host)s") % {"host": escape(at.host)}
+    return speaks.gettext("%(n)s chez %(host)s") % {"n": speaks.number(at.count), "host": escape(at.host)}
+
+
+def _parts(speaks: Speech, count: AudienceCount) -> list[str]:
+    """Each part of an audience in a sentence of its own."""
+    said = [f"<strong>{part}</strong>" for part in _short(speaks, count)]
+    if count.partners or count.everyone_at:
+        said.append(speaks.gettext("Les instances partenaires gardent une copie de ce que lisent leurs membres."))
+    if count.network:
+        said.append(speaks.gettext("Toute personne identifiée d’une instance non bloquée."))
+    if count.public:
+        said.append(speaks.gettext("Tout le monde, sans compte."))
+    return said
+
+
+def _heading(speaks: Speech, count: AudienceCount) -> str:
+    if count.public:
+        return speaks.gettext("Tout le monde peut voir ce message")
+    if count.network:
+        return speaks.gettext("Toute personne identifiée peut voir ce message")
+    text = speaks.ngettext(
+        "%(n)s personne peut voir ce message", "%(n)s personnes peuvent voir ce message", count.people
+    )
+    return text % {"n": speaks.number(count.people)}
