@@ -140,6 +140,7 @@ OF_ROLES = {"accept_invitation", "admit_members", "change_policy"}
 OF_POSTS = {"edit_post", "withdraw_post"}
 WRITES = {"join", "ask_to_join", "accept_invitation", "react", "reply", "post", "invite"}
 
+DAY = 24 * 3600 * 1000
 COLLEAGUE = Employee(1, 2)
 ADMIN = Employee(1, 2, Office.ADMIN)
 AUDITOR = Employee(1, 2, Office.AUDITOR)
@@ -305,6 +306,15 @@ def test_a_post_without_a_stamp_in_a_space_is_read_by_nobody() -> None:
     for variant, audience in CELLS:
         post = PostFacts(99, 1, space(variant), stamp=None)
         assert may_post(of(audience), Act.READ, post, Standing(audience, since_at=0), 2).hide
+
+
+def test_a_limited_past_is_ninety_days_for_strangers_and_since_joining_for_members() -> None:
+    now = 1_000 * DAY
+    past = {"stranger": Standing(Audience.FED), "member": Standing(Audience.PARTNER_MEMBER, since_at=now - 5 * DAY)}
+    for who, days, variant in (("stranger", 90, Variant.NETWORK), ("member", 5, Variant.INVITED)):
+        for published_at, readable in ((now - days * DAY, True), (now - days * DAY - 1, False)):
+            post = PostFacts(99, published_at, space(variant), variant)
+            assert bool(may_post(SOMEBODY, Act.READ, post, past[who], now)) == readable, (who, published_at)
 
 
 def test_a_space_that_was_never_opened_has_no_past_to_read_since_its_opening() -> None:
