@@ -100,6 +100,26 @@ async def selected(viewer: Viewer, where: Clause) -> list[SeenSpace]:
     return [_seen(viewer, row) for row in await db.fetch(*query.statement())]
 
 
+@dataclass(frozen=True, slots=True)
+class PartnerName:
+    """An instance that a space names."""
+
+    host: str
+    title: str
+
+
+async def partners(viewer: Viewer, space: SeenSpace) -> list[PartnerName]:
+    """The instances that a space names, for those who may see which organisations are in it."""
+    if not space.may(viewer, Act.SEE_ORGANISATIONS):
+        return []
+    rows = await db.fetch(
+        "SELECT q.host, q.title FROM space_partner n JOIN peer q ON q.id = n.peer_id WHERE n.space_id = $1"
+        " ORDER BY q.host LIMIT 200",
+        space.id,
+    )
+    return [PartnerName(row["host"], row["title"] or row["host"]) for row in rows]
+
+
 async def around(viewer: Viewer, space_ids: Iterable[int]) -> dict[int, SeenSpace]:
     """The spaces of things that were found by their own right: not a door, asked by other queries only.
 

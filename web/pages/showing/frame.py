@@ -38,6 +38,7 @@ class Frame:
     """What the layout shows, whatever the page."""
 
     instance: str
+    host: str
     current: str
     me: OwnAccount | None = None
     theme: str = ""
@@ -63,7 +64,7 @@ ITEMS = (
     ("settings", "/settings", "gear", N_("Réglages"), False),
 )
 ADMIN_ITEMS = (
-    ("links", "/admin/links", "link", N_("Instances liées"), False),
+    ("links", "/links", "link", N_("Instances liées"), False),
     ("admin", "/admin", "gear", N_("Administration"), False),
 )
 
@@ -112,13 +113,14 @@ async def error_page(request: Request, status: HTTPStatus, sentence: str, number
 async def _frame(visit: Visit, speaks: Speech, me: OwnAccount | None, current: str) -> Frame:
     instance = visit.settings.name
     if me is None or not isinstance(visit.viewer, Employee):
-        return Frame(instance, current)
+        return Frame(instance, visit.here.host, current)
     mine = await spaces.known(visit.viewer, mine=True, limit=MOST_SPACES)
     invited = [row.space for row in await directory.invitations(visit.viewer)]
     items = ITEMS + (ADMIN_ITEMS if visit.viewer.is_admin else ())
     menu = [MenuItem(name, address, icon, speaks.gettext(words), phone) for name, address, icon, words, phone in items]
     return Frame(
         instance=instance,
+        host=visit.here.host,
         current=current,
         me=me,
         theme=me.theme,

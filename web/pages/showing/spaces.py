@@ -1,0 +1,229 @@
+"""The directory, a space, its members, what it is for, and how open it is in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from server.actions.spaces import NewSpace
+from server.errors import DomainError
+from server.openness import (
+    Audience,
+    Existence,
+    Invite,
+    Join,
+    Level,
+    Members,
+    MemberState,
+    Read,
+    TakePart,
+    Variant,
+)
+from server.policy import TABLE, Act, Rights
+from server.queries import directory, spaces
+from server.queries.directory import MemberList
+from server.queries.posts import PostCard
+from server.queries.spaces import SeenSpace
+from server.refusals import N_
+from server.viewer import Employee
+from web.locale import Speech
+from web.pages.showing.frame import refused_words, show, speech_for
+from web.pages.showing.posts import composing_in, shown
+from web.pages.visits import Visit
+
+PAGE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    name: str
+    address: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the reader can do about being in a space: at most one of these."""
+
+    may_join: bool = False
+    may_ask: bool = False
+    invited: bool = False
+    asked: bool = False
+    may_leave: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One audience of a space and what it has there, in words."""
+
+    who: str
+    sees: str
+    reads: str
+    takes_part: str
+    joins: str
+
+
+WHO = (
+    (Audience.STAFF_MEMBER, N_("Membres, collègues")),
+    (Audience.STAFF, N_("Autres collègues")),
+    (Audience.PARTNER_MEMBER, N_("Membres, chez un partenaire nommé")),
+    (Audience.PARTNER, N_("Autres personnes d’un partenaire nommé")),
+    (Audience.FED_MEMBER, N_("Membres d’une autre instance")),
+    (Audience.FED, N_("Personnes d’une autre instance")),
+    (Audience.WEB, N_("Visiteurs sans compte")),
+)
+SEES = {
+    Existence.HIDDEN: N_("rien, pas même son existence"),
+    Existence.CARD: N_("une carte, avec le lien"),
+    Existence.LISTED: N_("l’espace dans la liste"),
+}
+READS = {
+    Read.NONE: N_("non"),
+    Read.TITLES: N_("les titres"),
+    Read.LIMITED: N_("le passé récent, ou depuis leur arrivée"),
+    Read.ALL: N_("oui"),
+}
+TAKES_PART = {
+    TakePart.NONE: N_("non"),
+    TakePart.REACT: N_("réagir"),
+    TakePart.REPLY: N_("réagir, répondre"),
+    TakePart.POST: N_("réagir, répondre, publier"),
+    TakePart.EDIT: N_("réagir, répondre, publier"),
+}
+JOINS = {
+    Join.NONE: N_("non"),
+    Join.INVITED: N_("sur invitation"),
+    Join.ASK: N_("en le demandant"),
+    Join.FREELY: N_("librement"),
+}
+
+
+def tabs_of(speaks: Speech, space: SeenSpace) -> list[Tab]:
+    """The sections of a space that its reader may open."""
+    address = f"/spaces/{space.slug}"
+    said = [Tab("feed", address, speaks.gettext("Fil"))]
+    if space.rights().members >= Members.COUNT:
+        said.append(Tab("members", f"{address}/members", speaks.gettext("Membres")))
+    said.append(Tab("about", f"{address}/about", speaks.gettext("À propos")))
+    said.append(Tab("openness", f"{address}/openness", speaks.gettext("Ouverture")))
+    return said
+
+
+def standing_of(visit: Visit, space: SeenSpace) -> Standing:
+    """Which button the reader gets."""
+    if not isinstance(visit.viewer, Employee):
+        return Standing()
+    if space.state is MemberState.MEMBER:
+        return Standing(may_leave=True)
+    if space.state is MemberState.INVITED:
+        return Standing(invited=True)
+    if space.state is MemberState.ASKED:
+        return Standing(asked=True)
+    if space.may(visit.viewer, Act.JOIN):
+        return Standing(may_join=True)
+    return Standing(may_ask=bool(space.may(visit.viewer, Act.ASK_TO_JOIN)))
+
+
+async def listed(visit: Visit, *, matching: str, after: str) -> Response:
+    """Mine first, those that invite me before them, then all that may be found."""
+    viewer = visit.viewer
+    first = not after
+    mine = await directory.mine(viewer, matching=matching) if first and isinstance(viewer, Employee) else []
+    invited = await directory.invitations(viewer) if first and isinstance(viewer, Employee) and not matching else []
+    found = await directory.listed(viewer, matching=matching, after=after, limit=directory.PAGE + 1)
+    known = {row.space.id for row in [*mine, *invited]}
+    others = [row for row in found[: directory.PAGE] if row.space.id not in known]
+    more = f"/spaces?after={found[directory.PAGE - 1].space.slug}" if len(found) > directory.PAGE else ""
+    return await show(
+        visit, "spaces.html", "spaces", mine=mine, invited=invited, others=others, matching=matching, more=more
+    )
+
+
+async def new_space(visit: Visit, wanted: NewSpace, refused: DomainError | None = None) -> Response:
+    """The form for a new space."""
+    words = await refused_words(visit, refused)
+    status = 200 if refused is None else 422
+    levels = [level for level in Level]
+    return await show(visit, "space_new.html", "spaces", status=status, wanted=wanted, refused=words, choices=levels)
+
+
+async def space(visit: Visit, seen: SeenSpace, posts: Sequence[PostCard]) -> Response:
+    """What was written in a space, and where one can write."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    first = visit.cursor("before") is None
+    older = f"/spaces/{seen.slug}?before={posts[-1].id}" if len(posts) >= PAGE else ""
+    return await show(
+        visit,
+        "space.html",
+        "spaces",
+        space=seen,
+        tabs=tabs_of(speaks, seen),
+        views=[shown(visit, post) for post in posts],
+        may_read=bool(seen.may(visit.viewer, Act.READ)),
+        standing=standing_of(visit, seen),
+        composing=await composing_in(visit, seen) if first else None,
+        older=older,
+        partners=await spaces.partners(visit.viewer, seen) if seen.rights().members >= Members.ORGANISATIONS else [],
+    )
+
+
+async def about(visit: Visit, seen: SeenSpace) -> Response:
+    """What a space is for."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    facts = {"space": seen, "tabs": tabs_of(speaks, seen), "standing": standing_of(visit, seen)}
+    return await show(visit, "space_about.html", "spaces", **facts)
+
+
+async def openness(visit: Visit, seen: SeenSpace) -> Response:
+    """Who may do what in a space: the table of its level, in words."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    return await show(
+        visit,
+        "space_openness.html",
+        "spaces",
+        space=seen,
+        tabs=tabs_of(speaks, seen),
+        rows=rows_of(speaks, seen.facts.variant),
+        partners=await spaces.partners(visit.viewer, seen) if seen.rights().members >= Members.ORGANISATIONS else [],
+    )
+
+
+def rows_of(speaks: Speech, variant: Variant) -> list[Row]:
+    """The row of the table for a space, audience by audience."""
+    if variant is Variant.ELSEWHERE:
+        return []
+    return [_row(speaks, words, TABLE[variant, who]) for who, words in WHO]
+
+
+def _row(speaks: Speech, words: str, cell: Rights) -> Row:
+    return Row(
+        who=speaks.gettext(words),
+        sees=speaks.gettext(SEES[cell.existence]),
+        reads=speaks.gettext(READS[cell.read]),
+        takes_part=speaks.gettext(TAKES_PART[cell.take_part]),
+        joins=speaks.gettext(JOINS[cell.join]),
+    )
+
+
+async def members(
+    visit: Visit, seen: SeenSpace, found: MemberList, refused: DomainError | None = None, who: str = ""
+) -> Response:
+    """Who is in a space, as far as the reader may know; for those who admit, who waits."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    cell = seen.rights()
+    more = f"/spaces/{seen.slug}/members?after={found.people[-1].cursor}" if found.more else ""
+    return await show(
+        visit,
+        "space_members.html",
+        "spaces",
+        status=200 if refused is None else 422,
+        space=seen,
+        tabs=tabs_of(speaks, seen),
+        found=found,
+        standing=standing_of(visit, seen),
+        may_invite=seen.hosted_here and (cell.invite >= Invite.OWN_ORGANISATION or seen.standing.role is not None),
+        may_admit=bool(seen.may(visit.viewer, Act.ADMIT_MEMBERS)),
+        refused=await refused_words(visit, refused),
+        who=who,
+        more=more,
+    )
