@@ -11,7 +11,7 @@ import pytest
 
 from server import database as db
 from server.errors import Forbidden, NotFound
-from server.openness import Audience, Existence, Variant, Visibility
+from server.openness import Audience, Existence, MemberState, Variant, Visibility
 from server.policy import (
     Act,
     Candidate,
@@ -170,6 +170,7 @@ async def leafed(feed: Feed, size: int = 80) -> list[int]:
     window = Window(limit=size)
     while True:
         page = [card.id for card in await feed(window)]
+        assert len(page) <= size
         found += page
         if len(page) < size:
             return found
@@ -181,6 +182,7 @@ async def leafed_upward(feed: Feed, size: int = 80) -> list[int]:
     window = Window(after=0, limit=size, upward=True)
     while True:
         page = [card.id for card in await feed(window)]
+        assert len(page) <= size
         found += reversed(page)
         if len(page) < size:
             return found[::-1]
@@ -248,6 +250,7 @@ async def test_home_is_all_that_concerns_somebody_once_and_nothing_hidden(
         return await timelines.home(viewer, window)
 
     assert await leafed(feed) == sorted(expected, reverse=True)
+    assert len(await timelines.home(viewer, Window(limit=3))) == min(3, len(expected))
     if who == "stranger":
         assert await leafed_upward(feed) == sorted(expected, reverse=True)
 
@@ -317,6 +320,17 @@ async def test_a_space_is_known_alike_by_itself_and_in_lists(world: World, act: 
             if act is Act.SEE and await found(viewer, space.id) != (space.id in known):
                 mismatches[f"{name}, by its id"].append(space)
     assert mismatches == {}
+
+
+@pytest.mark.anyio
+async def test_whoever_is_to_lead_a_space_leads_nothing_before_they_are_in_it(world: World) -> None:
+    """An owner who is invited, or asks, is nobody yet."""
+    for name, viewer in world.viewers.items():
+        for space_id, place in (await seen(world, viewer)).items():
+            waiting = place.state in (MemberState.INVITED, MemberState.ASKED)
+            if waiting:
+                assert place.standing.role is None, (name, space_id)
+                assert not place.may(viewer, Act.ADMIT_MEMBERS) and not place.may(viewer, Act.CHANGE_POLICY)
 
 
 async def found(viewer: Viewer, space_id: int) -> bool:

@@ -237,7 +237,7 @@ def _enters(world: World, space_id: int, actor: dict[str, Any], history: History
         space_id=space_id,
         actor_id=actor["id"],
         peer_id=actor["peer_id"],
-        role=role if role in ("steward", "owner") else "member",
+        role=role if role == "steward" else "owner" if role == "owner" or state != "member" else "member",
         state=state,
         since_at=world.now - days * DAY if state == "member" else None,
         created_at=world.now,
