@@ -1,6 +1,8 @@
 """Serving one instance: a listening socket, one process or several behind it, until a signal says stop."""
 
+import contextlib
 import errno
+import os
 import socket
 from functools import partial
 
@@ -62,9 +64,26 @@ def run(settings: Settings, listening: socket.socket, *, workers: int, delivery:
     if workers > 1:
         Multiprocess(config, sockets=[listening]).run()
         return True
-    server = uvicorn.Server(config)
+    server = Announced(config)
     try:
         server.run(sockets=[listening])
     except KeyboardInterrupt:  # said again by uvicorn after it has stopped in good order
         pass
     return server.started
+
+
+class Announced(uvicorn.Server):
+    """Says that it answers to whoever started it and wants to know: systemd, or the demo (sd_notify(3))."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            announce(os.environ.get("NOTIFY_SOCKET", ""))
+
+
+def announce(address: str) -> None:
+    """Nobody wants to know: nothing happens. A name that begins with @ is an abstract one (unix(7))."""
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notice, contextlib.suppress(OSError):
+        notice.sendto(b"READY=1", address.replace("@", "\0", 1) if address[0] == "@" else address)
