@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.routing import BaseRoute, Mount, Router
 
 from federation import lookup
 from federation import routes as federation
@@ -20,9 +23,12 @@ from server.errors import DomainError
 from server.ids import Addresses
 from server.settings import Settings
 from server.viewer import Employee
-from web import errors, health, session
+from web import errors, health, session, static_files
+from web import routes as pages
 from web.api import routes as api
 from web.api.search import Lookup, Resolved
+from web.middleware import Guard
+from web.pages.showing import frame
 
 log = logging.getLogger("parvis.web")
 
@@ -34,14 +40,19 @@ def create_app(settings: Settings, *, delivery: bool = True) -> Starlette:
     outside everything that is made for browsers.
     """
     instance = instance_of(settings)
+    handlers: Mapping[Any, Any] = {
+        DomainError: errors.refused,
+        HTTPException: errors.refused_by_routing,
+        Exception: errors.failed,
+    }
     app = Starlette(
-        routes=[*federation.routes(instance, Inbox(instance)), *health.routes(), *api.routes()],
+        routes=[
+            *federation.routes(instance, Inbox(instance)),
+            *health.routes(),
+            Mount("", Guard(ExceptionMiddleware(Router(for_people()), handlers), settings)),
+        ],
         lifespan=_lifespan,
-        exception_handlers={
-            DomainError: errors.refused,
-            HTTPException: errors.refused_by_routing,
-            Exception: errors.failed,
-        },
+        exception_handlers=handlers,
     )
     app.state.instance = instance
     app.state.asking = signer_or(instance, session.viewer_of)
@@ -49,10 +60,15 @@ def create_app(settings: Settings, *, delivery: bool = True) -> Starlette:
     app.state.settings = settings
     app.state.here = Addresses(settings.base_url)
     app.state.delivery = delivery
-    app.state.error_page = errors.plain_page
-    app.state.translated = errors.untranslated
+    app.state.error_page = frame.error_page
+    app.state.translated = frame.translated
     app.state.worker = None
     return app
+
+
+def for_people() -> list[BaseRoute]:
+    """What people and their tools call: behind the guard, unlike what other instances send."""
+    return [*api.routes(), *pages.routes(), static_files.mount()]
 
 
 @asynccontextmanager

@@ -69,7 +69,7 @@ async def refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, DomainError):
         raise error
     log.info("%s %s: %s", request.method, request.url.path, error)
-    return answer(request, error)
+    return await answer(request, error)
 
 
 async def refused_by_routing(request: Request, error: Exception) -> Response:
@@ -77,7 +77,7 @@ async def refused_by_routing(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     kinds: dict[int, type[DomainError]] = {404: NotFound, 405: NoSuchMethod, 413: TooLarge, 403: Forbidden}
-    response = answer(request, kinds.get(error.status_code, NotUnderstood)(detail=str(error.detail)))
+    response = await answer(request, kinds.get(error.status_code, NotUnderstood)(detail=str(error.detail)))
     response.headers.update(error.headers or {})
     return response
 
@@ -86,13 +86,13 @@ async def failed(request: Request, error: Exception) -> Response:
     """The answer to what nobody foresaw: a calm sentence and the id under which the log tells more."""
     number = str(request.scope.get("state", {}).get("request_id", ""))
     log.error("%s %s: a fault, request %s", request.method, request.url.path, number or "-")
-    return answer(request, Fault(detail=number))
+    return await answer(request, Fault(detail=number))
 
 
-def answer(request: Request, error: DomainError) -> Response:
+async def answer(request: Request, error: DomainError) -> Response:
     """An error as whoever asks reads it best."""
     status, code = _status_of(error)
-    sentence = _sentence(request, error)
+    sentence = await _sentence(request, error)
     path = request.url.path
     if path.startswith(OURS):
         response = _problem(error, status, code, sentence)
@@ -101,7 +101,7 @@ def answer(request: Request, error: DomainError) -> Response:
     elif any(kind in request.headers.get("accept", "") for kind in DOCUMENTS):
         response = _json({"error": code}, status, "application/json")
     else:
-        response = request.app.state.error_page(request, status, sentence, _shown(error))
+        response = await request.app.state.error_page(request, status, sentence, _shown(error))
     response.headers.setdefault("cache-control", "private, no-store")
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["www-authenticate"] = "Bearer"
@@ -116,8 +116,8 @@ def _status_of(error: DomainError) -> tuple[HTTPStatus, str]:
     return next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
 
 
-def _sentence(request: Request, error: DomainError) -> str:
-    sentence: str = request.app.state.translated(request, error.sentence)
+async def _sentence(request: Request, error: DomainError) -> str:
+    sentence: str = await request.app.state.translated(request, error.sentence)
     return sentence % error.params if error.params else sentence
 
 
@@ -140,12 +140,12 @@ def _json(value: Any, status: HTTPStatus, media_type: str) -> Response:
     return Response(msgspec.json.encode(value), status, media_type=media_type)
 
 
-def untranslated(request: Request, sentence: str) -> str:
+async def untranslated(request: Request, sentence: str) -> str:
     """The sentence as it is written in the code, which is French."""
     return sentence
 
 
-def plain_page(request: Request, status: HTTPStatus, sentence: str, number: str) -> Response:
+async def plain_page(request: Request, status: HTTPStatus, sentence: str, number: str) -> Response:
     """A page that needs nothing but itself, for when nothing else works."""
     shown = f"<p><small>{html.escape(number)}</small></p>" if number else ""
     text = (

@@ -41,12 +41,12 @@ class Unlinkable:
 
 
 async def listed(visit: Visit) -> Response:
-    """`/links`: all of them, those that ask for something first."""
+    """`/admin/links`: all of them, those that ask for something first."""
     return await _shown(visit)
 
 
 async def offer(visit: Visit) -> Response:
-    """`POST /links`: proposes a link to the instance at a host."""
+    """`POST /admin/links`: proposes a link to the instance at a host."""
     viewer, form = visit.me, await visit.form()
     await links.listed(viewer)  # refuses whoever is no administrator before anybody is asked
     host = form.line("host", 300).lower().removeprefix("https://").removeprefix("http://").rstrip("/")
@@ -56,11 +56,11 @@ async def offer(visit: Visit) -> Response:
         await _linking(visit).offer(viewer, host)
     except (Invalid, Conflict, Forbidden, NotFound, Unavailable) as refused:
         return await _shown(visit, refused=refused, host=host)
-    return see("/links")
+    return see("/admin/links")
 
 
 async def step(visit: Visit) -> Response:
-    """`POST /links/{host}/{step}`: accept, confirm, suspend, resume, end."""
+    """`POST /admin/links/{host}/{step}`: accept, confirm, suspend, resume, end."""
     viewer, form = visit.me, await visit.form()
     host, name = str(visit.request.path_params["host"]).lower(), str(visit.request.path_params["step"])
     if name not in STEPS:
@@ -69,7 +69,7 @@ async def step(visit: Visit) -> Response:
         await STEPS[name](viewer, host, form.line("reason", 300))
     except (Conflict, Unavailable) as refused:
         return await _shown(visit, refused=refused)
-    return see("/links")
+    return see("/admin/links")
 
 
 Step = Callable[[Employee, str, str], Awaitable[object]]

@@ -18,7 +18,9 @@ EMOJI_CHARACTERS = 32
 
 
 async def compose(visit: Visit) -> Response:
-    """`GET /posts/new`: the composer on a page of its own."""
+    """`GET /posts/new`: the composer on a page of its own; `?part=audience&where=`: who would see it there."""
+    if visit.part == "audience":
+        return await showing.audience_there(visit, visit.query("where"))
     wrote = Written(text=visit.query("text"), where=visit.query("where"), key=composing.new_key())
     return await showing.composer(visit, wrote)
 

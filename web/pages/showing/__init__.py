@@ -1,23 +1,35 @@
 """What pages show: values from the queries into templates, in the reader's language."""
 
+from web.pages.showing.office import admin, admin_audit, admin_deliveries, admin_people, links
+from web.pages.showing.own import login, login_once, notifications, settings
 from web.pages.showing.people import people, person, results
-from web.pages.showing.posts import audience_line, card, composer, editor, home, thread, who_sees
+from web.pages.showing.posts import audience_line, audience_there, card, composer, editor, home, thread, who_sees
 from web.pages.showing.spaces import about, members, new_space, openness, space
 from web.pages.showing.spaces import listed as spaces
 
 __all__ = [
     "about",
+    "admin",
+    "admin_audit",
+    "admin_deliveries",
+    "admin_people",
     "audience_line",
+    "audience_there",
     "card",
     "composer",
     "editor",
     "home",
+    "links",
+    "login",
+    "login_once",
     "members",
     "new_space",
+    "notifications",
     "openness",
     "people",
     "person",
     "results",
+    "settings",
     "space",
     "spaces",
     "thread",

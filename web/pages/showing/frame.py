@@ -15,9 +15,10 @@ from server.queries.spaces import SeenSpace
 from server.refusals import N_
 from server.settings import Settings
 from server.viewer import Employee, Viewer
-from web import render
+from web import errors, render
 from web.locale import Speech, choose
 from web.pages.visits import Visit
+from web.session import viewer_of_cookie
 
 MOST_SPACES = 12
 
@@ -104,10 +105,22 @@ def sentence_of(speaks: Speech, error: DomainError) -> str:
     return sentence % error.params if error.params else sentence
 
 
-async def error_page(request: Request, status: HTTPStatus, sentence: str, number: str, viewer: Viewer) -> Response:
-    """A refusal or a fault, in the frame; the sentence is translated already."""
-    visit = Visit(request, viewer)
-    return await show(visit, "error.html", "", status=status.value, sentence=sentence, number=number)
+async def error_page(request: Request, status: HTTPStatus, sentence: str, number: str) -> Response:
+    """A refusal or a fault, in the reader's frame; without it when the database cannot say who reads."""
+    try:
+        visit = Visit(request, await viewer_of_cookie(request))
+        return await show(visit, "error.html", "", status=status.value, sentence=sentence, number=number)
+    except DomainError:
+        return await errors.plain_page(request, status, sentence, number)
+
+
+async def translated(request: Request, sentence: str) -> str:
+    """A sentence in the language of whoever asks."""
+    try:
+        speaks, _ = await speech_for(request, await viewer_of_cookie(request))
+    except DomainError:
+        return sentence
+    return speaks.gettext(sentence)
 
 
 async def _frame(visit: Visit, speaks: Speech, me: OwnAccount | None, current: str) -> Frame:

@@ -158,6 +158,17 @@ async def audience_line(visit: Visit, space: SeenSpace, count: AudienceCount) ->
     return await piece(visit, "_audience.html", line=sentence(speaks, count, space.level.value))
 
 
+async def audience_there(visit: Visit, where: str) -> Response:
+    """The composer's line for a place that was just chosen, as its list names it. Raises NotFound."""
+    speaks, _ = await speech_for(visit.request, visit.me)
+    if where.startswith("@"):
+        if where[1:] not in set(Visibility):
+            raise NotFound(detail="no such place")
+        return await piece(visit, "_audience.html", line=await _line(visit, speaks, where, {}))
+    space = await spaces.find(visit.me, where)
+    return await piece(visit, "_audience.html", line=await _line(visit, speaks, where, {where: space}))
+
+
 async def composing_in(visit: Visit, space: SeenSpace) -> Composing | None:
     """The composer of a space's own page, for those who may post there."""
     if not isinstance(visit.viewer, Employee) or not space.may(visit.viewer, Act.POST):

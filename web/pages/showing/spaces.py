@@ -19,12 +19,13 @@ from server.openness import (
     TakePart,
     Variant,
 )
-from server.policy import TABLE, Act, Rights
+from server.policy import Act
 from server.queries import directory, spaces
 from server.queries.directory import MemberList
 from server.queries.posts import PostCard
 from server.queries.spaces import SeenSpace
 from server.refusals import N_
+from server.rights import TABLE, Rights
 from server.viewer import Employee
 from web.locale import Speech
 from web.pages.showing.frame import refused_words, show, speech_for
@@ -170,8 +171,8 @@ async def space(visit: Visit, seen: SeenSpace, posts: Sequence[PostCard]) -> Res
 async def about(visit: Visit, seen: SeenSpace) -> Response:
     """What a space is for."""
     speaks, _ = await speech_for(visit.request, visit.viewer)
-    facts = {"space": seen, "tabs": tabs_of(speaks, seen), "standing": standing_of(visit, seen)}
-    return await show(visit, "space_about.html", "spaces", **facts)
+    tabs, standing = tabs_of(speaks, seen), standing_of(visit, seen)
+    return await show(visit, "space_about.html", "spaces", space=seen, tabs=tabs, standing=standing)
 
 
 async def openness(visit: Visit, seen: SeenSpace) -> Response:

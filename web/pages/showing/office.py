@@ -1,0 +1,246 @@
+"""What administrators look after: linked instances, how the instance fares, people, deliveries, deeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlencode
+
+from babel.dates import format_timedelta
+from starlette.responses import Response
+
+from server.actions.accounts import NewPerson
+from server.errors import DomainError
+from server.openness import LinkState, Office
+from server.queries.accounts import AccountRow
+from server.queries.audit import Deed
+from server.queries.deliveries import STATES, DeliveryRow
+from server.queries.health import Health, Queue
+from server.queries.links import LinkCard
+from server.refusals import N_
+from server.viewer import Employee
+from web.locale import Speech
+from web.pages.showing.frame import refused_words, show, speech_for
+from web.pages.showing.own import status_for
+from web.pages.visits import Visit
+
+OFFICE_WORDS = {
+    Office.MEMBER: N_("collègue"),
+    Office.ADMIN: N_("administre l’instance"),
+    Office.AUDITOR: N_("regarde le journal"),
+}
+LINK_WORDS = {
+    LinkState.NONE: N_("aucune"),
+    LinkState.OFFERED: N_("proposée, sans réponse encore"),
+    LinkState.RECEIVED: N_("vous est proposée"),
+    LinkState.CONFIRMED: N_("six mots à comparer"),
+    LinkState.ACTIVE: N_("active"),
+    LinkState.SUSPENDED: N_("suspendue par vous"),
+    LinkState.ENDED: N_("terminée"),
+}
+HEALTH_WORDS = {
+    "ok": N_("répond"),
+    "backoff": N_("injoignable pour l’instant, réessayée"),
+    "paused": N_("refuse ce que nous lui envoyons"),
+    "suspended": N_("silencieuse depuis une semaine"),
+    "archived": N_("silencieuse depuis un mois"),
+}
+DELIVERY_WORDS = {
+    "pending": N_("en route"),
+    "sent": N_("reçue"),
+    "dead": N_("mise de côté"),
+    "skipped": N_("sans objet"),
+}
+DELIVERY_ICONS = {"pending": "clock", "sent": "tick", "dead": "warn", "skipped": "more"}
+KIND_WORDS = {
+    "post_published": N_("un message"),
+    "post_edited": N_("un message modifié"),
+    "post_withdrawn": N_("un message retiré"),
+    "reacted": N_("une réaction"),
+    "reaction_undone": N_("une réaction reprise"),
+    "follow_asked": N_("une demande pour suivre"),
+    "follow_undone": N_("la fin d’un suivi"),
+    "follow_accepted": N_("l’accord pour être suivi"),
+    "follow_rejected": N_("le refus d’être suivi"),
+    "invited": N_("une invitation"),
+    "invitation_answered": N_("une réponse à une invitation"),
+    "join_asked": N_("une demande d’entrée"),
+    "join_answered": N_("une réponse à une demande d’entrée"),
+    "left": N_("un départ"),
+    "member_removed": N_("un membre retiré"),
+    "space_changed": N_("un espace changé"),
+    "person_changed": N_("un profil changé"),
+    "link_offered": N_("une liaison proposée"),
+    "link_accepted": N_("une liaison acceptée"),
+    "link_confirmed": N_("une liaison confirmée"),
+    "link_ended": N_("une liaison terminée"),
+}
+DEED_WORDS = {
+    "open_space": N_("a créé un espace"),
+    "set_openness": N_("a changé l’ouverture"),
+    "name_partner": N_("a nommé un partenaire"),
+    "unname_partner": N_("a retiré un partenaire"),
+    "add_member": N_("a fait entrer"),
+    "remove_member": N_("a retiré un membre"),
+    "set_role": N_("a changé un rôle"),
+    "add_person": N_("a ajouté une personne"),
+    "import_people": N_("a importé des personnes"),
+    "new_sign_in_link": N_("a fait un lien pour entrer"),
+    "set_password": N_("a donné un mot de passe"),
+    "suspend_person": N_("a suspendu une personne"),
+    "reinstate_person": N_("a rétabli une personne"),
+    "set_office": N_("a changé une fonction"),
+    "link_offer": N_("a proposé une liaison"),
+    "link_accept": N_("a accepté une liaison"),
+    "link_confirm": N_("a confirmé les six mots"),
+    "link_suspend": N_("a suspendu une liaison"),
+    "link_resume": N_("a repris une liaison"),
+    "link_end": N_("a mis fin à une liaison"),
+}
+QUEUES = (
+    ("deliveries", N_("Envois en route vers d’autres instances"), N_("Rien n’attend d’être envoyé.")),
+    ("receipts", N_("Reçus, pas encore traités"), N_("Tout ce qui est arrivé est traité.")),
+    ("events", N_("Faits à répartir"), N_("Tout est réparti.")),
+    ("jobs", N_("Travaux de fond"), N_("Rien ne reste à faire.")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A queue in words: `since` is how long its oldest row has waited, '' when nothing waits."""
+
+    words: str
+    count: int
+    since: str
+    quiet: str
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A link in words. `tone` and `icon` go with the state, never alone."""
+
+    card: LinkCard
+    state: str
+    tone: str
+    icon: str
+    lag: str
+
+
+async def links(
+    visit: Visit,
+    found: Sequence[LinkCard],
+    words: Mapping[str, Sequence[str]],
+    *,
+    refused: DomainError | None = None,
+    host: str = "",
+) -> Response:
+    """Linked instances: what waits for an administrator, then all of them. `words`: six for each to compare."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    return await show(
+        visit,
+        "links.html",
+        "links",
+        status=status_for(refused),
+        rows=[linked(speaks, card) for card in found],
+        proposed=[card for card in found if card.state is LinkState.RECEIVED],
+        comparing=[card for card in found if card.state is LinkState.CONFIRMED and not card.confirmed_here],
+        theirs=[card for card in found if _waits_there(card)],
+        words=words,
+        refused=await refused_words(visit, refused),
+        at_offer=visit.request.url.path.rstrip("/").endswith("/links"),
+        host=host,
+        here=visit.here.host,
+    )
+
+
+async def admin(visit: Visit, health: Health) -> Response:
+    """How the instance fares, in sentences with figures."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    peers = [(speaks.gettext(HEALTH_WORDS.get(state, state)), count) for state, count in health.peers.items()]
+    figures = [
+        figure(speaks, speaks.gettext(name), getattr(health, key), speaks.gettext(quiet)) for key, name, quiet in QUEUES
+    ]
+    return await show(visit, "admin.html", "admin", figures=figures, dead=health.dead, peers=peers)
+
+
+async def admin_people(
+    visit: Visit,
+    found: Sequence[AccountRow],
+    *,
+    more: bool,
+    refused: DomainError | None = None,
+    new: NewPerson | None = None,
+    link: str = "",
+    whom: str = "",
+) -> Response:
+    """All accounts. `link`: a one-time link for `whom`, shown on this page only."""
+    me = visit.viewer.account_id if isinstance(visit.viewer, Employee) else 0
+    return await show(
+        visit,
+        "admin_people.html",
+        "admin",
+        status=status_for(refused),
+        found=found,
+        onward=f"/admin/people?{urlencode({'after': found[-1].name})}" if more and found else "",
+        refused=await refused_words(visit, refused),
+        new=new or NewPerson(""),
+        adding=new is not None,
+        link=link,
+        whom=whom,
+        offices=OFFICE_WORDS,
+        me_id=me,
+    )
+
+
+async def admin_deliveries(visit: Visit, found: Sequence[DeliveryRow], state: str, *, more: bool) -> Response:
+    """What was told to other instances, newest first; `state` '' is all."""
+    host = visit.query("host")
+    asked = {name: value for name, value in (("state", state), ("host", host)) if value}
+    return await show(
+        visit,
+        "admin_deliveries.html",
+        "admin",
+        found=found,
+        state=state,
+        host=host,
+        states=STATES,
+        state_words=DELIVERY_WORDS,
+        state_icons=DELIVERY_ICONS,
+        kinds=KIND_WORDS,
+        older=f"/admin/deliveries?{urlencode({**asked, 'before': found[-1].id})}" if more and found else "",
+    )
+
+
+async def admin_audit(visit: Visit, found: Sequence[Deed], *, more: bool) -> Response:
+    """Who did what, newest first."""
+    older = f"/admin/audit?before={found[-1].id}" if more and found else ""
+    return await show(visit, "admin_audit.html", "admin", found=found, deeds=DEED_WORDS, older=older)
+
+
+def linked(speaks: Speech, card: LinkCard) -> Linked:
+    """A link with its state in words: an active one is as healthy as its deliveries are."""
+    words, tone, icon = LINK_WORDS[card.state], "internal", "tick"
+    if card.state is LinkState.CONFIRMED and card.confirmed_here:
+        words, tone, icon = N_("attend leur confirmation"), "network", "clock"
+    elif card.state is LinkState.ACTIVE and card.health != "ok":
+        words, tone, icon = HEALTH_WORDS.get(card.health, card.health), "network", "warn"
+    elif card.state in (LinkState.SUSPENDED, LinkState.ENDED):
+        tone, icon = "closed", "more"
+    elif card.state is not LinkState.ACTIVE:
+        tone, icon = "network", "clock"
+    lag = lasting(speaks, card.oldest_ms) if card.waiting else ""
+    return Linked(card, speaks.gettext(words), tone, icon, lag)
+
+
+def figure(speaks: Speech, words: str, queue: Queue, quiet: str) -> Figure:
+    """A queue with how long its oldest row has waited."""
+    since = lasting(speaks, queue.oldest_ms) if queue.waiting else ""
+    return Figure(words, queue.waiting, since, quiet)
+
+
+def lasting(speaks: Speech, ms: int) -> str:
+    """« 3 heures »: a time that passes, in its largest unit."""
+    return format_timedelta(timedelta(milliseconds=max(ms, 1000)), locale=speaks.locale)
+
+
+def _waits_there(card: LinkCard) -> bool:
+    return card.state is LinkState.OFFERED or (card.state is LinkState.CONFIRMED and card.confirmed_here)
