@@ -109,7 +109,9 @@ async def error_page(request: Request, status: HTTPStatus, sentence: str, number
     """A refusal or a fault, in the reader's frame; without it when the database cannot say who reads."""
     try:
         visit = Visit(request, await viewer_of_cookie(request))
-        return await show(visit, "error.html", "", status=status.value, sentence=sentence, number=number)
+        return await show(
+            visit, "error.html", "", status=status.value, code=status.value, sentence=sentence, number=number
+        )
     except DomainError:
         return await errors.plain_page(request, status, sentence, number)
 
