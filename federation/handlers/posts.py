@@ -5,6 +5,7 @@ from dataclasses import replace
 from federation.errors import Malformed, Refused
 from federation.handlers.call import Call
 from federation.held_keys import drop_keys_of
+from federation.lookup import known
 from federation.reading import Activity, IncomingNote, identifier, note, type_of
 from federation.trust import owns_note, owns_object, same_origin
 from server import database as db
@@ -61,6 +62,8 @@ async def delete(call: Call) -> None:
         await db.execute("DELETE FROM membership WHERE actor_id = $1", call.actor.id)
         await db.execute("DELETE FROM follow WHERE follower_id = $1 OR followed_id = $1", call.actor.id)
         return
+    if await known(call.said.object_id):
+        raise Refused("Nobody but itself takes an actor back.", call.said.object_id)
     await _withdraw(call.actor.id, call.said.object_id, call.raw)
 
 
