@@ -29,6 +29,7 @@ GROUPS = (
     "federation.commands.links",
     "federation.commands.deliveries",
     "federation.commands.health",
+    "web.demo.commands",
     "web.commands",
 )
 
