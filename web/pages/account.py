@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from server.actions import preferences, signing_in
+from server.actions import accounts, preferences, signing_in
 from server.actions.preferences import Preferences
 from server.errors import Conflict, DomainError, Forbidden, Invalid, TooLarge
 from server.limits import PASSWORD_MAX_CHARACTERS, SUMMARY_BYTES
@@ -62,7 +62,7 @@ async def new_token(visit: Visit) -> Response:
     viewer, form = visit.me, await visit.form()
     scopes = [scope for scope in SCOPES if form.has(scope)] or ["read"]
     try:
-        token = await signing_in.issue_token(viewer, viewer.account_id, scopes, form.line("label", 100))
+        token = await accounts.issue_token(viewer.account_id, scopes, form.line("label", 100))
     except REFUSALS as refused:
         return await _refused(visit, refused)
     return await showing.settings(visit, token=token)
@@ -70,7 +70,7 @@ async def new_token(visit: Visit) -> Response:
 
 async def revoke_token(visit: Visit) -> Response:
     """`POST /settings/tokens/{id}/revoke`."""
-    await signing_in.revoke_token_by_id(visit.me, visit.id())
+    await accounts.revoke_token_by_id(visit.me, visit.id())
     return see("/settings?done=token")
 
 
