@@ -33,7 +33,7 @@ from federation.routes import routes
 from federation.signatures import cavage, messages
 from federation.signatures.keys import PrivateKey, generate_ed25519, generate_rsa
 from federation.signatures.proofs import with_proof
-from federation.vocabulary import ACTIVITY_STREAMS, PUBLIC
+from federation.vocabulary import ACTIVITY_STREAMS, PUBLIC, moment
 from server import database as db
 from server.actions.spaces import NewSpace, open_space
 from server.clock import now_ms
@@ -121,7 +121,7 @@ class Actor:
             "attributedTo": self.uri,
             "content": text,
             "to": [PUBLIC],
-            "published": "2026-01-05T10:00:00Z",
+            "published": moment(now_ms()),
             **more,
         }
 

@@ -11,6 +11,7 @@ import pytest
 from federation import handlers, processing, reading
 from federation.errors import Malformed
 from federation.handlers import posts as handler
+from federation.vocabulary import moment
 from server import database as db
 from server.actions.follows import follow
 from server.actions.posts import Draft, publish
@@ -173,8 +174,8 @@ async def test_O5_O25_a_post_is_its_authors_alone(here: Here, inconnu: OtherServ
     before = await everything("receipt")
     by_eve = [
         eve.says("Create", note),
-        eve.says("Update", note | {"updated": "2026-02-01T00:00:00Z"}),
-        eve.says("Update", note | {"attributedTo": eve.uri, "content": "eve's", "updated": "2026-02-01T00:00:00Z"}),
+        eve.says("Update", note | {"updated": moment(now_ms() + 1000)}),
+        eve.says("Update", note | {"attributedTo": eve.uri, "content": "eve's", "updated": moment(now_ms() + 1000)}),
         eve.says("Delete", note["id"]),
         eve.says("Delete", {"id": note["id"], "type": "Tombstone"}),
         eve.says("Create", note | {"attributedTo": eve.uri}),
@@ -195,7 +196,7 @@ async def test_O5_O25_a_post_is_its_authors_alone(here: Here, inconnu: OtherServ
 async def test_O9_an_update_never_changes_to_whom_a_post_is(here: Here, eve: Actor) -> None:
     note = eve.note(to=[here.person("alice")], tag=[{"type": "Mention", "href": here.person("alice")}])
     assert await here.take(eve.says("Create", note), eve.ed) == ""
-    wider = note | {"to": ["as:Public"], "content": "<p>b</p>", "updated": "2026-02-01T00:00:00Z"}
+    wider = note | {"to": ["as:Public"], "content": "<p>b</p>", "updated": moment(now_ms() + 1000)}
     assert await here.take(eve.says("Update", wider), eve.ed) == ""
     [row] = await db.fetch("SELECT visibility, html FROM post")
     assert row == {"visibility": "direct", "html": "<p>b</p>"}
@@ -289,20 +290,20 @@ async def test_D4_a_delete_before_its_create_wins(here: Here, eve: Actor) -> Non
     create = hello(eve, here)
     delete = eve.says("Delete", {"type": "Tombstone", "id": create["object"]["id"]})
     assert await final(here, eve, [delete, create]) == (1, [{"html": "", "gone": True}])
-    update = eve.says("Update", create["object"] | {"content": "later", "updated": "2026-02-01T00:00:00Z"})
+    update = eve.says("Update", create["object"] | {"content": "later", "updated": moment(now_ms() + 1000)})
     assert await final(here, eve, [update]) == (1, [{"html": "", "gone": True}])
 
 
 async def test_D4_an_update_before_its_create_wins(here: Here, eve: Actor) -> None:
     create = hello(eve, here)
-    update = eve.says("Update", create["object"] | {"content": "<p>new</p>", "updated": "2026-02-01T00:00:00Z"})
+    update = eve.says("Update", create["object"] | {"content": "<p>new</p>", "updated": moment(now_ms() + 1000)})
     assert await final(here, eve, [update, create]) == (1, [{"html": "<p>new</p>", "gone": False}])
 
 
 async def test_D4_edits_in_any_order_end_with_the_newest_and_five_times_is_once(here: Here, eve: Actor) -> None:
     create = hello(eve, here)
     edits = [
-        eve.says("Update", create["object"] | {"content": f"<p>{day}</p>", "updated": f"2026-02-0{day}T00:00:00Z"})
+        eve.says("Update", create["object"] | {"content": f"<p>{day}</p>", "updated": moment(now_ms() + day * 1000)})
         for day in (3, 1, 2)
     ]
     likes = [eve.says("Like", create["object"]["id"])]
