@@ -15,7 +15,7 @@ from server.errors import Forbidden
 from server.ids import new_id
 from server.refusals import N_
 
-TOO_MANY = N_("Trop d’essais : réessayez dans %(minutes)s min.")
+TOO_MANY = N_("Trop d’essais : réessayez dans %(minutes)s min.")
 WINDOW_MS = 15 * 60 * 1000
 KEPT_MS = 24 * 3600 * 1000
 

@@ -75,4 +75,4 @@ class TooLarge(DomainError):
 class Unavailable(DomainError):
     """Not possible now, perhaps later: disk full, database busy or unreachable. Nothing was kept."""
 
-    default = "Le service est momentanément indisponible : réessayez dans un instant."
+    default = "Le service est momentanément indisponible : réessayez dans un instant."

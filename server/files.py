@@ -21,9 +21,9 @@ import anyio.to_thread
 from server.errors import NotFound, TooLarge, Unavailable
 from server.refusals import N_
 
-FILE_TOO_LARGE = N_("Ce fichier est trop volumineux : il dépasse %(limit)s Mio.")
-DISK_FULL = N_("Le disque du serveur est plein : le fichier n’a pas été enregistré.")
-DISK_FAULT = N_("Le fichier n’a pas pu être enregistré : réessayez dans un instant.")
+FILE_TOO_LARGE = N_("Ce fichier est trop volumineux : il dépasse %(limit)s Mio.")
+DISK_FULL = N_("Le disque du serveur est plein : le fichier n’a pas été enregistré.")
+DISK_FAULT = N_("Le fichier n’a pas pu être enregistré : réessayez dans un instant.")
 
 CHUNK_BYTES = 256 * 1024
 STALE_SECONDS = 24 * 3600

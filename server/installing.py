@@ -19,7 +19,7 @@ from server.refusals import N_
 from server.settings import Settings, SettingsError, load
 from server.viewer import Operator
 
-HERE_ALREADY = N_("Il y a déjà une instance ici : rien n’a été changé.")
+HERE_ALREADY = N_("Il y a déjà une instance ici : rien n’a été changé.")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 FILE = """\

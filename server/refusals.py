@@ -10,25 +10,25 @@ def N_(sentence: str) -> str:
 
 
 SENTENCES: dict[str, str] = {
-    "unlisted": N_("Cet espace n’est pas dans l’annuaire : on y vient par invitation."),
-    "members_hidden": N_("Vous ne pouvez pas voir les membres de cet espace : seuls ses membres les voient."),
+    "unlisted": N_("Cet espace n’est pas dans l’annuaire : on y vient par invitation."),
+    "members_hidden": N_("Vous ne pouvez pas voir les membres de cet espace : seuls ses membres les voient."),
     "members_only": N_("Vous ne pouvez pas lire cet espace, parce que seuls ses membres le lisent."),
     "by_invitation": N_("Vous ne pouvez pas rejoindre cet espace sans y être invité·e."),
     "ask_first": N_(
         "Vous ne pouvez pas rejoindre cet espace directement. Il suffirait qu’un·e animateur·rice accepte "
         "votre demande."
     ),
-    "readers_only": N_("Vous ne pouvez pas réagir ici : cet espace est ouvert à la lecture seulement."),
+    "readers_only": N_("Vous ne pouvez pas réagir ici : cet espace est ouvert à la lecture seulement."),
     "members_only_write": N_(
         "Vous ne pouvez pas écrire ici, parce que seuls les membres publient. Il suffirait que vous "
         "rejoigniez l’espace."
     ),
-    "stewards_invite": N_("Vous ne pouvez pas inviter ici : adressez-vous à un·e animateur·rice de l’espace."),
+    "stewards_invite": N_("Vous ne pouvez pas inviter ici : adressez-vous à un·e animateur·rice de l’espace."),
     "stewards_only": N_("Seuls les animateurs et responsables de l’espace peuvent faire cela."),
     "owners_only": N_("Seuls les responsables de l’espace peuvent changer son ouverture."),
     "authors_only": N_("Seule la personne qui a écrit ce message peut le modifier."),
     "stays_here": N_("Ce message ne peut pas sortir de cet espace."),
-    "space_closed": N_("Cet espace est fermé : on n’y écrit plus."),
+    "space_closed": N_("Cet espace est fermé : on n’y écrit plus."),
     "operators_do_not_read": N_("La ligne de commande ne lit pas les messages."),
     "sign_in_first": N_("Identifiez-vous pour continuer."),
     "scope_missing": N_("Ce jeton n’a pas le droit de faire cela."),

@@ -54,14 +54,14 @@ async def refuse_unless_current(database_url: str, *, migrations: str = MIGRATIO
     schema = await check(database_url, migrations=migrations)
     if schema is Schema.BEHIND:
         raise WrongSchema(
-            "La base de données est plus ancienne que ce programme : lancez d’abord « parvis db migrate »."
+            "La base de données est plus ancienne que ce programme : lancez d’abord « parvis db migrate »."
         )
     if schema is Schema.AHEAD:
         raise too_new()
 
 
 def too_new() -> WrongSchema:
-    return WrongSchema("La base de données est plus récente que ce programme : installez la version qui l’a migrée.")
+    return WrongSchema("La base de données est plus récente que ce programme : installez la version qui l’a migrée.")
 
 
 def compared(applied: set[str], known: Sequence[str]) -> Schema:

@@ -22,8 +22,8 @@ from server.limits import CONTENT_BYTES, DOCUMENT_BYTES, HTML_DEPTH, SOURCE_BYTE
 from server.markup import BLOCKS, Element, parse, write
 from server.markup import TAGS as ELEMENTS
 
-TOO_LONG = "Ce message est trop long : il dépasse %(limit)s octets."
-TOO_TANGLED = "Ce message a trop de niveaux ou d’éléments : simplifiez sa mise en forme."
+TOO_LONG = "Ce message est trop long : il dépasse %(limit)s octets."
+TOO_TANGLED = "Ce message a trop de niveaux ou d’éléments : simplifiez sa mise en forme."
 
 LINK_REL = "nofollow noopener noreferrer ugc"
 _BRACKETS = 1_000  # each may begin a link, and costs markdown-it 50 µs to find out

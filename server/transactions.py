@@ -17,9 +17,9 @@ from server.errors import Conflict, Unavailable
 T = TypeVar("T")
 Row = dict[str, Any]
 
-DISK_FULL = "Le disque du serveur est plein : rien n’a été enregistré."
-BUSY = "La base de données est occupée : réessayez dans un instant."
-UNREACHABLE = "La base de données est injoignable : réessayez dans un instant."
+DISK_FULL = "Le disque du serveur est plein : rien n’a été enregistré."
+BUSY = "La base de données est occupée : réessayez dans un instant."
+UNREACHABLE = "La base de données est injoignable : réessayez dans un instant."
 
 
 class UniqueViolation(Conflict, IntegrityError):

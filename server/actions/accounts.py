@@ -26,18 +26,18 @@ from server.viewer import Employee, Operator
 
 BAD_NAME = N_(
     "Un identifiant a 1 à 64 lettres minuscules sans accent, chiffres, points, tirets ou soulignés, sans point ni "
-    "tiret au bord ; « %(name)s » ne convient pas."
+    "tiret au bord ; « %(name)s » ne convient pas."
 )
-NAME_TAKEN = N_("« %(name)s » est déjà pris, par une personne ou par un espace.")
+NAME_TAKEN = N_("« %(name)s » est déjà pris, par une personne ou par un espace.")
 BAD_DISPLAY_NAME = N_("Un nom a au plus %(limit)s caractères, sur une ligne.")
-BAD_EMAIL = N_("« %(email)s » n’est pas une adresse électronique.")
+BAD_EMAIL = N_("« %(email)s » n’est pas une adresse électronique.")
 EMAIL_TAKEN = N_("Cette adresse électronique est déjà celle d’une autre personne.")
-BAD_OFFICE = N_("« %(office)s » n’est pas un rôle : member, admin ou auditor.")
-BAD_LANGUAGE = N_("« %(language)s » n’est pas une langue d’ici : fr ou en.")
-UNKNOWN_SCOPE = N_("« %(scope)s » n’est pas un droit connu.")
-WHOLE_SESSION_ONLY = N_("Un jeton n’a pas le droit de faire cela : passez par votre navigateur.")
+BAD_OFFICE = N_("« %(office)s » n’est pas un rôle : member, admin ou auditor.")
+BAD_LANGUAGE = N_("« %(language)s » n’est pas une langue d’ici : fr ou en.")
+UNKNOWN_SCOPE = N_("« %(scope)s » n’est pas un droit connu.")
+WHOLE_SESSION_ONLY = N_("Un jeton n’a pas le droit de faire cela : passez par votre navigateur.")
 NOT_YOURSELF = N_("Vous ne pouvez pas faire cela à votre propre compte.")
-LAST_ADMIN = N_("Cette personne est la dernière à administrer l’instance : nommez d’abord quelqu’un d’autre.")
+LAST_ADMIN = N_("Cette personne est la dernière à administrer l’instance : nommez d’abord quelqu’un d’autre.")
 
 LABEL_CHARACTERS = 100
 SCOPES_CHARACTERS = 200

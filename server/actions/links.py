@@ -23,8 +23,8 @@ from server.viewer import Employee, Operator
 from server.words import SIX_WORDS
 
 ADMINS_ONLY = N_("Seuls les administrateurs lient des instances.")
-NO_LINK = N_("Aucune liaison avec « %(host)s » : proposez-la d’abord.")
-WRONG_STEP = N_("La liaison avec « %(host)s » est à l’état « %(state)s » : cette étape n’est pas possible.")
+NO_LINK = N_("Aucune liaison avec « %(host)s » : proposez-la d’abord.")
+WRONG_STEP = N_("La liaison avec « %(host)s » est à l’état « %(state)s » : cette étape n’est pas possible.")
 
 STEPS: dict[str, frozenset[LinkState]] = {
     "offer": frozenset({LinkState.NONE, LinkState.ENDED, LinkState.OFFERED}),

@@ -32,7 +32,7 @@ NOT_LINKED = N_(
     "Vous ne pouvez pas inviter %(who)s, parce que l’instance %(host)s n’est pas liée à la nôtre. "
     "Il suffirait que les deux administrateurs la lient."
 )
-LAST_OWNER = N_("Un espace garde au moins un responsable : nommez-en un autre d’abord.")
+LAST_OWNER = N_("Un espace garde au moins un responsable : nommez-en un autre d’abord.")
 NO_SUCH_PERSON = N_("Cette personne n’existe pas.")
 
 
@@ -60,7 +60,7 @@ async def add(viewer: Employee | Operator, space_id: int, actor_id: int, role: R
         space.demand(viewer, Act.ADMIT_MEMBERS if role is not Role.MEMBER else Act.INVITE)
         who = await _person(actor_id)
         if not space.hosted_here:
-            raise Forbidden(N_("Cet espace est tenu par une autre instance : c’est elle qui invite."))
+            raise Forbidden(N_("Cet espace est tenu par une autre instance : c’est elle qui invite."))
         present = await _row(space.id, who.id)
         if present is not None and present["state"] == MemberState.MEMBER:
             await _set_role(space.id, who.id, role, present["role"])
@@ -125,7 +125,7 @@ async def remove(viewer: Employee | Operator, space_id: int, actor_id: int) -> N
         space = await spaces.find_by_id(viewer, space_id)
         space.demand(viewer, Act.ADMIT_MEMBERS)
         if not space.hosted_here:
-            raise Forbidden(N_("Cet espace est tenu par une autre instance : c’est elle qui décide de ses membres."))
+            raise Forbidden(N_("Cet espace est tenu par une autre instance : c’est elle qui décide de ses membres."))
         who = await _person(actor_id)
         row = await _row(space.id, who.id)
         if row is None:

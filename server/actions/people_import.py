@@ -14,11 +14,11 @@ from server.queries.offices import demand_administrator
 from server.refusals import N_
 from server.viewer import Employee, Operator
 
-SOME_FAULTS = N_("%(count)s cases du tableau ne conviennent pas : personne n’a été ajouté.")
-NO_HEADER = N_("La première ligne nomme les colonnes : « name » au moins, puis display_name, email, office, language.")
-UNKNOWN_COLUMN = N_("« %(column)s » n’est pas une colonne connue.")
+SOME_FAULTS = N_("%(count)s cases du tableau ne conviennent pas : personne n’a été ajouté.")
+NO_HEADER = N_("La première ligne nomme les colonnes : « name » au moins, puis display_name, email, office, language.")
+UNKNOWN_COLUMN = N_("« %(column)s » n’est pas une colonne connue.")
 WRONG_LENGTH = N_("Cette ligne a %(found)s cases, la première en a %(expected)s.")
-TWICE = N_("« %(value)s » est déjà à la ligne %(line)s.")
+TWICE = N_("« %(value)s » est déjà à la ligne %(line)s.")
 UNREADABLE = N_("Ce tableau n’est pas du CSV en UTF-8.")
 TOO_MANY_ROWS = N_("Un tableau a au plus %(limit)s lignes.")
 

@@ -23,7 +23,7 @@ from server.sql import Clause, one_of
 from server.text import MentionTarget, find_mentions, render
 from server.viewer import Employee, PeerServer, RemotePerson, Viewer
 
-EMPTY = N_("Votre message est vide : écrivez quelque chose, ou joignez un fichier.")
+EMPTY = N_("Votre message est vide : écrivez quelque chose, ou joignez un fichier.")
 NO_SUCH_FILE = N_("Un des fichiers joints n’existe pas, ou n’est pas à vous.")
 TOO_MANY_FILES = N_("Un message porte au plus %(limit)s fichiers.")
 EMOJI_BYTES = 64

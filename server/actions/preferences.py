@@ -13,7 +13,7 @@ from server.viewer import Employee
 BAD_NAME = N_("Un nom a 1 à %(limit)s caractères, sur une ligne.")
 LONG_SUMMARY = N_("Ce que vous dites de vous dépasse %(limit)s octets.")
 NOT_OFFERED = N_("Ce choix n’existe pas.")
-WHOLE_SESSION_ONLY = N_("Un jeton n’a pas le droit de faire cela : passez par votre navigateur.")
+WHOLE_SESSION_ONLY = N_("Un jeton n’a pas le droit de faire cela : passez par votre navigateur.")
 
 THEMES = ("", "light", "dark")
 INVITATIONS = ("accept", "ask")

@@ -21,7 +21,7 @@ from server.viewer import Employee, Operator
 
 WRONG = N_("Identifiant ou mot de passe incorrect.")
 WRONG_NOW = N_("Ce n’est pas votre mot de passe actuel.")
-LINK_OVER = N_("Ce lien a déjà servi, ou n’est plus valable : demandez-en un autre.")
+LINK_OVER = N_("Ce lien a déjà servi, ou n’est plus valable : demandez-en un autre.")
 
 LINK_MS = 24 * 3600 * 1000
 USER_AGENT_CHARACTERS = 300

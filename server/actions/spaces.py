@@ -20,12 +20,12 @@ from server.text import plain
 from server.viewer import Employee, Operator, PeerServer
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
-BAD_SLUG = N_("L’adresse d’un espace a 1 à 64 lettres minuscules, chiffres ou tirets ; « %(slug)s » ne convient pas.")
-TAKEN = N_("« %(slug)s » est déjà pris, par un espace ou par une personne.")
+BAD_SLUG = N_("L’adresse d’un espace a 1 à 64 lettres minuscules, chiffres ou tirets ; « %(slug)s » ne convient pas.")
+TAKEN = N_("« %(slug)s » est déjà pris, par un espace ou par une personne.")
 NEEDS_NAME = N_("Donnez un nom à l’espace.")
-NO_OWNER = N_("« %(who)s » n’est pas une personne de cette instance.")
-NO_LINK = N_("« %(host)s » n’est pas une instance liée : liez-la d’abord.")
-TOO_CLOSED = N_("Un espace au niveau Fermé ou Interne n’a pas de partenaires : choisissez le niveau Partenaires.")
+NO_OWNER = N_("« %(who)s » n’est pas une personne de cette instance.")
+NO_LINK = N_("« %(host)s » n’est pas une instance liée : liez-la d’abord.")
+TOO_CLOSED = N_("Un espace au niveau Fermé ou Interne n’a pas de partenaires : choisissez le niveau Partenaires.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from server.queries.posts import FileCard, file_card
 from server.refusals import N_
 from server.viewer import Employee, Viewer
 
-STILL_ARRIVING = N_("Ce fichier n’est pas encore arrivé de l’autre instance : réessayez dans un instant.")
+STILL_ARRIVING = N_("Ce fichier n’est pas encore arrivé de l’autre instance : réessayez dans un instant.")
 
 
 async def find(viewer: Viewer, attachment_id: int) -> FileCard:

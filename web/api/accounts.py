@@ -17,7 +17,7 @@ from web.api.paging import window
 from web.api.timelines import page
 
 MOST_AT_ONCE = 40
-NEEDS_HANDLE = N_("« acct » est un nom, tel que alice ou alice@rse.exemple.")
+NEEDS_HANDLE = N_("« acct » est un nom, tel que alice ou alice@rse.exemple.")
 
 
 async def verify_credentials(call: Call) -> Response:

@@ -9,9 +9,9 @@ from server.errors import Invalid
 from server.refusals import N_
 from web.api.fields import NOT_JSON
 
-UNKNOWN_KEY = N_("« %(name)s » n’est pas une clé connue.")
-MISSING_KEY = N_("« %(name)s » manque.")
-WRONG_VALUE = N_("« %(name)s » a une valeur qui ne convient pas.")
+UNKNOWN_KEY = N_("« %(name)s » n’est pas une clé connue.")
+MISSING_KEY = N_("« %(name)s » manque.")
+WRONG_VALUE = N_("« %(name)s » a une valeur qui ne convient pas.")
 
 T = TypeVar("T")
 _QUOTED = re.compile(r"`([^`$.\[\]]+)`")

@@ -19,7 +19,7 @@ from web.api import present
 from web.api.calls import Call, json
 from web.api.fields import NOT_A_FORM, Fields, read
 
-NO_FILE = N_("« file » manque : joignez un fichier.")
+NO_FILE = N_("« file » manque : joignez un fichier.")
 MOST_FIELDS = 10
 MOST_BYTES = UPLOAD_BYTES + DOCUMENT_BYTES
 """The file, and the form around it."""

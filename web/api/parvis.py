@@ -26,7 +26,7 @@ from web.api.search import resolve
 
 PAGE = 100
 MOST_PARTNERS = 100
-NOBODY = N_("« %(who)s » n’est personne que cette instance connaisse.")
+NOBODY = N_("« %(who)s » n’est personne que cette instance connaisse.")
 
 Line = Annotated[str, Meta(max_length=DISPLAY_NAME_CHARACTERS)]
 Handle = Annotated[str, Meta(max_length=320)]

@@ -17,10 +17,10 @@ from web.api import present
 from web.api.calls import SLUG, Call, json
 from web.api.fields import Fields
 
-UNKNOWN_VISIBILITY = N_("« visibility » est public, colleagues, private ou direct ; « %(given)s » ne convient pas.")
-DIRECT_IN_SPACE = N_("Un message direct ne se publie pas dans un espace : choisissez l’un ou l’autre.")
-TWO_SPACES = N_("Ce message nomme plusieurs espaces : dites lequel avec « parvis_space ».")
-SAME_FILES = N_("Les fichiers d’un message publié ne changent plus : retirez-le et publiez-le de nouveau.")
+UNKNOWN_VISIBILITY = N_("« visibility » est public, colleagues, private ou direct ; « %(given)s » ne convient pas.")
+DIRECT_IN_SPACE = N_("Un message direct ne se publie pas dans un espace : choisissez l’un ou l’autre.")
+TWO_SPACES = N_("Ce message nomme plusieurs espaces : dites lequel avec « parvis_space ».")
+SAME_FILES = N_("Les fichiers d’un message publié ne changent plus : retirez-le et publiez-le de nouveau.")
 LONGEST_SUMMARY = 500
 
 VISIBILITY = {

@@ -16,8 +16,8 @@ from server.viewer import Employee
 from web.pages import showing
 from web.pages.visits import Visit, see
 
-NOT_A_HOST = N_("« %(host)s » n’est pas l’adresse d’une instance, comme « rse.partenaire.example ».")
-ALONE = N_("Cette instance ne parle à aucune autre : son administrateur a mis « federation » sur « off ».")
+NOT_A_HOST = N_("« %(host)s » n’est pas l’adresse d’une instance, comme « rse.partenaire.example ».")
+ALONE = N_("Cette instance ne parle à aucune autre : son administrateur a mis « federation » sur « off ».")
 HOST = re.compile(r"(?=.{1,253}(?::\d{1,5})?$)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?")
 COMPARED = frozenset({LinkState.CONFIRMED})
 

@@ -25,7 +25,7 @@ from server.refusals import N_
 from server.viewer import Employee
 from web.session import viewer_of_cookie
 
-TOO_MANY = N_("Trop de pages sont ouvertes en même temps : fermez-en quelques-unes.")
+TOO_MANY = N_("Trop de pages sont ouvertes en même temps : fermez-en quelques-unes.")
 
 CHECK_SECONDS = 0.5
 """How often a stream looks whether its session still holds: within a second it ends when it does not."""

@@ -15,7 +15,7 @@ from server.refusals import N_
 from web.pages import showing
 from web.pages.visits import Form, Visit, number, see
 
-UNKNOWN_PERSON = N_("« %(who)s » n’est connu ni ici ni chez une instance liée.")
+UNKNOWN_PERSON = N_("« %(who)s » n’est connu ni ici ni chez une instance liée.")
 NAME_CHARACTERS = 200
 DESCRIPTION_CHARACTERS = 2000
 REFUSALS = (Invalid, Conflict, Forbidden, TooLarge)

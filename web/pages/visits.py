@@ -21,7 +21,7 @@ from server.viewer import Employee, Viewer
 from web.session import viewer_of_cookie
 
 NOT_A_FORM = N_("Ce formulaire n’est pas lisible.")
-TOO_LONG = N_("Ce texte est trop long : il dépasse %(limit)s caractères.")
+TOO_LONG = N_("Ce texte est trop long : il dépasse %(limit)s caractères.")
 MOST_FIELDS = 60
 LARGEST = (1 << 63) - 1
 HANDLE = re.compile(r"[A-Za-z0-9_.-]{1,64}(?:@[A-Za-z0-9.:\[\]-]{1,190})?")

@@ -147,7 +147,7 @@ async def who_sees(visit: Visit, post: SeenPost, count: AudienceCount) -> Respon
     speaks, _ = await speech_for(visit.request, visit.viewer)
     lines = _parts(speaks, count)
     if post.space is not None and not count.network and not count.public:
-        lines.append(speaks.gettext("Personne d’autre : ni visiteurs, ni autres instances."))
+        lines.append(speaks.gettext("Personne d’autre : ni visiteurs, ni autres instances."))
     heading = _heading(speaks, count)
     return await show(visit, "who_sees.html", "home", post=post, heading=heading, sentences=lines)
 
@@ -219,11 +219,11 @@ def sentence(speaks: Speech, count: AudienceCount, level: str) -> AudienceLine:
 
 def _visible(speaks: Speech, count: AudienceCount) -> str:
     if count.network:
-        return speaks.gettext("Visible par <strong>toute personne identifiée</strong> d’une instance non bloquée :")
+        return speaks.gettext("Visible par <strong>toute personne identifiée</strong> d’une instance non bloquée :")
     if count.colleagues_all and not count.partners and not count.guests and not count.everyone_at:
-        return speaks.gettext("Visible par <strong>tous les collègues</strong> :")
+        return speaks.gettext("Visible par <strong>tous les collègues</strong> :")
     text = speaks.ngettext(
-        "Visible par <strong>%(n)s personne</strong> :", "Visible par <strong>%(n)s personnes</strong> :", count.people
+        "Visible par <strong>%(n)s personne</strong> :", "Visible par <strong>%(n)s personnes</strong> :", count.people
     )
     return text % {"n": speaks.number(count.people)}
 
@@ -231,16 +231,21 @@ def _visible(speaks: Speech, count: AudienceCount) -> str:
 def _short(speaks: Speech, count: AudienceCount) -> list[str]:
     said = []
     if count.colleagues:
-        one, many = ("%(n)s collègue", "%(n)s collègues")
-        if count.followers:
-            one, many = ("%(n)s personne qui vous suit", "%(n)s personnes qui vous suivent")
-        said.append(speaks.ngettext(one, many, count.colleagues) % {"n": speaks.number(count.colleagues)})
+        said.append(_inside(speaks, count))
     if count.guests:
         said.append(speaks.ngettext("%(n)s invité", "%(n)s invités", count.guests) % {"n": count.guests})
     said += [_at(speaks, at) for at in (*count.partners, *count.everyone_at)]
     if count.kept_at:
         said.append(speaks.gettext("et les autres membres, chez %(host)s") % {"host": escape(count.kept_at)})
     return said
+
+
+def _inside(speaks: Speech, count: AudienceCount) -> str:
+    if count.followers:
+        text = speaks.ngettext("%(n)s personne qui vous suit", "%(n)s personnes qui vous suivent", count.colleagues)
+    else:
+        text = speaks.ngettext("%(n)s collègue", "%(n)s collègues", count.colleagues)
+    return text % {"n": speaks.number(count.colleagues)}
 
 
 def _at(speaks: Speech, at: At) -> str:
