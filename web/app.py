@@ -49,7 +49,7 @@ def create_app(settings: Settings, *, delivery: bool = True) -> Starlette:
         routes=[
             *federation.routes(instance, Inbox(instance)),
             *health.routes(),
-            Mount("", Guard(ExceptionMiddleware(Router(for_people()), handlers), settings)),
+            Mount("", Guard(ExceptionMiddleware(Router(for_people()), handlers), settings, for_people())),
         ],
         lifespan=_lifespan,
         exception_handlers=handlers,

@@ -4,12 +4,13 @@ Pure ASGI: nothing is read that need not be. What other instances send does not 
 """
 
 import secrets
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.errors import DomainError, Forbidden, TooLarge
@@ -24,8 +25,8 @@ UPLOADS_BYTES = UPLOAD_BYTES * 2
 UPLOADS = ("/posts", "/api/v1/media", "/api/v2/media")
 """Addresses that take files: one file of the largest size and its words; of several, together no more."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-FOREIGN_FORM = N_("Cette demande ne vient pas de nos pages : rechargez la page et recommencez.")
-TOO_LARGE = N_("C’est trop volumineux : au plus %(limit)s Mio à la fois.")
+FOREIGN_FORM = N_("Cette demande ne vient pas de nos pages : rechargez la page et recommencez.")
+TOO_LARGE = N_("C’est trop volumineux : au plus %(limit)s Mio à la fois.")
 MIB = 1024 * 1024
 
 POLICY = (
@@ -45,8 +46,9 @@ FIXED = {
 class Guard:
     """Wraps the application of pages and client calls."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, routes: Sequence[BaseRoute] = ()) -> None:
         self.app = app
+        self.routes = list(routes)  # what a Mount shows of what is behind it
         self.settings = settings
         self._cookie = cookie_name(settings)
 

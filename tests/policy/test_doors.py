@@ -5,6 +5,7 @@ a row without a route. Whoever is answered 404 gets the bytes of what never was,
 word of it. Chloé has no session here: she comes in through the inbox, and is a visitor to every other door.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,8 +89,64 @@ TOKENS = {
     "GET /metrics": "404 403 403 403 403 401 401",
 }
 
-SESSIONS: dict[str, str] = {}
-"""Pages, asked with the cookie of a signed-in browser."""
+SESSIONS = {
+    "GET /": "303 200 200 200 303 303 303",
+    "GET /login": "200 303 303 303 200 200 200",
+    "POST /login": "401 401 401 401 401 401 401",
+    "GET /login/once/{token}": "200 200 200 200 200 200 200",
+    "POST /login/once/{token}": "401 401 401 401 401 401 401",
+    "POST /posts": "401 303 422 422 401 401 401",
+    "GET /posts/new": "303 200 200 200 303 303 303",
+    "GET /posts/{id}": "404 200 404 404 404 404 404",
+    "GET /posts/{id}/audience": "404 200 404 404 404 404 404",
+    "GET /posts/{id}/edit": "303 200 404 404 303 303 303",
+    "POST /posts/{id}/edit": "401 303 404 404 401 401 401",
+    "POST /posts/{id}/withdraw": "401 303 404 404 401 401 401",
+    "POST /posts/{id}/react": "401 303 404 404 401 401 401",
+    "GET /spaces": "200 200 200 200 200 200 200",
+    "POST /spaces": "401 303 303 303 401 401 401",
+    "GET /spaces/{slug}": "404 200 404 404 404 404 404",
+    "GET /spaces/{slug}/about": "404 200 404 404 404 404 404",
+    "GET /spaces/{slug}/openness": "404 200 404 404 404 404 404",
+    "GET /spaces/{slug}/members": "404 200 404 404 404 404 404",
+    "POST /spaces/{slug}/members": "401 303 404 404 401 401 401",
+    "POST /spaces/{slug}/members/{id}/remove": "404 422 404 404 404 404 404",
+    "POST /spaces/{slug}/join": "404 303 404 404 404 404 404",
+    "POST /spaces/{slug}/leave": "404 422 404 404 404 404 404",
+    "GET /people": "303 200 200 200 303 303 303",
+    "GET /@{name}": "200 200 200 200 200 200 200",
+    "POST /@{name}/follow": "401 422 303 303 401 401 401",
+    "POST /@{name}/unfollow": "401 303 303 303 401 401 401",
+    "GET /notifications": "303 200 200 200 303 303 303",
+    "POST /notifications/read": "401 303 303 303 401 401 401",
+    "GET /search": "303 200 200 200 303 303 303",
+    "GET /settings": "303 200 200 200 303 303 303",
+    "POST /settings": "401 422 422 422 401 401 401",
+    "POST /settings/password": "401 422 422 422 401 401 401",
+    "POST /settings/sessions/{id}/end": "401 404 404 404 401 401 401",
+    "POST /settings/tokens": "401 200 200 200 401 401 401",
+    "POST /settings/tokens/{id}/revoke": "401 404 404 404 401 401 401",
+    "GET /admin/links": "303 403 403 200 303 303 303",
+    "POST /admin/links": "401 403 403 422 401 401 401",
+    "POST /admin/links/{host}/{step}": "401 404 404 404 401 401 401",
+    "GET /admin": "303 403 403 200 303 303 303",
+    "GET /admin/people": "303 403 403 200 303 303 303",
+    "POST /admin/people": "401 403 403 422 401 401 401",
+    "POST /admin/people/{name}/link": "401 403 403 200 401 401 401",
+    "GET /admin/deliveries": "303 403 403 200 303 303 303",
+    "GET /admin/audit": "303 403 403 200 303 303 303",
+    "GET /media/{id}/{name:path}": "404 404 404 404 404 404 404",
+    "POST /admin/people/{name}/reinstate": "401 401 403 303 401 401 401",
+    "POST /admin/people/{name}/suspend": "401 401 403 303 401 401 401",
+    "POST /logout": "303 303 303 303 303 303 303",
+}
+"""Pages, asked with the cookie of a signed-in browser; what ends sessions comes last."""
+
+STREAMS = {"GET /live"}
+"""An answer that does not end: tests/unit/web/pages/test_live.py asks it as everybody."""
+
+AUDITED = {("GET /admin/audit", "odile")}
+"""An administrator reads what was done to which space, by its address; never what was written there."""
 
 NOTHING = "404 404 404 404 404 404 404"
 UNPROVED = "401 401 401 401 401 401 401"
@@ -132,6 +189,11 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "POST /oauth/revoke": {"data": {"token": "unknown"}},
     "POST /api/parvis/v1/spaces": {"json": {"slug": "nouveau-{caller}", "name": "Nouveau"}},
     "POST /api/parvis/v1/spaces/{slug}/members": {"json": {"who": "alice"}},
+    "POST /posts": {"data": {"text": "bonsoir", "where": "{slug}", "key": "{caller}-{post}"}},
+    "POST /posts/{id}/edit": {"data": {"text": "entre nous deux"}},
+    "POST /posts/{id}/react": {"data": {"emoji": ""}},
+    "POST /spaces": {"data": {"slug": "n-{caller}", "name": "Nouveau", "level": "closed"}},
+    "POST /spaces/{slug}/members": {"data": {"who": "alice"}},
     **{key: SAID for key in UNSIGNED if key.startswith("POST ")},
 }
 QUERIES = {
@@ -204,7 +266,7 @@ def app(database: str, tmp_path: Path) -> Starlette:
 
 def test_every_route_has_a_row_and_every_row_a_route(tmp_path: Path) -> None:
     app = create_app(Settings(base_url=HERE.base, data_dir=tmp_path))
-    assert sorted({*TOKENS, *SESSIONS, *UNSIGNED}) == sorted(set(every_route(list(app.routes))))
+    assert sorted({*TOKENS, *SESSIONS, *UNSIGNED, *STREAMS}) == sorted(set(every_route(list(app.routes))))
 
 
 async def tokens(cast: Cast) -> dict[str, str]:
@@ -250,11 +312,11 @@ async def test_each_door_answers_each_of_the_cast_as_its_row_says(app: Starlette
             answer = await ask(app, key, things.known, caller, headers)
             if str(answer.status_code) != wanted[caller]:
                 wrong.append(f"{key} by {caller}: {answer.status_code}, not {wanted[caller]}: {answer.text[:200]}")
-            if caller != "alice":
+            if caller != "alice" and (key, caller) not in AUDITED:
                 wrong += [f"{key} tells {caller} {word}" for word in SECRETS if word in answer.text]
             if answer.status_code == 404:
                 unknown = await ask(app, key, things.unknown, caller, headers)
-                if (answer.content, told(answer)) != (unknown.content, told(unknown)):
+                if (body_of(answer), told(answer)) != (body_of(unknown), told(unknown)):
                     wrong.append(f"{key} tells {caller} hidden from unknown")
     assert wrong == []
 
@@ -270,7 +332,7 @@ def headers_of(door: str, secret: str) -> dict[str, str]:
         return {}
     if door == "tokens":
         return {"authorization": f"Bearer {secret}"}
-    return {"cookie": f"{cookie_name(Settings(base_url=HERE.base))}={secret}"}
+    return {"cookie": f"{cookie_name(Settings(base_url=HERE.base))}={secret}", "sec-fetch-site": "same-origin"}
 
 
 async def ask(
@@ -287,6 +349,16 @@ async def ask(
         return await http.request(method, address, headers=dict(headers), **body)  # type: ignore[arg-type]
 
 
+NONCE = re.compile(r"nonce-[\w-]+|nonce=\"[\w-]+\"")
+
+
+def body_of(answer: httpx.Response) -> str:
+    """What is answered, without the random mark that lets our own script run."""
+    return NONCE.sub("", answer.text)
+
+
 def told(answer: httpx.Response) -> dict[str, str]:
-    """All headers but those that count requests."""
-    return {name: value for name, value in answer.headers.items() if name not in ("date", "x-request-id")}
+    """All headers but the date and that random mark."""
+    return {
+        name: NONCE.sub("", value) for name, value in answer.headers.items() if name not in ("date", "x-request-id")
+    }
