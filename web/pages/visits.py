@@ -151,6 +151,8 @@ async def _serve(handler: Handler, request: Request) -> Response:
             raise
         asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return see(f"/login?next={quote(asked, safe='')}" if asked != "/" else "/login")
+    finally:
+        await request.close()  # files that were spooled to the disk
 
 
 def see(path: str) -> RedirectResponse:
