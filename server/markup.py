@@ -25,7 +25,7 @@ _ATTRIBUTES = frozenset({"class", "href", "start"})
 
 _NAME = re.compile(r"/?+[A-Za-z][^\s/>]*+")
 _ATTRIBUTE = re.compile(r"""[\s/]*+([^\s"'<>/=]++)(?:\s*+=\s*+("|'|[^\s"'<>=`]++))?""")
-_CONTROLS = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127, 0xFFFE, 0xFFFF])
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
 
 class Overgrown(ValueError):
@@ -71,7 +71,7 @@ def write(element: Element) -> str:
 
 class _Reader:
     def __init__(self, html: str) -> None:
-        self._html = html.translate(_CONTROLS)
+        self._html = _CONTROLS.sub("", html)
         self._root = Element("")
         self._open = [self._root]
         self._nodes = 0

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,6 +38,7 @@ _HANDLE = re.compile(
 )
 _ADDRESS = re.compile(r"://[a-z0-9\[][^\s<>\"]{0,2048}+", re.IGNORECASE)
 _SCHEME = re.compile(r"(?<![^\W_])https?\Z", re.IGNORECASE)
+_ANY_TAG = re.compile(r'</?([a-z0-9]++)(?:[^>"]|"[^"]*")*+>')
 _SENTENCE = ".,;:!?'*_~»”’…"
 _LOOKS_LIKE_ADDRESS = re.compile(r"(?:https?://)?((?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62})(?::\d{1,5})?(?=[/?#\s]|$)")
 
@@ -136,6 +138,15 @@ def plain(html: str) -> str:
     except ValueError:
         return ""
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"\v ?", "\n", text)).strip()
+
+
+def words(safe_html: str) -> str:
+    """The words of safe HTML one after the other, for search: nothing is parsed, so nothing else is safe to give."""
+    return unescape(_ANY_TAG.sub(_between, safe_html))
+
+
+def _between(tag: re.Match[str]) -> str:
+    return " " if tag[1] == "br" or tag[1] in BLOCKS else ""
 
 
 def excerpt(html: str, length: int) -> str:

@@ -2,7 +2,7 @@
 
 from server import database as db
 from server.queries.folding import folded
-from server.text import plain
+from server.text import words
 
 
 async def make_findable(post_id: int, html: str) -> None:
@@ -11,5 +11,5 @@ async def make_findable(post_id: int, html: str) -> None:
         "INSERT INTO search_row (post_id, text) VALUES ($1, $2)"
         " ON CONFLICT (post_id) DO UPDATE SET text = excluded.text",
         post_id,
-        folded(plain(html)),
+        folded(words(html)),
     )

@@ -1,12 +1,15 @@
 """Words as people look for them: without case and accents, the same on both databases."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 from server import database as db
 from server.sql import Clause, any_of
 
-_LIGATURES: dict[str, str | int | None] = {"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "’": "'"}
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+_LIGATURES = {"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "’": "'"}
 _SPELLINGS = {
     "a": "àáâãäå",
     "c": "ç",
@@ -25,7 +28,18 @@ _JOINED = {"oe": "œ", "ae": "æ", "ss": "ß"}
 
 def folded(text: str) -> str:
     """Small letters without accents: « Où êtes-vous » and “ou etes-vous” are the same."""
-    apart = unicodedata.normalize("NFKD", text.casefold().translate(str.maketrans(_LIGATURES)))
+    small = text.casefold()
+    return small if small.isascii() else _NOT_ASCII.sub(_bare, small)
+
+
+def _bare(letters: re.Match[str]) -> str:
+    """Letters outside ASCII, each by itself: accents that stand alone belong to what came before, and go."""
+    return "".join(map(_bare_letter, letters[0]))
+
+
+@lru_cache(maxsize=4096)
+def _bare_letter(letter: str) -> str:
+    apart = unicodedata.normalize("NFKD", _LIGATURES.get(letter, letter))
     return "".join(character for character in apart if not unicodedata.combining(character))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from server.errors import TooLarge
 from server.limits import CONTENT_BYTES, DOCUMENT_BYTES, HTML_DEPTH, SOURCE_BYTES
-from server.text import Handle, MentionTarget, clean, excerpt, find_mentions, plain, render, sanitise
+from server.text import Handle, MentionTarget, clean, excerpt, find_mentions, plain, render, sanitise, words
 
 REL = 'rel="nofollow noopener noreferrer ugc"'
 ALICE = MentionTarget(1, "http://localhost:8001/@alice")
@@ -241,3 +241,14 @@ def test_R7_hostile_markdown_costs_its_length(piece: str) -> None:
             pass
 
     _grows_with_length_only(work, lambda length: (piece * length)[:length], SOURCE_BYTES // 4)
+
+
+@given(st.lists(st.sampled_from(["<p>", "</p>", "<br>", "<li>", "<b>", "</b>", "&amp;", "&lt;b", *"ab é<>&;'= \n"])))
+def test_what_search_finds_is_what_is_read(pieces: list[str]) -> None:
+    html = clean("".join(pieces))
+    assert "".join(words(html).split()) == "".join(plain(html).replace("-", "").split())
+
+
+def test_a_word_in_two_colours_is_one_word_and_two_paragraphs_are_two() -> None:
+    html = clean('<p>Pro<b>jet</b></p><p>Cévennes <a href="https://a.example/x?a>b">ici</a><br>là</p>')
+    assert words(html).split() == ["Projet", "Cévennes", "ici", "là"]

@@ -1,6 +1,10 @@
 """Names are found however they are spelled, and what looks like a pattern is only text."""
 
+import unicodedata
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server import database as db
 from server.queries.folding import folded, named
@@ -28,3 +32,10 @@ async def test_a_name_is_found_by_its_words(database: str, name: str, word: str,
     named_so = Clause("SELECT 1 AS yes FROM (SELECT CAST(? AS TEXT) AS name) n WHERE", (name,))
     query = named_so.join(named(("n.name",), folded(word)))
     assert (await db.fetch_one(*query.statement()) is not None) is found
+
+
+@given(st.text())
+def test_a_text_is_folded_as_a_whole_like_its_letters_one_by_one(text: str) -> None:
+    ligatures = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "’": "'"})
+    apart = unicodedata.normalize("NFKD", text.casefold().translate(ligatures))
+    assert folded(text) == "".join(character for character in apart if not unicodedata.combining(character))
