@@ -17,10 +17,9 @@ from federation.errors import FederationError, Refused, Unreachable
 from federation.handlers import handler_for
 from federation.handlers.call import Call
 from federation.instance import Instance
-from federation.json_reading import parse_json
 from federation.lookup import KnownActor, exactly, keys_of, known, read_exactly, remember
 from federation.proving import holds
-from federation.reading import Activity, IncomingActor, activity, type_of
+from federation.reading import Activity, IncomingActor, activity, activity_in, type_of
 from federation.trust import same_origin
 from federation.vocabulary import ACTORS
 from server import database as db
@@ -150,7 +149,7 @@ async def prepare(instance: Instance, row: dict[str, Any]) -> _Ready:
     try:
         if row["blocked_at"] is not None:
             raise Refused("This instance is not heard here.")
-        said = activity(parse_json(row["body"].encode()))
+        said = activity_in(row["body"])
         actor = await exactly(instance, said.actor)
         if actor.peer_id != row["peer_id"]:
             raise Refused("The actor is not of the instance that sent this.", said.actor)
@@ -233,11 +232,15 @@ async def _one(item: _Ready) -> bool:
         await _fail(item, item.reason)
         return False
     if not await db.execute(
-        "UPDATE receipt SET processed_at = $1 WHERE id = $2 AND processed_at IS NULL", now_ms(), item.row["id"]
+        "UPDATE receipt SET processed_at = $1, body = '', outcome = $2 WHERE id = $3 AND processed_at IS NULL",
+        now_ms(),
+        item.reason[:500],
+        item.row["id"],
     ):
         return False
     outcome = item.reason if item.call is None else await _effect(item.call)
-    await db.execute("UPDATE receipt SET body = '', outcome = $1 WHERE id = $2", outcome[:500], item.row["id"])
+    if outcome != item.reason:
+        await db.execute("UPDATE receipt SET outcome = $1 WHERE id = $2", outcome[:500], item.row["id"])
     return True
 
 

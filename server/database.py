@@ -131,7 +131,15 @@ async def execute(sql: str, *args: Any) -> int:
 
 async def insert(table: str, row: Mapping[str, Any]) -> None:
     """Insert one row; its keys are columns. Raises Conflict when it exists already."""
-    await _statements().change(_insert_sql(table, tuple(row), False), tuple(row.values()))
+    await _statements().change(_insert_sql(table, tuple(row)), tuple(row.values()))
+
+
+async def insert_new(table: str, row: Mapping[str, Any], key: str) -> bool:
+    """Insert one row unless its `key` (columns with a unique index) exists already; whether it was inserted.
+
+    Raises Conflict when another unique key exists already.
+    """
+    return bool(await _statements().change(_insert_sql(table, tuple(row), key), tuple(row.values())))
 
 
 async def insert_many(table: str, rows: Sequence[Mapping[str, Any]], ignore: bool = False) -> None:
@@ -145,14 +153,16 @@ async def insert_many(table: str, rows: Sequence[Mapping[str, Any]], ignore: boo
     columns = tuple(rows[0])
     if any(tuple(row) != columns for row in rows):
         raise ValueError(f"the rows for {table} do not have the same columns")
-    await _statements().change_many(_insert_sql(table, columns, ignore), [tuple(row.values()) for row in rows])
+    sql = _insert_sql(table, columns, "" if ignore else None)
+    await _statements().change_many(sql, [tuple(row.values()) for row in rows])
 
 
 @functools.lru_cache(maxsize=1024)
-def _insert_sql(table: str, columns: tuple[str, ...], ignore: bool) -> str:
+def _insert_sql(table: str, columns: tuple[str, ...], unless: str | None = None) -> str:
+    """`unless`: the key whose rows are left out when they exist already, '' for any key."""
     names = ", ".join(f'"{column}"' for column in columns)
     places = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
-    end = " ON CONFLICT DO NOTHING" if ignore else ""
+    end = "" if unless is None else f" ON CONFLICT {f'({unless})' if unless else ''} DO NOTHING"
     return f'INSERT INTO "{table}" ({names}) VALUES ({places}){end}'
 
 

@@ -167,7 +167,8 @@ async def _our_space(call: Call, incoming: IncomingNote) -> str | None:
     """The space of ours that a post is for, if any."""
     said = call.said
     named = (incoming.audience, said.audience, *incoming.to, *incoming.cc, *said.to, *said.cc)
-    ours = [uri for uri in dict.fromkeys(named) if call.instance.here.is_ours(uri)]
+    prefix = call.instance.here.space("")
+    ours = [uri for uri in dict.fromkeys(named) if uri.startswith(prefix)]
     if not ours:
         return None
     query = Clause("SELECT uri FROM actor WHERE peer_id IS NULL AND kind = 'group' AND").join(one_of("uri", ours))

@@ -14,7 +14,7 @@ async def follow(viewer: Employee, actor_id: int) -> str:
     """One of ours follows a person: at once here, asked elsewhere. Returns accepted or pending."""
     if actor_id == viewer.actor_id:
         raise Invalid(N_("On ne se suit pas soi-même."), field="id")
-    async with db.transaction():
+    async with db.together():
         target = await db.fetch_one("SELECT id, peer_id, kind FROM actor WHERE id = $1 AND gone_at IS NULL", actor_id)
         if target is None or target["kind"] != "person":
             raise NotFound(detail="nobody to follow")
@@ -33,7 +33,7 @@ async def follow(viewer: Employee, actor_id: int) -> str:
 
 async def unfollow(viewer: Employee, actor_id: int) -> None:
     """One of ours stops following; their instance is told."""
-    async with db.transaction():
+    async with db.together():
         gone = await db.fetch(
             "DELETE FROM follow WHERE follower_id = $1 AND followed_id = $2 RETURNING uri", viewer.actor_id, actor_id
         )
@@ -45,7 +45,7 @@ async def unfollow(viewer: Employee, actor_id: int) -> None:
 
 async def asked(viewer: RemotePerson, followed_id: int, uri: str) -> None:
     """A person elsewhere follows one of ours: accepted, and said so; again, the same answer."""
-    async with db.transaction():
+    async with db.together():
         target = await db.fetch_one(
             "SELECT id FROM actor WHERE id = $1 AND peer_id IS NULL AND kind = 'person' AND suspended_at IS NULL",
             followed_id,

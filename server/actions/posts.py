@@ -5,9 +5,11 @@ Every verb asks the policy first, then changes rows, writes the fact and leaves 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from server import database as db
+from server import live
 from server.actions.finding import make_findable
 from server.actions.notices import forget, notify
 from server.clock import now_ms
@@ -79,7 +81,7 @@ async def publish(viewer: Employee, draft: Draft, here: Addresses) -> int:
 
     Raises NotFound, Forbidden, Invalid or TooLarge, each with a sentence.
     """
-    async with db.transaction():
+    async with db.together():
         said = await _said_before(viewer, draft.client_key)
         if said is not None:
             return said
@@ -120,18 +122,13 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
     `viewer` is the author with their own right, or the server that hosts the space and speaks for it.
     Raises NotFound or Forbidden when they may not.
     """
-    async with db.transaction():
-        before = await db.fetch_one("SELECT id, author_id FROM post WHERE uri = $1", arrived.uri)
-        if before is not None:
-            if before["author_id"] != author_id:
-                raise Conflict(detail="the id belongs to somebody else's post (O27)")
-            return int(before["id"])
+    async with db.together():
         parent = await _parent(arrived.reply_to_uri, space_id)
         space = await spaces.find_by_id(viewer, space_id) if space_id else None
         if space is not None and space.hosted_here:
             space.demand(viewer, Act.REPLY if parent else Act.POST)
         post_id = new_id()
-        await _write(
+        new = await _write(
             post_id,
             arrived.uri,
             author_id,
@@ -145,9 +142,11 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
                 "reply_to_uri": arrived.reply_to_uri[:512],
                 "published_at": min(arrived.published_at, now_ms() + FUTURE_MS),
                 "edited_at": arrived.edited_at,
-                "peer_id": await _peer_of(author_id),
+                "peer_id": await _peer_of(author_id, viewer),
             },
         )
+        if not new:
+            return await _the_same(arrived.uri, author_id)
         await _arrive(post_id, author_id, arrived.files)
         await _name(post_id, author_id, arrived.mentioned, space, parent)
         await record(
@@ -162,7 +161,7 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
 
 async def edit(viewer: Employee, post_id: int, source: str, here: Addresses, language: str = "") -> None:
     """Says it better; what it said before is kept for those who may read it."""
-    async with db.transaction():
+    async with db.together():
         post = await posts.find(viewer, post_id)
         post.demand(viewer, Act.EDIT_POST)
         if not source.strip() and not await db.fetch_one("SELECT id FROM attachment WHERE post_id = $1", post_id):
@@ -183,7 +182,7 @@ async def edit(viewer: Employee, post_id: int, source: str, here: Addresses, lan
 
 async def receive_edit(viewer: RemotePerson | PeerServer, author_id: int, arrived: Arrived) -> None:
     """Somebody elsewhere says it better. An older version than ours, and what is not theirs, changes nothing."""
-    async with db.transaction():
+    async with db.together():
         row = await db.fetch_one(
             "SELECT id, author_id, space_id, edited_at, deleted_at, html FROM post WHERE uri = $1", arrived.uri
         )
@@ -208,7 +207,7 @@ async def receive_edit(viewer: RemotePerson | PeerServer, author_id: int, arrive
 
 async def withdraw(viewer: Viewer, post_id: int) -> None:
     """Takes a post back: nobody reads it from now on, and whoever was sent it is told so."""
-    async with db.transaction():
+    async with db.together():
         post = await posts.find(viewer, post_id)
         post.demand(viewer, Act.WITHDRAW_POST)
         await _withdrawn(post.id, post.author_id, post.space.id if post.space else None)
@@ -219,7 +218,7 @@ async def receive_withdrawal(author_id: int, uri: str, original: str = "") -> No
 
     For an address not known here a tombstone is kept, so that a copy which comes late stays away (D4).
     """
-    async with db.transaction():
+    async with db.together():
         row = await db.fetch_one("SELECT id, author_id, space_id, deleted_at FROM post WHERE uri = $1", uri)
         if row is None:
             await _tombstone(author_id, uri)
@@ -233,7 +232,7 @@ async def react(
     """Answers with a gesture; doing it twice is once. An empty emoji is the plain thank-you."""
     if len(emoji.encode()) > EMOJI_BYTES:
         raise Invalid(N_("Ce symbole est trop long."), field="emoji")
-    async with db.transaction():
+    async with db.together():
         post = await posts.find(viewer, post_id)
         post.demand(viewer, Act.REACT)
         where = Place(post.id, post.author_id, post.space.id if post.space else None)
@@ -277,7 +276,7 @@ async def gesture(place: Place, actor_id: int, emoji: str, uri: str, original: s
 
 async def unreact(viewer: Employee | RemotePerson, post_id: int, emoji: str = "") -> None:
     """Takes the gesture back."""
-    async with db.transaction():
+    async with db.together():
         post = await posts.find(viewer, post_id)
         await ungesture(Place(post.id, post.author_id, post.space.id if post.space else None), viewer.actor_id, emoji)
 
@@ -360,8 +359,9 @@ async def _write(
     parent: _Answered | None,
     visibility: Visibility | None,
     said: dict[str, object],
-) -> None:
-    await db.insert(
+) -> bool:
+    """Writes a post and its words, unless there is one with this uri; says whether it did."""
+    new = await db.insert_new(
         "post",
         {
             "id": post_id,
@@ -375,8 +375,19 @@ async def _write(
             "stamp_epoch": space.epoch if space else 0,
             **said,
         },
+        "uri",
     )
-    await make_findable(post_id, str(said["html"]))
+    if new:
+        await make_findable(post_id, str(said["html"]))
+    return new
+
+
+async def _the_same(uri: str, author_id: int) -> int:
+    """The post that was here already. Raises Conflict when its id is somebody else's (O27)."""
+    before = await db.fetch_one("SELECT id, author_id FROM post WHERE uri = $1", uri)
+    if before is None or before["author_id"] != author_id:
+        raise Conflict(detail="the id belongs to somebody else's post (O27)")
+    return int(before["id"])
 
 
 async def _attach(viewer: Employee, post_id: int, file_ids: Sequence[int]) -> None:
@@ -418,6 +429,7 @@ async def _arrive(post_id: int, author_id: int, files: Sequence[ArrivedFile]) ->
         )
         job = {"id": new_id(), "kind": "fetch_file", "key": str(file_id), "due_at": now, "created_at": now}
         await db.insert("job", job)
+        db.after_commit(partial(live.publish, live.Fact("file", post_id=post_id)))
 
 
 async def _arrive_again(post_id: int, author_id: int, files: Sequence[ArrivedFile]) -> None:
@@ -503,7 +515,9 @@ async def _tombstone(author_id: int, uri: str) -> None:
     await db.insert("post", {**row, "deleted_at": now, "peer_id": await _peer_of(author_id)})
 
 
-async def _peer_of(actor_id: int) -> int | None:
+async def _peer_of(actor_id: int, viewer: Viewer | None = None) -> int | None:
+    if isinstance(viewer, RemotePerson) and viewer.actor_id == actor_id:
+        return viewer.peer_id
     row = await db.fetch_one("SELECT peer_id FROM actor WHERE id = $1", actor_id)
     return row["peer_id"] if row else None
 

@@ -271,3 +271,11 @@ async def test_a_task_started_inside_a_transaction_cannot_join_it(toys: str) -> 
         await asyncio.wait([task])
         assert isinstance(task.exception(), RuntimeError)
     assert await count() == 0
+
+
+async def test_a_row_whose_key_exists_is_left_out_and_said_so_and_any_other_clash_is_a_conflict(toys: str) -> None:
+    assert await db.insert_new("shelf", shelf(1), "id") is True
+    assert await db.insert_new("shelf", {"id": 1, "name": "another"}, "id") is False
+    assert await db.fetch("SELECT name FROM shelf") == [{"name": "shelf 1"}]
+    with pytest.raises(Conflict):
+        await db.insert_new("shelf", {"id": 2, "name": "shelf 1"}, "id")
