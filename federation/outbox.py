@@ -36,8 +36,9 @@ async def sequence_waiting(instance: Instance) -> int:
     async with db.transaction():
         await _alone()
         events = await db.fetch(
-            "SELECT id, kind, actor_id, space_id, post_id, data, original FROM event WHERE sequenced_at IS NULL"
-            " ORDER BY id LIMIT $1",
+            "SELECT e.id, e.kind, e.actor_id, e.space_id, e.post_id, e.data, e.original, a.peer_id AS a_peer,"
+            " s.peer_id AS s_peer FROM event e LEFT JOIN actor a ON a.id = e.actor_id"
+            " LEFT JOIN space s ON s.id = e.space_id WHERE e.sequenced_at IS NULL ORDER BY e.id LIMIT $1",
             AT_ONCE,
         )
         if not events:
@@ -92,6 +93,8 @@ async def _targets(instance: Instance, event: dict[str, Any]) -> list[Target]:
 
 
 async def _about_post(instance: Instance, event: dict[str, Any]) -> list[Target]:
+    if event["a_peer"] is not None and event["kind"] != Kind.POST_WITHDRAWN and not _in_space_of_ours(event):
+        return []  # what people elsewhere do is told by their own instance, or by the space's
     post = await read_told(event["post_id"])
     if post is None:
         return []
@@ -102,6 +105,10 @@ async def _about_post(instance: Instance, event: dict[str, Any]) -> list[Target]
     if post.space_peer_id is None:
         return await _members_elsewhere(event, post)
     return await _host(event, post)
+
+
+def _in_space_of_ours(event: dict[str, Any]) -> bool:
+    return event["space_id"] is not None and event["s_peer"] is None
 
 
 async def _who_was_sent(event: dict[str, Any], post: Told) -> list[Target]:
@@ -121,8 +128,6 @@ async def _who_was_sent(event: dict[str, Any], post: Told) -> list[Target]:
 
 async def _personal(event: dict[str, Any], post: Told) -> list[Target]:
     """Outside any space: followers elsewhere, those named, and for a gesture the author."""
-    if not await _is_ours(event["actor_id"]):
-        return []
     if event["kind"] in (Kind.REACTED, Kind.REACTION_UNDONE):
         author = await _inbox_of(post.author_id)
         return [author] if author else []
@@ -140,7 +145,7 @@ async def _personal(event: dict[str, Any], post: Told) -> list[Target]:
 
 async def _members_elsewhere(event: dict[str, Any], post: Told) -> list[Target]:
     """A space that we host: each instance with a member now, but not back to where the words came from."""
-    origin = await _peer_of(event["actor_id"]) if event["original"] else None
+    origin = event["a_peer"] if event["original"] else None
     allowed = await may_be_told(post)
     targets: list[Target] = []
     for row in await _member_inboxes(post.space_id):
@@ -184,7 +189,7 @@ async def may_be_told(post: Told, peer_id: int | None = None) -> set[int]:
 
 async def _host(event: dict[str, Any], post: Told) -> list[Target]:
     """A space elsewhere: what our own people do there goes to its host and to nobody else (RR6)."""
-    if event["original"] or not await _is_ours(event["actor_id"]):
+    if event["original"]:
         return []
     row = await db.fetch_one(
         "SELECT a.peer_id, a.inbox FROM space s JOIN actor a ON a.id = s.actor_id WHERE s.id = $1", post.space_id
@@ -289,12 +294,3 @@ async def _inboxes(joined: str, value: Any) -> list[Target]:
 async def _inbox_of(actor_id: int) -> Target | None:
     row = await db.fetch_one("SELECT peer_id, inbox FROM actor WHERE id = $1 AND peer_id IS NOT NULL", actor_id)
     return (row["peer_id"], row["inbox"]) if row else None
-
-
-async def _is_ours(actor_id: int | None) -> bool:
-    return await _peer_of(actor_id) is None
-
-
-async def _peer_of(actor_id: int | None) -> int | None:
-    row = await db.fetch_one("SELECT peer_id FROM actor WHERE id = $1", actor_id)
-    return row["peer_id"] if row else None

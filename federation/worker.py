@@ -1,9 +1,10 @@
 """What must follow, follows: received activities take effect, events become deliveries, deliveries are sent.
 
-Four loops, each over rows: `receipt` without an end, `event` without deliveries, `delivery` still pending, `job` whose
-time has come. A loop looks when something happened here, and twice a second in any case (another process may
-have written). It holds nothing that is not in a row: killed at any moment, the next start goes on where the
-commits stand. Every effect is idempotent, so a step that was done and not yet marked may be done again.
+Four loops, each over rows: `receipt` without an end, `event` without deliveries, `delivery` still pending, `job`
+whose time has come. A loop looks when something that concerns it happened here, and twice a second in any case
+(another process may have written); what happens within GATHERING_S of the first is looked at together. It holds
+nothing that is not in a row: killed at any moment, the next start goes on where the commits stand. Every effect is
+idempotent, so a step that was done and not yet marked may be done again.
 
 An instance that rests (see `schedule`) is left alone until its time; a word from it brings the next attempt
 forward. A stop is polite: what is on its way is finished or left for the next start.
@@ -14,7 +15,7 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from federation.files import fetch_waiting
 from federation.instance import Instance
@@ -24,11 +25,13 @@ from federation.processing import process_waiting
 from federation.sending import Peer, Sender, due_peers, lease, release
 from server import database as db
 from server import live
+from server.events import Kind
 
 log = logging.getLogger("parvis.worker")
 
 EVERY_S = 0.5
 AFTER_FAILURE_S = 2.0
+GATHERING_S = 0.01
 MOST_PEERS = 100
 
 Step = Callable[[], Awaitable[int]]
@@ -55,13 +58,13 @@ class Worker:
         if db.engine_name() == "sqlite":
             # one process serves an embedded database, so a lease found at start is a dead process's
             await db.execute("UPDATE peer SET lease_until_at = 0 WHERE lease_until_at > 0")
-        steps: list[Step] = [
-            lambda: process_waiting(self.instance),
-            lambda: sequence_waiting(self.instance),
-            self._send,
-            lambda: fetch_waiting(self.instance),
+        steps: list[tuple[Step, Collection[str]]] = [
+            (lambda: process_waiting(self.instance), ("receipt",)),
+            (lambda: sequence_waiting(self.instance), [kind.value for kind in Kind]),
+            (self._send, ("sequenced", "served", "receipt")),
+            (lambda: fetch_waiting(self.instance), ("file",)),
         ]
-        self._loops = [asyncio.create_task(self._loop(step)) for step in steps]
+        self._loops = [asyncio.create_task(self._loop(step, kinds)) for step, kinds in steps]
         try:
             await asyncio.gather(*self._loops)
         finally:
@@ -69,9 +72,9 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*self._loops, *self._serving.values(), return_exceptions=True)
 
-    async def _loop(self, step: Step) -> None:
+    async def _loop(self, step: Step, kinds: Collection[str]) -> None:
         """Does a step until there is nothing more to do, then waits for news."""
-        with live.listening() as news:
+        with live.listening(kinds) as news:
             while True:
                 try:
                     while await step():
@@ -82,7 +85,8 @@ class Worker:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(EVERY_S):
                         await news.next()
-                        news.forget()
+                        await asyncio.sleep(GATHERING_S)
+                news.forget()
 
     async def _send(self) -> int:
         """Starts serving every instance whose time has come; never waits for one of them."""

@@ -5,7 +5,7 @@ anything. A lost fact is only a delay: whatever must not be lost is a row.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,7 +15,8 @@ QUEUE_LENGTH = 1000
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something happened. Kinds are those of events, and `notice`, `access`, `receipt`, `lagged`."""
+    """Something happened. Kinds are those of events, and `notice`, `access`, `receipt`, `file`, `sequenced`,
+    `served`, `lagged`."""
 
     kind: str
     post_id: int | None = None
@@ -25,13 +26,16 @@ class Fact:
 
 
 class Listener:
-    """One place where facts arrive, in order."""
+    """One place where facts arrive, in order. `kinds`: those that it wants, None for all."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Collection[str] | None = None) -> None:
+        self._kinds = None if kinds is None else frozenset(kinds)
         self._queue: asyncio.Queue[Fact] = asyncio.Queue(QUEUE_LENGTH)
 
     def offer(self, fact: Fact) -> None:
-        """Takes a fact; when full, the oldest go and one `lagged` stands for them."""
+        """Takes a fact that it wants; when full, the oldest go and one `lagged` stands for them."""
+        if self._kinds is not None and fact.kind not in self._kinds:
+            return
         if self._queue.full():
             while not self._queue.empty():
                 self._queue.get_nowait()
@@ -74,9 +78,9 @@ def hear(fact: Fact) -> None:
 
 
 @contextmanager
-def listening() -> Iterator[Listener]:
-    """A listener for as long as the block lasts."""
-    listener = Listener()
+def listening(kinds: Collection[str] | None = None) -> Iterator[Listener]:
+    """A listener for as long as the block lasts, for facts of these kinds."""
+    listener = Listener(kinds)
     _listeners.add(listener)
     try:
         yield listener
