@@ -9,19 +9,21 @@ of a refused activity is kept or logged but its sender and the reason.
 import asyncio
 import hashlib
 import logging
+import re
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
-from federation.json_reading import JsonLimits, parse_json
 from federation.lookup import peer_for, remember
-from federation.reading import Activity, activity
+from federation.reading import Activity, activity_in
 from federation.trust import VerifiedSender, same_origin, speaks_for
 from federation.verify import SignedRequest, verify
 from federation.vocabulary import ACTIVITY_STREAMS
@@ -31,14 +33,15 @@ from server.clock import now_ms
 from server.errors import Unavailable
 from server.group_commit import GroupCommit
 from server.ids import new_id
-from server.limits import DOCUMENT_BYTES, DOCUMENT_DEPTH
+from server.limits import DOCUMENT_BYTES
 
 log = logging.getLogger("parvis.inbox")
 
-LIMITS = JsonLimits(DOCUMENT_BYTES, DOCUMENT_DEPTH)
 BODY_S = 20.0
 """Seconds within which a whole body has come (R2)."""
 TYPES = ("application/activity+json", "application/ld+json")
+LONGEST_TYPE = 300
+_INBOX = re.compile(r"(?:|/actor|/@[^/]+|/spaces/[^/]+)/inbox")
 HANDSHAKE = frozenset({"Offer", "Accept", "Reject", "Undo", "parvis:Confirm"})
 """What an instance without an active link may say where only links federate: things about a link."""
 
@@ -71,6 +74,15 @@ class Inbox:
             return JSONResponse({"error": "Try again later."}, 503, {"retry-after": "30"})
         return Response(status_code=202)
 
+    def takes(self, scope: Scope) -> bool:
+        """Whether a request is a delivery to one of our inboxes."""
+        return scope["type"] == "http" and scope["method"] == "POST" and _INBOX.fullmatch(scope["path"]) is not None
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The same as a plain ASGI application, past everything that is made for browsers."""
+        response = await self(Request(scope, receive))
+        await response(scope, receive, send)
+
     async def _receive(self, request: Request) -> None:
         if not self.instance.federates:
             raise Refused("This instance does not federate.", status=404)
@@ -78,20 +90,26 @@ class Inbox:
         body = await read_body(request)
         signed = signed_request(self.instance, request, body)
         sender = await verify(self.instance, signed)
-        said = activity(parse_json(body, LIMITS))
+        text = as_text(body)
+        said = activity_in(text)
         admit(self.instance, sender, said)
-        addressed(self.instance, request.url.path, said)
+        addressed(self.instance, request.scope["path"], said)
         peer_id = await acquaint(sender)
-        await self._group.submit(Arrival(hashlib.sha256(said.id.encode()).hexdigest(), sender, peer_id, body.decode()))
+        await self._group.submit(Arrival(hashlib.sha256(said.id.encode()).hexdigest(), sender, peer_id, text))
 
 
 def check_type(content_type: str) -> None:
     """Raises Malformed (415) unless it is ActivityStreams (O2)."""
+    if content_type != TYPES[0] and not _is_activity(content_type[:LONGEST_TYPE]):
+        raise Malformed("The content type is not ActivityStreams.", content_type[:80], status=415)
+
+
+@lru_cache(maxsize=256)
+def _is_activity(content_type: str) -> bool:
     message = Message()
     message["content-type"] = content_type.replace("\r", " ").replace("\n", " ")
     kind, profile = message.get_content_type(), str(message.get_param("profile", ""))
-    if kind not in TYPES or (kind == "application/ld+json" and ACTIVITY_STREAMS not in profile.split()):
-        raise Malformed("The content type is not ActivityStreams.", content_type[:80], status=415)
+    return kind in TYPES and (kind != "application/ld+json" or ACTIVITY_STREAMS in profile.split())
 
 
 async def read_body(request: Request) -> bytes:
@@ -111,9 +129,17 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
+def as_text(body: bytes) -> str:
+    """Raises Malformed."""
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise Malformed("The document is not UTF-8.", str(error)) from None
+
+
 def signed_request(instance: Instance, request: Request, body: bytes) -> SignedRequest:
     """The request with its address under our configured base, never the one it names itself (S8)."""
-    path = request.scope.get("raw_path") or request.url.path.encode()
+    path = request.scope.get("raw_path") or request.scope["path"].encode()
     query = request.scope.get("query_string", b"")
     url = instance.here.base + path.decode("latin-1") + (f"?{query.decode('latin-1')}" if query else "")
     headers: dict[str, str] = {}

@@ -7,11 +7,23 @@ What is longer than the limits is refused (R5), what is of the wrong type is as 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from federation.errors import Malformed
+from federation.json_reading import JsonLimits, parse_json
 from federation.vocabulary import ACTIVITY_STREAMS, NOTES, PUBLIC_NAMES
-from server.limits import ATTACHMENTS, CONTENT_BYTES, NAME_BYTES, RECIPIENTS, SUMMARY_BYTES, TAGS, URL_CHARACTERS
+from server.limits import (
+    ATTACHMENTS,
+    CONTENT_BYTES,
+    DOCUMENT_BYTES,
+    DOCUMENT_DEPTH,
+    NAME_BYTES,
+    RECIPIENTS,
+    SUMMARY_BYTES,
+    TAGS,
+    URL_CHARACTERS,
+)
 
 FORBIDDEN_KEYS = frozenset({"@graph", "@included", "@reverse", "@nest", "@import"})
 AS = f"{ACTIVITY_STREAMS}#"
@@ -91,6 +103,22 @@ class IncomingActor:
     keys: tuple[tuple[str, str, str, str], ...]
     openness: str
     document: dict[str, Any]
+
+
+LIMITS = JsonLimits(DOCUMENT_BYTES, DOCUMENT_DEPTH)
+KEPT = 512
+LONGEST_KEPT = 16_384
+"""Characters of a body that is kept as it was read, from its arrival to its effect: nobody changes it."""
+
+
+def activity_in(body: str) -> Activity:
+    """The activity that a body is. Raises Malformed."""
+    return _kept_activity(body) if len(body) <= LONGEST_KEPT else activity(parse_json(body.encode(), LIMITS))
+
+
+@lru_cache(maxsize=KEPT)
+def _kept_activity(body: str) -> Activity:
+    return activity(parse_json(body.encode(), LIMITS))
 
 
 def activity(document: dict[str, Any]) -> Activity:

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import BaseRoute, Mount, Router
+from starlette.types import Receive, Scope, Send
 
 from federation import lookup
 from federation import routes as federation
@@ -33,7 +34,19 @@ from web.pages.showing import frame
 log = logging.getLogger("parvis.web")
 
 
-def create_app(settings: Settings, *, delivery: bool = True) -> Starlette:
+class Application(Starlette):
+    """What other instances deliver goes straight to the inbox: none of what stands before the pages concerns it."""
+
+    inbox: Inbox | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.inbox is not None and self.inbox.takes(scope):
+            await self.inbox.answer(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def create_app(settings: Settings, *, delivery: bool = True) -> Application:
     """One web process of one instance; with `delivery` it also sends to the others.
 
     Started on tables of another version it refuses (WrongSchema). What other instances ask stands first and
@@ -45,15 +58,17 @@ def create_app(settings: Settings, *, delivery: bool = True) -> Starlette:
         HTTPException: errors.refused_by_routing,
         Exception: errors.failed,
     }
-    app = Starlette(
+    inbox = Inbox(instance)
+    app = Application(
         routes=[
-            *federation.routes(instance, Inbox(instance)),
+            *federation.routes(instance, inbox),
             *health.routes(),
             Mount("", Guard(ExceptionMiddleware(Router(for_people()), handlers), settings, for_people())),
         ],
         lifespan=_lifespan,
         exception_handlers=handlers,
     )
+    app.inbox = inbox if instance.federates else None
     app.state.instance = instance
     app.state.asking = signer_or(instance, session.viewer_of)
     app.state.lookup = looking_up(instance)
