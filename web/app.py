@@ -12,6 +12,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import Receive, Scope, Send
 
+from federation import links as meeting
 from federation import lookup
 from federation import routes as federation
 from federation.answering import signer_or
@@ -20,8 +21,9 @@ from federation.inbox import Inbox
 from federation.instance import Instance, instance_of
 from federation.worker import Worker
 from server import database, schema
-from server.errors import DomainError
+from server.errors import DomainError, Invalid, Unavailable
 from server.ids import Addresses
+from server.refusals import N_
 from server.settings import Settings
 from server.viewer import Employee
 from web import errors, health, session, static_files
@@ -32,6 +34,9 @@ from web.middleware import Guard
 from web.pages.showing import frame
 
 log = logging.getLogger("parvis.web")
+
+NO_INSTANCE = N_("« %(host)s » ne répond pas comme une instance que l’on peut lier : vérifiez l’adresse.")
+ALONE = N_("Cette instance ne parle à aucune autre : « federation » est sur « off » dans ses réglages.")
 
 
 class Application(Starlette):
@@ -72,6 +77,7 @@ def create_app(settings: Settings, *, delivery: bool = True) -> Application:
     app.state.instance = instance
     app.state.asking = signer_or(instance, session.viewer_of)
     app.state.lookup = looking_up(instance)
+    app.state.linking = Meeting(instance)
     app.state.settings = settings
     app.state.here = Addresses(settings.base_url)
     app.state.delivery = delivery
@@ -136,3 +142,23 @@ def looking_up(instance: Instance) -> Lookup:
         return Resolved(actor_id=found.id)
 
     return look_up
+
+
+class Meeting:
+    """How the page of linked instances speaks with the other one, which it does not know itself."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+
+    async def offer(self, viewer: Employee, host: str) -> None:
+        """Proposes a link. Raises Invalid when nobody is there who can be linked, Unavailable when we are alone."""
+        if not self._instance.federates:
+            raise Unavailable(ALONE)
+        try:
+            await meeting.offer(self._instance, viewer, host)
+        except FederationError as error:
+            raise Invalid(NO_INSTANCE, field="host", params={"host": host[:80]}, detail=str(error)) from error
+
+    async def words(self, viewer: Employee, host: str) -> list[str]:
+        """The six words that both administrators compare. Raises NotFound or Conflict."""
+        return await meeting.six_words(self._instance, viewer, host)

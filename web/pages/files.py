@@ -17,7 +17,6 @@ from server.queries import attachments
 from server.queries.posts import FileCard
 from server.settings import Settings
 from server.viewer import Viewer
-from web.session import viewer_of
 
 SHOWN = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "application/pdf"})
 """What a browser may show without executing anything of ours; everything else is downloaded."""
@@ -32,7 +31,7 @@ Asking = Callable[[Request], Awaitable[Viewer]]
 
 async def media(request: Request) -> Response:
     """One file, or the part of it that was asked for. The policy is asked before any cache is believed (K14)."""
-    asking: Asking = getattr(request.app.state, "asking", viewer_of)
+    asking: Asking = request.app.state.asking
     found = await attachments.find(await asking(request), _number(request.path_params["id"]))
     headers = _headers(found)
     if request.headers.get("if-none-match") == headers["etag"]:

@@ -17,7 +17,6 @@ from web.pages import showing
 from web.pages.visits import Visit, see
 
 NOT_A_HOST = N_("« %(host)s » n’est pas l’adresse d’une instance, comme « rse.partenaire.example ».")
-ALONE = N_("Cette instance ne parle à aucune autre : son administrateur a mis « federation » sur « off ».")
 HOST = re.compile(r"(?=.{1,253}(?::\d{1,5})?$)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?")
 COMPARED = frozenset({LinkState.CONFIRMED})
 
@@ -28,16 +27,6 @@ class Linking(Protocol):
     async def offer(self, viewer: Employee, host: str) -> None: ...
 
     async def words(self, viewer: Employee, host: str) -> list[str]: ...
-
-
-class Unlinkable:
-    """The linking of an instance that speaks with nobody."""
-
-    async def offer(self, viewer: Employee, host: str) -> None:
-        raise Unavailable(ALONE)
-
-    async def words(self, viewer: Employee, host: str) -> list[str]:
-        raise Unavailable(ALONE)
 
 
 async def listed(visit: Visit) -> Response:
@@ -101,5 +90,5 @@ async def _words(visit: Visit, link: LinkCard) -> list[str]:
 
 
 def _linking(visit: Visit) -> Linking:
-    found: Linking = getattr(visit.request.app.state, "linking", None) or Unlinkable()
-    return found
+    linking: Linking = visit.request.app.state.linking
+    return linking

@@ -1,6 +1,7 @@
 """Settings, notifications, people, search, administration by their pages."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ async def test_bruno_ends_no_session_and_no_token_of_alice(cast: Cast, alice: Br
 
 
 async def test_settings_are_saved_and_speak_at_once(cast: Cast, bruno: Browser) -> None:
-    form = {"display_name": "Bruno K.", "language": "en", "theme": "dark", "invitations": "ask"}
+    form: dict[str, Any] = {"display_name": "Bruno K.", "language": "en", "theme": "dark", "invitations": "ask"}
     await bruno.post("/settings", **form)
     page = await bruno.page("/settings")
     assert '<html lang="en"' in page and 'data-theme="dark"' in page and "Bruno K." in page
