@@ -35,6 +35,7 @@ class Variant(StrEnum):
     UNLISTED = "unlisted"
     INTERNAL = "internal"
     INVITED = "invited"
+    INVITED_UNLISTED = "invited_unlisted"
     EVERYONE = "everyone"
     NETWORK = "network"
     PUBLIC = "public"

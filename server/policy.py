@@ -131,7 +131,9 @@ def variant_of(level: Level, listed: bool, reach: Reach, hosted_here: bool = Tru
     if level is Level.CLOSED:
         return Variant.CLOSED if listed else Variant.UNLISTED
     if level is Level.PARTNERS:
-        return Variant.INVITED if reach is Reach.INVITED else Variant.EVERYONE
+        if reach is Reach.EVERYONE:
+            return Variant.EVERYONE
+        return Variant.INVITED if listed else Variant.INVITED_UNLISTED
     return Variant(level.value)
 
 

@@ -91,6 +91,16 @@ _WRITTEN: dict[Variant, dict[Audience, str]] = {
         Audience.GUEST: "S0 J1",
         Audience.PARTNER: "S1 J1",
     },
+    Variant.INVITED_UNLISTED: {
+        # the dial `listed` at this level too: colleagues outside it do not know that it exists. A named partner's
+        # server still does, because it is to that server that an invitation is sent
+        Audience.STAFF_MEMBER: "S2 N3 R3 F2 P4 I1 X0 T2",
+        Audience.STAFF: "S0 J1",
+        Audience.GUEST_MEMBER: "S2 N3 R2 F1 P3 I0 X0 T2",
+        Audience.PARTNER_MEMBER: "S2 N3 R2 F1 P3 I1 X0 T2",
+        Audience.GUEST: "S0 J1",
+        Audience.PARTNER: "S1 J1",
+    },
     Variant.EVERYONE: {
         Audience.STAFF_MEMBER: _STAFF_MEMBER,
         Audience.STAFF: "S2 N3 R3 F2 J3 P2 X1",

@@ -29,7 +29,9 @@ def register(commands: Any) -> None:
     add.add_argument("--owner", required=True, metavar="NAME")
     add.add_argument("--partner", action="append", default=[], metavar="HOST", help="a linked instance; repeatable")
     add.add_argument("--reach", choices=[reach.value for reach in Reach], default=Reach.INVITED.value)
-    add.add_argument("--unlisted", action="store_true", help="closed spaces only: only members know that it exists")
+    lists = add.add_mutually_exclusive_group()
+    lists.add_argument("--listed", action="store_true", help="colleagues outside it see its card and may ask to join")
+    lists.add_argument("--unlisted", action="store_true", help="only members know that it exists")
     add.add_argument("--description", default="")
     add.add_argument("--json", action="store_true")
     add.set_defaults(verb=_add)
@@ -70,7 +72,7 @@ async def _add(settings: Settings, args: argparse.Namespace) -> int:
             level=Level(args.level),
             owner=args.owner,
             description=args.description,
-            listed=not args.unlisted,
+            listed=True if args.listed else False if args.unlisted else None,
             reach=Reach(args.reach),
             partners=args.partner,
         )

@@ -14,7 +14,7 @@ from server.queries.offices import demand_administrator
 from server.refusals import N_
 from server.viewer import Employee, Operator
 
-SOME_FAULTS = N_("%(count)s cases du tableau ne conviennent pas : personne n’a été ajouté.")
+SOME_FAULTS = N_("Des cases du tableau ne conviennent pas (%(count)s) : personne n’a été ajouté.")
 NO_HEADER = N_("La première ligne nomme les colonnes : « name » au moins, puis display_name, email, office, language.")
 UNKNOWN_COLUMN = N_("« %(column)s » n’est pas une colonne connue.")
 WRONG_LENGTH = N_("Cette ligne a %(found)s cases, la première en a %(expected)s.")

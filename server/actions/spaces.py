@@ -37,9 +37,16 @@ class NewSpace:
     level: Level = Level.CLOSED
     owner: str = ""
     description: str = ""
-    listed: bool = True
+    listed: bool | None = None
     reach: Reach = Reach.INVITED
     partners: Sequence[str] = ()
+
+    @property
+    def in_lists(self) -> bool:
+        """Whether colleagues outside it see its card; unsaid, a space with invited partners only is not shown."""
+        if self.listed is None:
+            return not (self.level is Level.PARTNERS and self.reach is Reach.INVITED)
+        return self.listed
 
 
 async def open_space(viewer: Employee | Operator, new: NewSpace, here: Addresses) -> int:
@@ -208,7 +215,7 @@ async def _write(new: NewSpace, here: Addresses) -> int:
             "name": new.name.strip()[:200],
             "description": new.description,
             "level": new.level.value,
-            "listed": new.listed,
+            "listed": new.in_lists,
             "reach": new.reach.value,
             "opened_at": now if new.level.rank >= Level.NETWORK.rank else None,
             "created_at": now,

@@ -8,6 +8,7 @@ from tests.federation.harness import Person, link, until
 pytestmark = pytest.mark.anyio
 
 SLUG = "projet-cevennes"
+NOWHERE = "/api/parvis/v1/spaces/jamais"
 
 
 async def test_alice_and_chloe_work_in_a_shared_space_and_nobody_else_sees_it(fleet: MakeNode) -> None:
@@ -45,6 +46,13 @@ async def test_alice_and_chloe_work_in_a_shared_space_and_nobody_else_sees_it(fl
 
     await nobody_else_sees(bruno, [posted["id"], answered["id"]], "poste 3")
     await nobody_else_sees(driss, [seen["id"], reply["id"]], "poste 3")
+    for person, slug in ((bruno, SLUG), (driss, f"{SLUG}@{aubrac.host}")):
+        hidden = await person.call("GET", f"/api/parvis/v1/spaces/{slug}")
+        assert (hidden.status_code, hidden.content) == (404, (await person.call("GET", NOWHERE)).content)
+        assert all(space["slug"] != slug for space in (await person.get("/api/parvis/v1/spaces"))["spaces"])
+    for address in (f"/spaces/{SLUG}", f"/posts/{posted['id']}"):
+        page = await aubrac.client.get(address)
+        assert page.status_code == 404 and "poste" not in page.text and "Projet" not in page.text
 
     await chloe.call("DELETE", f"/api/v1/statuses/{reply['id']}")
     await until(alice.home, lambda home: all("poste 3 sont là" not in p["content"] for p in home), "it is taken back")

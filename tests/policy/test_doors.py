@@ -136,7 +136,7 @@ SESSIONS = {
     "GET /admin/deliveries": "303 403 403 200 303 303 303",
     "GET /admin/audit": "303 403 403 200 303 303 303",
     "GET /media/{id}/{name:path}": "404 404 404 404 404 404 404",
-    "POST /admin/people/{name}/reinstate": "401 401 403 303 401 401 401",
+    "POST /admin/people/{name}/reinstate": "401 403 403 303 401 401 401",
     "POST /admin/people/{name}/suspend": "401 401 403 303 401 401 401",
     "POST /logout": "303 303 303 303 303 303 303",
 }

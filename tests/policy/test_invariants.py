@@ -46,6 +46,10 @@ def test_I1_whoever_is_nearer_to_us_never_has_less(variant: Variant, lesser: Aud
         # the design tells partners who are not in it that there is something new; a colleague sees it at home
         assert found == {"notices": (Notices.SOMETHING_NEW, Notices.NOTHING)}
         return
+    if (variant, lesser) == (Variant.INVITED_UNLISTED, Audience.PARTNER):
+        # a named partner's server knows the space to which its people are invited; colleagues outside it do not
+        assert found == {"existence": (Existence.CARD, Existence.HIDDEN)}
+        return
     assert found == {}
 
 

@@ -40,6 +40,14 @@ DESIGN: dict[str, dict[str, tuple[tuple[int, int, int, int, int, int, int, int, 
         "guest": ((0, 0, 0, 0, 1, 0, 0, 0, 0), ""),
         "partner": ((1, 0, 0, 0, 1, 0, 0, 0, 0), ""),
     },
+    "invited_unlisted": {
+        "staff_member": ((2, 3, 3, 2, 0, 4, 1, 0, 2), ""),
+        "staff": ((0, 0, 0, 0, 1, 0, 0, 0, 0), ""),
+        "guest_member": ((2, 3, 2, 1, 0, 3, 0, 0, 2), ""),
+        "partner_member": ((2, 3, 2, 1, 0, 3, 1, 0, 2), ""),
+        "guest": ((0, 0, 0, 0, 1, 0, 0, 0, 0), ""),
+        "partner": ((1, 0, 0, 0, 1, 0, 0, 0, 0), ""),
+    },
     "everyone": {
         "staff_member": ((2, 3, 3, 2, 0, 4, 1, 1, 3), ""),
         "staff": ((2, 3, 3, 2, 3, 2, 0, 1, 0), ""),
@@ -110,11 +118,13 @@ def test_a_level_and_its_dials_name_one_row() -> None:
     expected = {
         (Level.CLOSED, True): "closed",
         (Level.CLOSED, False): "unlisted",
-        (Level.PARTNERS, Reach.INVITED): "invited",
-        (Level.PARTNERS, Reach.EVERYONE): "everyone",
+        (Level.PARTNERS, True, Reach.INVITED): "invited",
+        (Level.PARTNERS, False, Reach.INVITED): "invited_unlisted",
+        (Level.PARTNERS, True, Reach.EVERYONE): "everyone",
+        (Level.PARTNERS, False, Reach.EVERYONE): "everyone",
     }
-    for (level, listed, reach), variant in named.items():
-        assert variant == expected.get((level, listed), expected.get((level, reach), level.value))
+    for dials, variant in named.items():
+        assert variant == expected.get(dials, expected.get(dials[:2], dials[0].value))
     assert {variant_of(*dials, hosted_here=False) for dials in named} == {Variant.ELSEWHERE}
 
 

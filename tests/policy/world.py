@@ -25,6 +25,7 @@ DIALS = {
     Variant.UNLISTED: ("closed", False, "invited"),
     Variant.INTERNAL: ("internal", True, "invited"),
     Variant.INVITED: ("partners", True, "invited"),
+    Variant.INVITED_UNLISTED: ("partners", False, "invited"),
     Variant.EVERYONE: ("partners", True, "everyone"),
     Variant.NETWORK: ("network", True, "invited"),
     Variant.PUBLIC: ("public", True, "invited"),

@@ -40,7 +40,7 @@ class NewSpaceBody(Body, frozen=True):
     level: Level = Level.CLOSED
     description: Annotated[str, Meta(max_length=SUMMARY_BYTES // 4)] = ""
     owner: Handle = ""
-    listed: bool = True
+    listed: bool | None = None
     reach: Reach = Reach.INVITED
     partners: Annotated[tuple[Annotated[str, Meta(max_length=255)], ...], Meta(max_length=MOST_PARTNERS)] = ()
 

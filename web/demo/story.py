@@ -28,7 +28,7 @@ class Place:
     about: str
     members: Sequence[str] = ()
     invited: Sequence[str] = ()
-    listed: bool = True
+    listed: bool | None = None
     reach: Reach = Reach.INVITED
 
     @property

@@ -51,7 +51,7 @@ def _wanted(form: Form) -> NewSpace:
         name=form.line("name", NAME_CHARACTERS),
         description=form.text("description", DESCRIPTION_CHARACTERS),
         level=Level(level) if level in list(Level) else Level.CLOSED,
-        listed=form.has("listed") or not form.has("listed_shown"),
+        listed=form.has("listed") if form.has("listed_shown") else None,
         reach=Reach.EVERYONE if form.line("reach") == Reach.EVERYONE else Reach.INVITED,
         partners=tuple(form.line("partners", 2000).replace(",", " ").split()),
     )
