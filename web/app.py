@@ -35,8 +35,8 @@ from web.pages.showing import frame
 
 log = logging.getLogger("parvis.web")
 
-NO_INSTANCE = N_("« %(host)s » ne répond pas comme une instance que l’on peut lier : vérifiez l’adresse.")
-ALONE = N_("Cette instance ne parle à aucune autre : « federation » est sur « off » dans ses réglages.")
+NO_INSTANCE = N_("« %(host)s » ne répond pas comme une instance que l’on peut lier : vérifiez l’adresse.")
+ALONE = N_("Cette instance ne parle à aucune autre : « federation » est sur « off » dans ses réglages.")
 
 
 class Application(Starlette):
