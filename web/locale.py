@@ -5,13 +5,14 @@ that no compiled file has to be kept. A sentence without a translation is shown 
 a test of the house refuses one.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from babel.core import Locale, negotiate_locale
+from babel.core import Locale
 from babel.dates import format_date, format_datetime, format_time, format_timedelta
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -21,6 +22,10 @@ from server.settings import LANGUAGES
 
 SENTENCES = Path(__file__).with_name("sentences")
 DAY_MS = 24 * 3600 * 1000
+HEADER_CHARACTERS = 500
+WEIGHT = re.compile(r"(?:\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?")
+NARROW = "\u202f"
+NO_BREAK = "\u00a0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ class Speech:
         while value >= 1000 and unit < len(units) - 1:
             value, unit = value / 1000, unit + 1
         shown = round(value, 1) if value < 10 and unit else round(value)
-        return f"{self.number(shown)} {units[unit]}"
+        return f"{self.number(shown)}{NARROW if self.language == 'fr' else NO_BREAK}{units[unit]}"
 
 
 @cache
@@ -94,9 +99,20 @@ def choose(account_language: str, accept_language: str, default: str) -> Speech:
     """The person's own choice, else the browser's, else the instance's."""
     if account_language in LANGUAGES:
         return speech(account_language)
-    wanted = [part.partition(";")[0].strip() for part in accept_language[:500].split(",")]
-    found = negotiate_locale([word.replace("-", "_") for word in wanted if word], list(LANGUAGES))
-    return speech(found.partition("_")[0] if found else default)
+    return speech(next((language for language in _wanted(accept_language) if language in LANGUAGES), default))
+
+
+def _wanted(accept_language: str) -> list[str]:
+    """The languages of the header without their regions, the dearest first (RFC 9110, section 12.5.4).
+
+    What follows after `HEADER_CHARACTERS` is not read; a weight that is none counts as 0, which means never.
+    """
+    weighed = []
+    for part in accept_language[:HEADER_CHARACTERS].split(","):
+        tag, _, said = part.partition(";")
+        weight = WEIGHT.fullmatch(said)
+        weighed.append((float(weight[1] or 1) if weight else 0.0, tag.strip().lower().partition("-")[0]))
+    return [language for weight, language in sorted(weighed, key=lambda one: -one[0]) if weight]
 
 
 def _at(ms: int) -> datetime:
