@@ -1,0 +1,146 @@
+"""The scene at two companies' browsers: seen within two seconds, without reloading, and by nobody else."""
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser.people import Visitor, hire, sign_in, visitor
+from tests.federation.conftest import MakeNode
+from tests.federation.harness import Node, link, until
+
+pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+
+SLUG = "projet-cevennes"
+SOON_MS = 2000
+PDF = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+    b"2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+)
+
+
+async def companies(fleet: MakeNode) -> tuple[Node, Node]:
+    """Two linked companies; Chloé of Kestrel is in Alice's space."""
+    aubrac, kestrel = await fleet("Aubrac Énergie"), await fleet("Kestrel GmbH")
+    await hire(aubrac, "alice", "Alice Fournier")
+    await hire(aubrac, "bruno", "Bruno Martel")
+    await hire(kestrel, "chloe", "Chloé Lindner")
+    await hire(kestrel, "driss", "Driss Weber")
+    await link(aubrac, kestrel)
+    await aubrac.cli(
+        "spaces", "add", SLUG, "--name", "Projet Cévennes", "--level", "partners", "--owner", "alice",
+        "--partner", kestrel.host,
+    )  # fmt: skip
+    await aubrac.cli("spaces", "members", SLUG, "--add", f"chloe@{kestrel.host}")
+    await until(
+        lambda: aubrac.cli("spaces", "members", SLUG, "--json"),
+        lambda answer: f'"chloe@{kestrel.host}"' in answer[1] and '"invited"' not in answer[1],
+        "Chloé is a member",
+    )
+    return aubrac, kestrel
+
+
+async def listens(person: Visitor) -> None:
+    """The page hears of what is new."""
+    await person.page.wait_for_selector("body[data-live=on]")
+
+
+async def test_alice_and_chloe_see_each_other_at_once_and_nobody_else_sees_anything(
+    fleet: MakeNode, chromium: Browser, tmp_path: Path
+) -> None:
+    aubrac, kestrel = await companies(fleet)
+    alice, chloe = await sign_in(chromium, aubrac, "alice"), await sign_in(chromium, kestrel, "chloe")
+    await listens(chloe)
+
+    # before she sends, the composer says who will see
+    audience = alice.page.locator("[data-audience]")
+    await expect(audience).to_contain_text("2 personnes")
+    await expect(audience).to_contain_text(f"1 chez {kestrel.host}")
+    await alice.page.get_by_label("Votre message").fill("Le poste 3 dérive encore, **regardez**.")
+    await alice.page.get_by_role("button", name="Publier").click()
+    post = chloe.page.locator("article", has_text="Le poste 3 dérive encore")
+    await expect(post).to_be_visible(timeout=SOON_MS)
+    await expect(post.locator("strong", has_text="regardez")).to_be_visible()
+    await expect(post).to_contain_text(aubrac.host)
+
+    # she replies with a file, from the thread; Alice reads it in her feed without reloading
+    await alice.open("/")
+    await listens(alice)
+    await post.get_by_role("link", name="Répondre").click()
+    await chloe.page.get_by_label("Votre message").fill("Voici les relevés.")
+    await chloe.page.locator("input[type=file]").set_input_files(
+        {"name": "relevés.pdf", "mimeType": "application/pdf", "buffer": PDF}
+    )
+    await chloe.page.get_by_role("button", name="Répondre").click()
+    reply = alice.page.locator("article", has_text="Voici les relevés")
+    await expect(reply).to_be_visible(timeout=SOON_MS)
+    await expect(reply.locator("a.attachment")).to_be_visible(timeout=5000)
+    async with alice.page.expect_download() as waiting:
+        await reply.locator("a.attachment").evaluate("link => { link.download = ''; link.click(); }")
+    assert Path(await (await waiting.value).path()).read_bytes() == PDF
+
+    # a thank-you and an edit arrive on the open page
+    await chloe.open("/")
+    await listens(chloe)
+    mine = chloe.page.locator("article", has_text="Le poste 3 dérive encore").first
+    await mine.get_by_role("button", name="Merci").click()
+    await expect(mine.get_by_role("button", name="Merci · 1")).to_have_attribute("aria-pressed", "true")
+    await expect(
+        alice.page.locator("article", has_text="Le poste 3 dérive encore").first.get_by_role("button", name="Merci · 1")
+    ).to_be_visible(timeout=SOON_MS)
+    written = chloe.page.locator("article", has_text="Voici les relevés")
+    await written.locator("details.more > summary").last.click()
+    await written.get_by_role("link", name="Modifier").click()
+    await chloe.page.get_by_label("Votre message").fill("Voici les relevés, corrigés.")
+    await chloe.page.get_by_role("button", name="Enregistrer").click()
+    await expect(alice.page.locator("article", has_text="Voici les relevés, corrigés")).to_be_visible(timeout=SOON_MS)
+
+    await nobody_else(chromium, aubrac, kestrel, alice, chloe)
+    assert alice.complaints == chloe.complaints == []
+
+
+async def nobody_else(chromium: Browser, aubrac: Node, kestrel: Node, alice: Visitor, chloe: Visitor) -> None:
+    """Bruno, Driss and a visitor: no space, no post, no file, no notice, no count, and the same 404 as for nothing."""
+    for page, node in ((alice.page, aubrac), (chloe.page, kestrel)):
+        await page.goto(node.base + "/")
+        post = await page.locator("article", has_text="poste 3").first.get_attribute("data-post")
+        file = await page.locator("a.attachment").first.get_attribute("href")
+        slug = SLUG if node is aubrac else f"{SLUG}@{aubrac.host}"
+        others = [await visitor(chromium, node), await sign_in(chromium, node, "bruno" if node is aubrac else "driss")]
+        for other in others:
+            unknown = await other.status("/posts/1")
+            for address in (f"/posts/{post}", f"/spaces/{slug}", f"/spaces/{slug}/members", str(file)):
+                assert await other.status(address) == unknown, address
+            assert unknown[0] == 404
+            _, directory = await other.status("/spaces")
+            assert "Cévennes" not in directory
+        somebody = others[1]
+        for path in ("/", "/notifications", "/search?q=poste"):
+            status, text = await somebody.status(path)
+            assert status == 200
+            assert "dérive" not in text
+            assert "Cévennes" not in text
+        assert await somebody.page.locator("[data-unread]:visible").count() == 0
+
+
+async def test_everything_works_without_javascript(fleet: MakeNode, chromium: Browser) -> None:
+    aubrac, kestrel = await companies(fleet)
+    alice = await sign_in(chromium, aubrac, "alice", java_script_enabled=False)
+    await alice.page.get_by_label("Votre message").fill("Sans script.")
+    await alice.page.get_by_role("button", name="Publier").click()
+    written = alice.page.locator("article", has_text="Sans script")
+    await written.get_by_role("button", name="Merci").click()
+    await expect(
+        alice.page.locator("article", has_text="Sans script").get_by_role("button", name="Merci · 1")
+    ).to_be_visible()
+    chloe = await sign_in(chromium, kestrel, "chloe", java_script_enabled=False)
+
+    async def shown() -> int:
+        await chloe.open("/")
+        return await chloe.page.locator("article", has_text="Sans script").count()
+
+    await until(shown, lambda count: count == 1, "Chloé reads it after a reload")
+    await chloe.page.locator("article", has_text="Sans script").get_by_role("link", name="Répondre").click()
+    await chloe.page.get_by_label("Votre message").fill("Reçu sans script.")
+    await chloe.page.get_by_role("button", name="Répondre").click()
+    await expect(chloe.page.locator("article", has_text="Reçu sans script")).to_be_visible()
