@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from server.errors import DomainError
@@ -12,9 +12,10 @@ class Failure(Exception):
     """A command that did not do what it was asked: one sentence saying what, and what to do. Exit code 1."""
 
 
-def phrase(error: DomainError) -> str:
+def phrase(error: DomainError, translated: Callable[[str], str]) -> str:
     """What people are told, and for whoever stands at the machine the detail too."""
-    sentence = error.sentence % error.params if error.params else error.sentence
+    sentence = translated(error.sentence)
+    sentence = sentence % error.params if error.params else sentence
     return f"{sentence.rstrip('.')} ({error.detail})." if error.detail else sentence
 
 

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "--traceback" not in words:
         sys.excepthook = _say_fault
     inspect.getsource = _source_of_anything_but_classes  # type: ignore[assignment]  # its parameter has another name
-    args = parser_for(words).parse_args(words)
+    args = parser_for(words).parse_args(words, argparse.Namespace(translated=english))
     os.umask(0o077)  # what a command writes is its owner's
     try:
         code = _run(args)
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FederationError as error:
         complain(str(error))
     except DomainError as error:
-        complain(phrase(error))
+        complain(phrase(error, english))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -89,6 +89,11 @@ class Parser(argparse.ArgumentParser):
 
 def config_of(args: argparse.Namespace) -> Path:
     return Path(getattr(args, "config", None) or os.environ.get("PARVIS_CONFIG") or "parvis.toml")
+
+
+def english(sentence: str) -> str:
+    """A sentence of the domain as the command line speaks; the catalogue is read when there is one to say."""
+    return str(importlib.import_module("web.locale").speech("en").gettext(sentence))
 
 
 def _run(args: argparse.Namespace) -> int:

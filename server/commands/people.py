@@ -113,7 +113,7 @@ async def import_table(settings: Settings, args: argparse.Namespace) -> int:
             added = await import_people(OPERATOR, table, here)
         except TableFaults as faults:
             for fault in faults.faults:
-                remark(f"{args.file}:{fault.line}: {fault.column}: {phrase(fault.error)}")
+                remark(f"{args.file}:{fault.line}: {fault.column}: {phrase(fault.error, args.translated)}")
             raise
     listing([{"name": one.name, "actor": here.person(one.name)} for one in added], args.json)
     return 0

@@ -11,7 +11,18 @@ import pytest
 from tests.databases import Templates
 from tests.unit.web.test_cli import parvis
 
-HEAVY = {"aiohttp", "argon2", "asyncpg", "cryptography", "httpx", "jinja2", "server.models", "starlette", "uvicorn"}
+HEAVY = {
+    "babel",
+    "aiohttp",
+    "argon2",
+    "asyncpg",
+    "cryptography",
+    "httpx",
+    "jinja2",
+    "server.models",
+    "starlette",
+    "uvicorn",
+}
 
 
 @pytest.fixture
@@ -60,9 +71,13 @@ def test_tables_of_another_version_are_one_sentence(tmp_path: Path) -> None:
 
 
 def test_nobody_is_added_twice_or_under_a_bad_name(instance: Path) -> None:
-    assert parvis("people", "add", "Alice Martin", folder=instance).returncode == 1
+    bad = parvis("people", "add", "Alice Martin", folder=instance)
+    assert (bad.returncode, bad.stderr.count("\n")) == (1, 1)
+    assert bad.stderr.endswith("; “Alice Martin” does not fit.\n"), "the command line speaks English"
     assert parvis("people", "add", "alice", "--password-stdin", folder=instance).returncode == 0
-    assert parvis("people", "add", "alice", folder=instance).returncode == 1
+    twice = parvis("people", "add", "alice", folder=instance)
+    said = "parvis: “alice” is taken already, by a person or by a space.\n"
+    assert (twice.returncode, twice.stderr) == (1, said)
     assert names(instance) == ["alice"]
 
 
@@ -87,7 +102,8 @@ def test_a_table_with_one_bad_line_adds_nobody_and_names_the_line(instance: Path
     table.write_text("name,email\nalice,alice@aubrac.example\nbruno,not an address\n")
     done = parvis("people", "import", "people.csv", folder=instance)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "people.csv:3: email: " in done.stderr
+    assert "people.csv:3: email: “not an address” is not an email address.\n" in done.stderr
+    assert "parvis: Some cells of the table do not fit (1): nobody was added.\n" in done.stderr
     table.write_text("name,email\nalice,alice@aubrac.example\nbruno,\n")
     done = parvis("people", "import", "people.csv", "--json", folder=instance)
     assert [row["name"] for row in json.loads(done.stdout)] == ["alice", "bruno"]
