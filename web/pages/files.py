@@ -22,6 +22,8 @@ SHOWN = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/
 """What a browser may show without executing anything of ours; everything else is downloaded."""
 
 SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+VIEWER = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'"
+"""For PDF: browsers refuse to start their viewer in a sandbox, and run it apart from our origin by themselves."""
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 _ID = re.compile(r"[1-9]\d{0,18}")
 
@@ -63,7 +65,7 @@ def _headers(found: FileCard) -> dict[str, str]:
     name = quote(found.name, safe="")
     return {
         "content-disposition": f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{name}",
-        "content-security-policy": SANDBOX,
+        "content-security-policy": VIEWER if found.media_type == "application/pdf" else SANDBOX,
         "x-content-type-options": "nosniff",
         "cross-origin-resource-policy": "same-origin",
         "accept-ranges": "bytes",

@@ -74,6 +74,9 @@ async def test_H17_what_a_browser_could_run_is_only_downloaded(
 async def test_a_pdf_is_shown_under_its_own_name(app: Starlette, cast: Cast, bruno: Browser) -> None:
     answer = await bruno.get(await attached(app, cast.alice, await say(cast.alice, "Voici")))
     assert answer.headers["content-type"] == "application/pdf"
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "script" not in policy
+    assert "sandbox" not in policy, "Chromium and Firefox show no PDF in a sandbox"
     assert answer.headers["content-disposition"] == "inline; filename*=UTF-8''Relev%C3%A9s%20%C2%AB%203%20%C2%BB.pdf"
 
 
