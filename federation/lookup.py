@@ -26,7 +26,8 @@ from server.ids import new_id
 from server.text import plain
 
 KINDS = {"Group": "group", "Application": "application"}
-FRESH_MS = 24 * 3600 * 1000
+NAMELESS_MS = 2_000
+"""How long somebody whose instance showed only their keys is taken as they are, before they are asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,10 @@ class KnownActor:
     peer_id: int | None
     inbox: str
     shared_inbox: str
+    display_name: str = ""
 
 
-COLUMNS = "id, uri, kind, name, host, peer_id, inbox, shared_inbox"
+COLUMNS = "id, uri, kind, name, host, peer_id, inbox, shared_inbox, display_name"
 
 
 async def known(uri: str) -> KnownActor | None:
@@ -68,7 +70,26 @@ async def exactly(instance: Instance, uri: str) -> KnownActor:
 
     For whoever acts: an alias that leads to somebody else must never make that one the actor (K11).
     """
-    return await known(uri) or await remember(await read_exactly(instance, uri))
+    found = await known(uri)
+    if found is None:
+        return await remember(await read_exactly(instance, uri))
+    if not found.display_name and await _nameless(found):
+        try:
+            return await remember(await read_exactly(instance, uri))
+        except FederationError:
+            return found
+    return found
+
+
+async def _nameless(actor: KnownActor) -> bool:
+    """Whether somebody at a linked instance was met before the link, when they showed no more than their keys."""
+    row = await db.fetch_one(
+        "SELECT a.id FROM actor a JOIN link l ON l.peer_id = a.peer_id AND l.state = 'active'"
+        " WHERE a.id = $1 AND a.kind = 'person' AND a.display_name = '' AND a.fetched_at < $2",
+        actor.id,
+        now_ms() - NAMELESS_MS,
+    )
+    return row is not None
 
 
 async def read_exactly(instance: Instance, uri: str) -> IncomingActor:

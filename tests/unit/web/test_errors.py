@@ -1,5 +1,6 @@
 """One error, three readers: people, clients of the field, scripts."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from server.attempts import TooManyAttempts
 from server.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooLarge, Unauthenticated, Unavailable
@@ -37,7 +38,8 @@ async def ask(tmp_path: Path, path: str, **headers: str) -> httpx.Response:
 
     app = create_app(Settings(base_url="https://aubrac.test", data_dir=tmp_path))
     doors = ["/api/parvis/v1/raise/{status}", "/api/v1/raise/{status}", "/raise/{status}"]
-    app.router.routes[:0] = [Route(door, raising) for door in doors]
+    people: Any = next(route for route in app.routes if isinstance(route, Mount) and route.path == "")
+    people.app.app.app.routes[:0] = [Route(door, raising) for door in doors]  # behind the guard, like every page
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="https://aubrac.test") as http:
         return await http.get(path, headers=headers)
@@ -82,8 +84,13 @@ async def test_people_get_a_page_and_other_instances_a_word(tmp_path: Path) -> N
 @pytest.mark.parametrize("prefix", ["/api/parvis/v1", "/api/v1", ""])
 async def test_what_is_hidden_and_what_never_was_are_the_same_bytes(tmp_path: Path, prefix: str) -> None:
     hidden, unknown = await ask(tmp_path, f"{prefix}/raise/404"), await ask(tmp_path, f"{prefix}/nowhere/404")
-    assert (hidden.status_code, hidden.content) == (unknown.status_code, unknown.content)
-    assert dict(hidden.headers) == dict(unknown.headers)
+    assert (hidden.status_code, unmarked(hidden.text)) == (unknown.status_code, unmarked(unknown.text))
+    assert unmarked(str(dict(hidden.headers))) == unmarked(str(dict(unknown.headers)))
+
+
+def unmarked(text: str) -> str:
+    """Without the random mark that lets the page's own script run."""
+    return re.sub(r"nonce(-|=\")[\w-]+", "", text)
 
 
 async def test_whoever_must_wait_is_told_how_long(tmp_path: Path) -> None:
