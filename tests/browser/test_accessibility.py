@@ -1,0 +1,92 @@
+"""Every page, in both languages, light and dark, on a desk and on a phone: axe finds nothing, nothing overflows."""
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser
+
+from tests.browser.people import Visitor, hire, sign_in, visitor
+from tests.federation.conftest import MakeNode
+from tests.federation.harness import Node
+
+pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+
+VARIANTS = [
+    {"locale": "fr-FR", "color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
+    {"locale": "en-GB", "color_scheme": "dark", "viewport": {"width": 1280, "height": 900}},
+    {"locale": "fr-FR", "color_scheme": "dark", "viewport": {"width": 390, "height": 800}},
+    {"locale": "en-GB", "color_scheme": "light", "viewport": {"width": 320, "height": 700}},
+]
+PAGES = [
+    "/",
+    "/posts/new",
+    "/spaces",
+    "/spaces?part=new",
+    "/spaces/projet",
+    "/spaces/projet/members",
+    "/spaces/projet/about",
+    "/spaces/projet/openness",
+    "/people",
+    "/@odile",
+    "/@bruno",
+    "/notifications",
+    "/search?q=poste",
+    "/settings",
+    "/admin",
+    "/admin/links",
+    "/admin/people",
+    "/admin/deliveries",
+    "/admin/audit",
+    "/nulle-part",
+]
+PUBLIC = ["/login", "/spaces/actualites", "/nulle-part"]
+
+
+async def furnished(fleet: MakeNode) -> tuple[Node, str]:
+    """An instance with something on every page; the address of a thread."""
+    node = await fleet("Aubrac Énergie")
+    await hire(node, "odile", "Odile Garnier", "admin")
+    await hire(node, "bruno", "Bruno Martel")
+    token = (await node.person("henri", "Henri-Jacques de la Très-Longue-Maison-Neuve")).token
+    for slug, name, level in (("projet", "Projet Cévennes", "internal"), ("actualites", "Actualités", "public")):
+        await node.cli("spaces", "add", slug, "--name", name, "--level", level, "--owner", "odile")
+        for who in ("bruno", "henri"):
+            await node.cli("spaces", "members", slug, "--add", who)
+    said = {"status": "@odile le **poste** 3\n\n- un\n- deux\n\n> cité `code`", "parvis_space": "projet"}
+    headers = {"authorization": f"Bearer {token}"}
+    post = (await node.client.post("/api/v1/statuses", json=said, headers=headers)).json()
+    answer = {"status": "Réponse avec " + "motTrèsLong" * 20, "in_reply_to_id": post["id"]}
+    await node.client.post("/api/v1/statuses", json=answer, headers=headers)
+    news = {"status": "Bonne nouvelle.", "parvis_space": "actualites"}
+    await node.client.post("/api/v1/statuses", json=news, headers=headers)
+    return node, f"/posts/{post['id']}"
+
+
+async def faults(person: Visitor, path: str) -> list[str]:
+    """What axe finds on a page, and whether it is wider than the window."""
+    await person.open(path)
+    found = await Axe().run(person.page)
+    wrong = [f"{path}: {violation['id']}: {violation['help']}" for violation in found.response["violations"]]
+    wide = await person.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    small = await person.page.evaluate(
+        """[...document.querySelectorAll('main a.button, main button, .menu a, .foot a')]
+           .filter(e => e.offsetParent && e.getBoundingClientRect().height < 24).map(e => e.outerHTML.slice(0, 80))"""
+    )
+    return wrong + ([f"{path}: wider than the window"] if wide else []) + [f"{path}: small target {e}" for e in small]
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+async def test_no_page_has_a_fault_in_any_language_light_or_width(fleet: MakeNode, chromium: Browser) -> None:
+    node, thread = await furnished(fleet)
+    wrong: list[str] = []
+    for options in VARIANTS:
+        where = f"{options['locale']} {options['color_scheme']} {options['viewport']['width']}"  # type: ignore[index]
+        odile = await sign_in(chromium, node, "odile", **options)
+        for path in [*PAGES, thread, f"{thread}/audience"]:
+            wrong += [f"{where} {fault}" for fault in await faults(odile, path)]
+        wrong += [f"{where} console: {said}" for said in odile.complaints if "404" not in said]
+        stranger = await visitor(chromium, node, **options)
+        for path in PUBLIC:
+            wrong += [f"{where} {fault}" for fault in await faults(stranger, path)]
+        language = "fr" if options["locale"] == "fr-FR" else "en"
+        assert await odile.page.evaluate("document.documentElement.lang") == language
+    assert wrong == []
