@@ -42,6 +42,8 @@ BODY_S = 20.0
 TYPES = ("application/activity+json", "application/ld+json")
 LONGEST_TYPE = 300
 _INBOX = re.compile(r"(?:|/actor|/@[^/]+|/spaces/[^/]+)/inbox")
+GATHERING_S = 0.002
+"""How long an activity waits for others to share its commit: far less than the commit takes."""
 HANDSHAKE = frozenset({"Offer", "Accept", "Reject", "Undo", "parvis:Confirm"})
 """What an instance without an active link may say where only links federate: things about a link."""
 
@@ -61,7 +63,7 @@ class Inbox:
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
-        self._group: GroupCommit[Arrival, bool] = GroupCommit(_write)
+        self._group: GroupCommit[Arrival, bool] = GroupCommit(_write, gathering_s=GATHERING_S)
 
     async def __call__(self, request: Request) -> Response:
         try:

@@ -1,6 +1,6 @@
 """Many small writes in one commit: each waits for the commit that holds it, and many share one.
 
-Under load a commit holds what gathered during the one before, without any waiting added when there is none.
+Under load a commit holds what gathered during the one before; `gathering_s` lets the first one gather too.
 """
 
 import asyncio
@@ -19,8 +19,9 @@ class GroupCommit(Generic[Item, Answer]):
     When a group fails, its items are written one by one, so that one bad item fails alone.
     """
 
-    def __init__(self, write: Callable[[list[Item]], Awaitable[list[Answer]]]) -> None:
+    def __init__(self, write: Callable[[list[Item]], Awaitable[list[Answer]]], gathering_s: float = 0.0) -> None:
         self._write = write
+        self._gathering_s = gathering_s
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._runner: asyncio.Task[None] | None = None
 
@@ -34,6 +35,7 @@ class GroupCommit(Generic[Item, Answer]):
 
     async def _run(self) -> None:
         while self._waiting:
+            await asyncio.sleep(self._gathering_s)
             group, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
             await self._together(group)
 
