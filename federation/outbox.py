@@ -69,20 +69,26 @@ async def _write(event_id: int, targets: Iterable[Target]) -> None:
     if not by_peer:
         return
     now = now_ms()
-    counted = Clause("SELECT id, last_seq FROM peer WHERE").join(one_of("id", list(by_peer)))
     rows: list[dict[str, Any]] = []
-    newest: list[dict[str, int]] = []
-    for peer in await db.fetch(*counted.statement()):
+    for peer in await _numbered({peer_id: len(inboxes) for peer_id, inboxes in by_peer.items()}):
         inboxes = by_peer[peer["id"]]
-        for seq, inbox in enumerate(inboxes, peer["last_seq"] + 1):
+        for seq, inbox in enumerate(inboxes, peer["last_seq"] - len(inboxes) + 1):
             rows.append(
                 {"id": new_id(), "peer_id": peer["id"], "seq": seq, "event_id": event_id, "inbox": inbox}
                 | {"created_at": now}
             )
-        newest.append({"id": peer["id"], "last_seq": peer["last_seq"] + len(inboxes)})
     await db.insert_many("delivery", rows)
-    for peer in newest:
-        await db.execute("UPDATE peer SET last_seq = $1 WHERE id = $2", peer["last_seq"], peer["id"])
+
+
+async def _numbered(wanted: dict[int, int]) -> list[dict[str, Any]]:
+    """Each instance's newest number, after so many more of it were taken; as many at once as take the same."""
+    numbered: list[dict[str, Any]] = []
+    for more in set(wanted.values()):
+        query = Clause("UPDATE peer SET last_seq = last_seq + ? WHERE", (more,)).join(
+            one_of("id", [peer_id for peer_id, count in wanted.items() if count == more])
+        )
+        numbered += await db.fetch(*query.then("RETURNING id, last_seq").statement())
+    return numbered
 
 
 async def _targets(instance: Instance, event: dict[str, Any]) -> list[Target]:

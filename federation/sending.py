@@ -9,23 +9,21 @@ next one goes on.
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
-
-import httpx
 
 from federation.composing import Receiver, Sealed, compose
 from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
 from federation.schedule import Decision, Fate, Outcome, State, answered, next_try
-from federation.signing import Manner, manner_towards, sign_as
+from federation.signing import Manner, manner_of, sign_as
 from federation.vocabulary import ACTIVITY_JSON
 from server import database as db
 from server.clock import now_ms
 from server.group_commit import GroupCommit
+from server.sql import Clause, one_of
 
 log = logging.getLogger("parvis.sending")
 
@@ -33,20 +31,31 @@ AT_ONCE = 32
 LEASE_MS = 30_000
 OF_A_LINK = Manner(linked=True, scheme="rfc9421")
 """How agreements about a link are signed, from the first word on: with the key that the link will pin."""
+GATHERING_S = 0.005
+"""How long what became of one delivery waits for others to share its commit; nobody waits for it but the next."""
+OK_MS = 60_000
+"""How exact the time of an instance's last good answer is kept, in milliseconds."""
 POISON_AFTER = 5
 """Attempts answered with 500 (not 503) after which the delivery, not the instance, is taken to be at fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """An instance with deliveries waiting, as its row says."""
+    """An instance with deliveries waiting, as its row said when it was leased, until `leased_until` (ms)."""
 
     id: int
     host: str
     state: str
     failures: int
     failing_since_at: int | None
+    last_ok_at: int | None
+    knock: str
     linked: bool
+    leased_until: int = 0
+
+    @property
+    def manner(self) -> Manner:
+        return manner_of(self.linked, self.knock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,38 +68,49 @@ class _Result:
     decision: Decision | None = None
 
 
-async def due_peers(limit: int) -> list[Peer]:
-    """Instances with something to send, whose time has come and that nobody serves."""
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What became of deliveries to one instance; `owner`: whose lease ends with that, '' when it goes on."""
+
+    peer: Peer
+    results: list[_Result]
+    owner: str
+
+
+async def take_due(owner: str, limit: int, but: Collection[int] = ()) -> list[Peer]:
+    """Leases instances with something to send, whose time has come and that nobody serves, `but` these."""
+    now = now_ms()
     rows = await db.fetch(
-        """SELECT q.id, q.host, q.state, q.failures, q.failing_since_at,
+        """SELECT q.id, q.host, q.state, q.failures, q.failing_since_at, q.last_ok_at, q.knock,
              CASE WHEN l.state = 'active' THEN 1 ELSE 0 END AS linked
            FROM peer q LEFT JOIN link l ON l.peer_id = q.id
            WHERE q.due_at <= $1 AND q.lease_until_at < $1 AND q.blocked_at IS NULL AND q.state <> 'archived'
              AND COALESCE(l.state, '') <> 'suspended'
              AND EXISTS (SELECT 1 FROM delivery d WHERE d.state = 'pending' AND d.peer_id = q.id)
            ORDER BY q.due_at LIMIT $2""",
-        now_ms(),
-        limit,
+        now,
+        limit + len(but),
     )
-    return [Peer(**{**row, "linked": bool(row["linked"])}) for row in rows]
+    until = now + LEASE_MS
+    free = [row for row in rows if row["id"] not in but]
+    due = [Peer(**{**row, "linked": bool(row["linked"]), "leased_until": until}) for row in free]
+    taken = await _lease([peer.id for peer in due[:limit]], owner, now, until)
+    return [peer for peer in due if peer.id in taken]
 
 
-async def lease(peer: Peer, owner: str) -> bool:
-    """Takes an instance for this worker; False when another has it."""
-    now = now_ms()
-    return bool(
-        await db.execute(
-            "UPDATE peer SET lease_until_at = $1, lease_owner = $2 WHERE id = $3 AND (lease_until_at < $4"
-            " OR lease_owner = $2)",
-            now + LEASE_MS,
-            owner,
-            peer.id,
-            now,
-        )
+async def _lease(peer_ids: Sequence[int], owner: str, now: int, until: int) -> set[int]:
+    """Takes instances for this worker, all in one commit; those that another has are left out."""
+    if not peer_ids:
+        return set()
+    query = Clause("UPDATE peer SET lease_until_at = ?, lease_owner = ? WHERE", (until, owner)).join(
+        one_of("id", peer_ids)
     )
+    free = query.then("AND (lease_until_at < ? OR lease_owner = ?) RETURNING id", now, owner)
+    return {row["id"] for row in await db.fetch(*free.statement())}
 
 
 async def release(peer: Peer, owner: str) -> None:
+    """Ends a lease, when its work came to no good end."""
     await db.execute("UPDATE peer SET lease_until_at = 0 WHERE id = $1 AND lease_owner = $2", peer.id, owner)
 
 
@@ -99,25 +119,36 @@ class Sender:
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
-        self._settled: GroupCommit[tuple[Peer, list[_Result]], None] = GroupCommit(_settle)
+        self._settled: GroupCommit[_Settled, None] = GroupCommit(_settle, gathering_s=GATHERING_S)
 
     async def serve(self, peer: Peer, owner: str) -> int:
-        """Works off one instance until nothing waits, or it must rest; returns how many were sent."""
-        sent, failures = 0, peer.failures
-        manner = await manner_towards(peer.host)
-        probing = peer.state != State.OK
-        while await lease(peer, owner):
-            rows = await self._next(peer, 1 if probing else AT_ONCE)
-            for _, group in groupby(rows, key=lambda row: row["event_id"]):
-                results, manner = await self._together(peer, list(group), manner, failures)
-                await self._settled.submit((peer, results))
+        """Works off one leased instance until nothing waits, or it must rest; returns how many were sent.
+
+        The lease ends in the commit of what was done last. Whoever writes a delivery meanwhile is heard after it.
+        """
+        sent, manner = 0, peer.manner
+        while True:
+            limit = 1 if peer.state != State.OK else AT_ONCE
+            rows = await self._next(peer, limit)
+            groups = [list(group) for _, group in groupby(rows, key=lambda row: row["event_id"])]
+            for number, group in enumerate(groups, 1):
+                results, manner = await self._together(peer, group, manner)
+                rests = any(r.decision is not None and r.decision.state is not State.OK for r in results)
+                over = rests or (number == len(groups) and len(rows) < limit)
+                await self._settled.submit(_Settled(peer, results, owner if over else ""))
                 sent += sum(result.state == "sent" for result in results)
-                if any(r.decision is not None and r.decision.state is not State.OK for r in results):
+                if over:
                     return sent
-                failures, probing = 0, False
+                if any(result.decision is not None for result in results):
+                    peer = replace(peer, state=State.OK, failures=0, failing_since_at=None, last_ok_at=now_ms())
             if not rows:
-                break
-        return sent
+                await self._settled.submit(_Settled(peer, [], owner))
+                return sent
+            if peer.leased_until < now_ms() + LEASE_MS // 2:
+                now = now_ms()
+                if not await _lease([peer.id], owner, now, now + LEASE_MS):
+                    return sent
+                peer = replace(peer, leased_until=now + LEASE_MS)
 
     async def _next(self, peer: Peer, limit: int) -> list[dict[str, Any]]:
         return await db.fetch(
@@ -127,17 +158,15 @@ class Sender:
             limit,
         )
 
-    async def _together(
-        self, peer: Peer, rows: list[dict[str, Any]], manner: Manner, failures: int
-    ) -> tuple[list[_Result], Manner]:
+    async def _together(self, peer: Peer, rows: list[dict[str, Any]], manner: Manner) -> tuple[list[_Result], Manner]:
         """The deliveries of one event to one host; the first of them knocks, the others follow its manner."""
-        first, manner = await self._one(peer, rows[0], manner, failures)
+        first, manner = await self._one(peer, rows[0], manner)
         if len(rows) == 1 or (first.decision is not None and first.decision.state is not State.OK):
             return [first], manner
-        rest = await asyncio.gather(*(self._one(peer, row, manner, failures) for row in rows[1:]))
+        rest = await asyncio.gather(*(self._one(peer, row, manner) for row in rows[1:]))
         return [first, *(result for result, _ in rest)], manner
 
-    async def _one(self, peer: Peer, row: dict[str, Any], manner: Manner, failures: int) -> tuple[_Result, Manner]:
+    async def _one(self, peer: Peer, row: dict[str, Any], manner: Manner) -> tuple[_Result, Manner]:
         sealed = await compose(self.instance, row["event_id"], Receiver(peer.id, peer.host, peer.linked))
         if sealed is None:
             return _Result(row, "skipped"), manner
@@ -147,9 +176,8 @@ class Sender:
             if again.status is not None and again.status < 300:
                 outcome, manner = again, manner.other()
                 await db.execute("UPDATE peer SET knock = $1 WHERE id = $2", manner.scheme, peer.id)
-        decision = next_try(
-            failures, now_ms(), outcome, random.random(), failing_since=peer.failing_since_at, linked=peer.linked
-        )
+        since, jitter = peer.failing_since_at, random.random()
+        decision = next_try(peer.failures, now_ms(), outcome, jitter, failing_since=since, linked=peer.linked)
         return _judge(row, outcome, decision), manner
 
     async def _post(self, row: dict[str, Any], sealed: Sealed, manner: Manner) -> Outcome:
@@ -159,13 +187,12 @@ class Sender:
                 manner = OF_A_LINK
             sign = await sign_as(self.instance, sealed.signer_uri, manner)
             headers = sign("POST", row["inbox"], self._headers(), sealed.body)
-            request = httpx.Request("POST", _url(row["inbox"]), headers=dict(headers), content=sealed.body)
-            answer = await self.instance.transport.send(request, cut=True)
+            answer = await self.instance.transport.post(row["inbox"], headers, sealed.body)
         except (Malformed, Refused) as error:
             return Outcome(status=422, failure=error.sentence)
         except FederationError as error:
             return Outcome(failure=error.sentence)
-        return answered(answer.status_code, answer.headers, now_ms(), inbox_losses=row["attempts"])
+        return answered(answer.status, answer.headers, now_ms(), inbox_losses=row["attempts"])
 
     def _headers(self) -> Mapping[str, str]:
         return {
@@ -173,11 +200,6 @@ class Sender:
             "user-agent": self.instance.transport.user_agent,
             "accept": "application/json",
         }
-
-
-@lru_cache(maxsize=4096)
-def _url(inbox: str) -> httpx.URL:
-    return httpx.URL(inbox)
 
 
 def _judge(row: dict[str, Any], outcome: Outcome, decision: Decision) -> _Result:
@@ -191,17 +213,42 @@ def _judge(row: dict[str, Any], outcome: Outcome, decision: Decision) -> _Result
     return _Result(row, "pending", decision.reason, decision)
 
 
-async def _settle(groups: list[tuple[Peer, list[_Result]]]) -> list[None]:
+async def _settle(settled: list[_Settled]) -> list[None]:
     """Writes what became of deliveries, and how their instances stand, in one commit for many of them."""
     now = now_ms()
     async with db.transaction():
-        for peer, results in groups:
-            for result in results:
-                await _write_result(result, now)
-            decisions = [result.decision for result in results if result.decision is not None]
+        await _write_sent([r.row["id"] for one in settled for r in one.results if _arrived(r)], now)
+        for one in settled:
+            for result in one.results:
+                if not _arrived(result):
+                    await _write_result(result, now)
+            decisions = [result.decision for result in one.results if result.decision is not None]
             if decisions:
-                await _write_peer(peer, _worst(decisions), now)
-    return [None] * len(groups)
+                await _write_peer(one.peer, _worst(decisions), now)
+        await _end_leases([one for one in settled if one.owner])
+    return [None] * len(settled)
+
+
+def _arrived(result: _Result) -> bool:
+    """Whether there is nothing to say of it but that it was sent."""
+    return result.state == "sent"
+
+
+async def _write_sent(delivery_ids: list[int], now: int) -> None:
+    if delivery_ids:
+        sent = Clause(
+            "UPDATE delivery SET state = 'sent', error = '', done_at = ?, attempts = attempts + 1 WHERE", (now,)
+        )
+        await db.execute(*sent.join(one_of("id", delivery_ids)).statement())
+
+
+async def _end_leases(ended: list[_Settled]) -> None:
+    by_owner: dict[str, list[int]] = {}
+    for one in ended:
+        by_owner.setdefault(one.owner, []).append(one.peer.id)
+    for owner, peer_ids in by_owner.items():
+        query = Clause("UPDATE peer SET lease_until_at = 0 WHERE lease_owner = ? AND", (owner,))
+        await db.execute(*query.join(one_of("id", peer_ids)).statement())
 
 
 async def _write_result(result: _Result, now: int) -> None:
@@ -222,6 +269,8 @@ def _worst(decisions: list[Decision]) -> Decision:
 
 async def _write_peer(peer: Peer, decision: Decision, now: int) -> None:
     if decision.state is State.OK:
+        if peer.state == State.OK and not peer.failures and now - (peer.last_ok_at or 0) < OK_MS:
+            return
         if peer.state != State.OK or peer.failures:
             log.info("reachable again", extra={"action": "peer.ok", "peer": peer.host})
         await db.execute(

@@ -36,11 +36,12 @@ async def manner_towards(host: str) -> Manner:
     row = await db.fetch_one(
         "SELECT q.knock, l.state FROM peer q LEFT JOIN link l ON l.peer_id = q.id WHERE q.host = $1", host
     )
-    if row is None:
-        return Manner()
-    if row["state"] == "active":
-        return Manner(linked=True, scheme="rfc9421")
-    return Manner(scheme=row["knock"] or "cavage")
+    return Manner() if row is None else manner_of(row["state"] == "active", row["knock"])
+
+
+def manner_of(linked: bool, knock: str) -> Manner:
+    """By its link, or in the form that it took last (`knock`, '' when none is known)."""
+    return Manner(linked=True, scheme="rfc9421") if linked else Manner(scheme=knock or "cavage")
 
 
 async def sign_as(instance: Instance, actor_uri: str, manner: Manner) -> Sign:

@@ -62,6 +62,15 @@ class Timeouts:
     """For everything: the wait for a free place, all redirects, the whole body (R2)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How a delivery was answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Asked without regard to case."""
+
+
 class Transport(httpx.AsyncBaseTransport):
     """Connections to other instances, kept for one event loop. Close it with `aclose` or `async with`.
 
@@ -110,6 +119,24 @@ class Transport(httpx.AsyncBaseTransport):
                 return await self._exchange(request, target, limit_bytes, cut)
         except TimeoutError:
             raise _too_slow(target) from None
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answered:
+        """One delivery, answered by its status; redirects are not followed. Raises as `send`, and costs half of it."""
+        target = check_url(url, self.networks)
+        try:
+            async with asyncio.timeout(self.timeouts.total), self._places.of(target.host):
+                return await self._post(target, headers, body)
+        except TimeoutError:
+            raise _too_slow(target) from None
+
+    async def _post(self, target: Target, headers: Mapping[str, str], body: bytes) -> Answered:
+        session = self._session(target.scheme)
+        try:
+            async with session.post(_wire_url(target.url), headers=headers, data=body, allow_redirects=False) as answer:
+                await _read(answer, 0 if answer.status in _REDIRECTS else ANSWER_LIMIT, cut=True)
+                return Answered(answer.status, answer.headers)
+        except (aiohttp.ClientError, OSError) as error:
+            raise _explain(error, target) from error
 
     async def get(
         self, url: str, accept: str = "*/*", *, sign: Sign | None = None, limit_bytes: int = DOCUMENT_LIMIT

@@ -22,7 +22,7 @@ from federation.instance import Instance
 from federation.keyring import instance_actor_id
 from federation.outbox import sequence_waiting
 from federation.processing import process_waiting
-from federation.sending import Peer, Sender, due_peers, lease, release
+from federation.sending import Peer, Sender, release, take_due
 from server import database as db
 from server import live
 from server.events import Kind
@@ -90,23 +90,22 @@ class Worker:
 
     async def _send(self) -> int:
         """Starts serving every instance whose time has come; never waits for one of them."""
-        started = 0
         room = MOST_PEERS - len(self._serving)
-        for peer in await due_peers(MOST_PEERS) if room > 0 else []:
-            if peer.id in self._serving or started >= room or not await lease(peer, self.owner):
-                continue
-            task = asyncio.create_task(self._serve(peer))
-            self._serving[peer.id] = task
-            started += 1
-        return started
+        due = await take_due(self.owner, room, self._serving) if room > 0 else []
+        for peer in due:
+            self._serving[peer.id] = asyncio.create_task(self._serve(peer))
+        return len(due)
 
     async def _serve(self, peer: Peer) -> None:
+        ended = False
         try:
             await self._sender.serve(peer, self.owner)
+            ended = True
         except Exception:
             log.exception("serving failed", extra={"action": "worker.failed", "peer": peer.host})
             await asyncio.sleep(AFTER_FAILURE_S)
         finally:
             self._serving.pop(peer.id, None)
-            await asyncio.shield(release(peer, self.owner))
+            if not ended:
+                await asyncio.shield(release(peer, self.owner))
             live.publish(live.Fact("served"))

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate
+from functools import lru_cache
 
 from federation.errors import Malformed, Untrusted
 
@@ -34,7 +35,12 @@ class ClockWindow:
 
 def http_date(ms: int) -> str:
     """IMF-fixdate (RFC 9110 §5.6.7)."""
-    return formatdate(ms // 1000, usegmt=True)
+    return _date(ms // 1000)
+
+
+@lru_cache(maxsize=8)
+def _date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def read_http_date(text: str) -> int:
