@@ -6,7 +6,7 @@ known is answered with the same status, headers and bytes as what never existed 
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 import msgspec
@@ -67,13 +67,14 @@ def signer_or(instance: Instance, otherwise: Asking) -> Asking:
 
 def wants_activity(request: Request) -> bool:
     """Whether ActivityStreams is asked for; where a page is wanted as much, the page it is."""
-    return accepts_activity(request.headers.get("accept", ""))
+    return accepts_activity(request.headers.get("accept", "")[:MOST_ACCEPT])
 
 
+@lru_cache(maxsize=256)
 def accepts_activity(accept: str) -> bool:
     """The same for the header's text (RFC 9110 §12.5.1): ld+json counts with the ActivityStreams profile only."""
     document = page = 0.0
-    for piece in _PIECE.findall(accept[:MOST_ACCEPT]):
+    for piece in _PIECE.findall(accept):
         kind, _, _ = piece.partition(";")
         kind = kind.strip().lower()
         parameters = {name.lower(): value.strip('"') for name, value in _PARAMETER.findall(piece)}
@@ -99,7 +100,7 @@ class Shared(Route):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             return Match.NONE, {}
-        if not accepts_activity(Headers(scope=scope).get("accept", "")):
+        if not accepts_activity(Headers(scope=scope).get("accept", "")[:MOST_ACCEPT]):
             return Match.NONE, {}
         return super().matches(scope)
 

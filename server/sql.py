@@ -1,7 +1,9 @@
 """Pieces of SQL that carry their own values, so that a narrowing can be put into any query."""
 
+import itertools
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 
@@ -23,8 +25,13 @@ class Clause(NamedTuple):
 
     def statement(self) -> tuple[Any, ...]:
         """The text with $1, $2, … and then its values: what `database.fetch` takes."""
-        count = iter(range(1, len(self.values) + 1))
-        return (re.sub(r"\?", lambda _: f"${next(count)}", self.text), *self.values)
+        return (_numbered(self.text), *self.values)
+
+
+@lru_cache(maxsize=2048)
+def _numbered(text: str) -> str:
+    count = itertools.count(1)
+    return re.sub(r"\?", lambda _: f"${next(count)}", text)
 
 
 def any_of(clauses: Iterable[Clause]) -> Clause:

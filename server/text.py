@@ -101,6 +101,8 @@ def render(source: str, resolve: Mapping[str, MentionTarget]) -> Rendered:
 
 def find_mentions(source: str) -> list[Handle]:
     """Whom a source names, each once, in order; at most TAGS of them, none in code or in addresses."""
+    if "@" not in source and "&" not in source:  # an entity may be one: &commat;
+        return []
     if len(source.encode(errors="replace")) > SOURCE_BYTES or source.count("[") > _BRACKETS:
         return []
     env: dict[str, dict[Any, Any]] = {"resolve": {}, "named": {}, "found": {}}

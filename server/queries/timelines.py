@@ -94,17 +94,13 @@ async def _merged(viewer: Viewer, sources: list[Clause], window: Window) -> list
 
 def _candidates(viewer: Viewer, sources: list[Clause], window: Window, size: int) -> Clause:
     """The next ids of all the sources, and of each whether this viewer may read it."""
-    pieces = [
-        Clause("SELECT * FROM (SELECT p.id FROM post p WHERE")
-        .join(source)
-        .join(_between(window))
-        .join(_newest(window, size, "p.id"))
-        .then(") AS part")
-        for source in sources
-    ]
-    merged = pieces[0]
-    for piece in pieces[1:]:
-        merged = merged.then("UNION").join(piece)
+    end = _between(window).join(_newest(window, size, "p.id"))
+    merged = Clause(
+        " UNION ".join(
+            f"SELECT * FROM (SELECT p.id FROM post p WHERE {source.text} {end.text}) AS part" for source in sources
+        ),
+        tuple(value for source in sources for value in (*source.values, *end.values)),
+    )
     return (
         Clause("SELECT p.id, CASE WHEN")
         .join(scope_posts(viewer, now_ms()))
