@@ -104,7 +104,7 @@ def request(base: str, uri: str, key: PrivateKey, body: bytes) -> Request:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return Request(scope, receive)  # type: ignore[arg-type]
+    return Request(scope, receive)
 
 
 async def measure(count: int, profiled: str) -> None:
