@@ -342,7 +342,7 @@ async def our_instance(database_url: str, folder: Path, federation: str = "open"
         database_url=database_url,
         data_dir=folder,
         federation=federation,
-        allow_private_networks=(ip_network("127.0.0.0/8"),),
+        allow_private_networks=(ip_network("127.0.0.0/29"),),
     )
     make_secret(settings, sealed_keys_exist=False)
     instance = instance_of(settings)

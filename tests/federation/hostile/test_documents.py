@@ -360,8 +360,9 @@ async def test_R13_a_server_that_keeps_us_waiting_holds_up_nobody_else(
     kestrel.scene("/users/slow", never)
     update = slow.says("Update", slow.document)
     assert (await here.hear(update, slow.ed)).status_code == 202
-    assert await here.take(hello(eve, here), eve.ed) == ""
-    assert await here.take(hello(eve, here), eve.ed) == ""
+    async with asyncio.timeout(8):
+        assert await here.take(hello(eve, here), eve.ed) == ""
+        assert await here.take(hello(eve, here), eve.ed) == ""
     [row] = await db.fetch("SELECT attempts FROM receipt WHERE processed_at IS NULL")
     assert row["attempts"] == 0, "it is still being prepared"
     [task] = processing._slow.values()

@@ -12,7 +12,7 @@ from server.actions.membership import ask_elsewhere
 from server.errors import Conflict
 from server.openness import Level, LinkState
 from server.viewer import Operator
-from tests.federation.stranger import Actor, Here, Json, OtherServer, everything, linked, met, mirrored
+from tests.federation.stranger import Actor, Here, Json, OtherServer, everything, linked, met, mirrored, other_server
 
 pytestmark = pytest.mark.anyio
 NONCE = "0123456789abcdef" * 2
@@ -99,7 +99,7 @@ async def test_W2_an_offer_with_another_key_than_the_published_one_is_none(close
     [
         {"parvis:nonce": "short"},
         {"parvis:nonce": "x" * 32},
-        {"parvis:nonce": "0" * 31 + "\n"},
+        {"parvis:nonce": "0" * 32 + "\n"},
         {"parvis:nonce": ["0" * 32]},
         {"relationship": "friend"},
         {"object": "https://somebody-else.example/actor"},
@@ -213,12 +213,23 @@ async def test_only_the_key_of_the_link_ends_it(closed: Here, kestrel: OtherServ
     assert await state(kestrel) == "ended"
 
 
-async def test_when_both_propose_at_once_one_proposal_counts_on_both_sides(closed: Here, pin: Actor) -> None:
-    ours = await _offered_by_us(closed, pin.server)
-    later = an_offer(pin, closed) | {"id": f"{pin.server.base}/z"}
-    first, _ = sorted((ours, later["id"]))
-    assert await closed.take(later, pin.ed) == ""
-    assert await state(pin.server) == ("offered" if first == ours else "received")
+async def test_when_both_propose_at_once_the_smaller_address_counts_on_both_sides(closed: Here, pin: Actor) -> None:
+    """Addresses of 127.0.0.1 come before ours at localhost, those of zulu.example after."""
+    await _offered_by_us(closed, pin.server)
+    assert await closed.take(an_offer(pin, closed), pin.ed) == ""
+    assert await state(pin.server) == "received"
+
+    async def loopback(name: str) -> list[str]:
+        return ["127.0.0.1"]
+
+    closed.instance.transport._names._lookup = loopback
+    async with other_server(name="zulu.example") as there:
+        zulu = there.instance()
+        ours = await _offered_by_us(closed, there)
+        assert await closed.take(an_offer(zulu, closed), zulu.ed) == ""
+        assert await state(there) == "offered"
+        assert await closed.take(zulu.says("Accept", ours, result=side(zulu)), zulu.ed) == ""
+        assert await state(there) == "confirmed"
 
 
 async def test_W2_without_a_link_nothing_is_heard_but_about_a_link(closed: Here, pin: Actor) -> None:

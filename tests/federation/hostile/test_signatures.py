@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from federation import newcomers, verify
-from federation.errors import Malformed
+from federation.errors import Malformed, Refused
+from federation.lookup import fetch_document
 from federation.signatures import cavage, messages
 from federation.signatures.digests import content_digest, digest
 from federation.signatures.keys import PrivateKey
@@ -137,8 +138,9 @@ async def test_O7_a_stranger_met_for_the_first_time_is_not_kept_when_refused(
 ) -> None:
     eve = inconnu.actor("eve")
     await refused(lambda: here.hear(hello(victim, here), eve.ed), 401, caplog)
-    forged = PrivateKey(eve.ed.key_id, inconnu.actor("other").ed.key)
-    await refused(lambda: here.hear(hello(eve, here), forged), 401, caplog)
+    nina = inconnu.actor("nina")
+    forged = PrivateKey(nina.ed.key_id, eve.ed.key)
+    await refused(lambda: here.hear(hello(nina, here), forged), 401, caplog)
 
 
 async def test_O7_where_only_links_are_heard_a_stranger_is_not_kept(
@@ -159,7 +161,10 @@ async def test_O7_nobody_else_speaks_for_our_own(here: Here, mallory: Actor, cap
     document = hello(mallory, here) | {"actor": here.person("bruno"), "id": f"{here.base}/activities/1"}
     await refused(lambda: here.hear(document, mallory.ed), 401, caplog)
     ours = PrivateKey(f"{here.person('bruno')}#ed25519", mallory.ed.key)
-    await refused(lambda: here.hear(document, ours), 401, caplog)
+    assert "key of ours" in await refused(lambda: here.hear(document, ours), 401, caplog)
+    for address in (here.person("bruno"), here.person("bruno").replace("http://localhost", "HTTP://LOCALHOST")):
+        with pytest.raises(Refused, match="would be ours"):
+            await fetch_document(here.instance, address)
 
 
 @pytest.mark.parametrize("spell", [str.upper, lambda base: base.replace("http:", "HTTP:")])
@@ -363,6 +368,7 @@ async def test_O1_a_key_document_that_says_another_owns_it_is_not_believed(
         publicKey={"id": eve.rsa.key_id, "owner": victim.uri, "publicKeyPem": eve.rsa.public(eve.uri).to_pem()},
     )
     await refused(lambda: here.hear(hello(victim, here), eve.ed), 401, caplog)
+    await refused(lambda: here.hear(hello(eve, here), eve.ed), 401, caplog)
     inconnu.serve(f"{inconnu.base}/users/fake", victim.document | {"publicKey": eve.document["publicKey"]})
     fake = PrivateKey(f"{inconnu.base}/users/fake#main-key", eve.rsa.key)
     await refused(lambda: here.hear(hello(victim, here), fake, scheme="cavage"), 401, caplog)
@@ -392,16 +398,15 @@ async def test_O2_an_actor_served_as_something_else_is_not_believed(
 async def test_a_redirect_of_a_key_to_a_private_address_is_not_followed(
     here: Here, inconnu: OtherServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    eve = inconnu.actor("eve")
-    for target in (
-        "http://10.0.0.1/users/eve",
-        "http://169.254.169.254/latest",
-        "http://[::1]:1/",
-        "file:///etc/passwd",
-    ):
-        inconnu.scene("/users/eve", redirect(target))
-        verify._asked.clear()
-        await refused(lambda: here.hear(hello(eve, here), eve.ed), 401, caplog)
+    async with other_server("127.9.9.9") as hidden:
+        inside = hidden.actor("eve")
+        targets = [inside.uri, inside.uri.replace("http:", "https:"), "http://169.254.169.254/x", "file:///etc/passwd"]
+        for number, target in enumerate(targets):
+            eve = inconnu.actor(f"eve{number}")
+            inconnu.scene(f"/users/eve{number}", redirect(target))
+            await refused(lambda eve=eve: here.hear(hello(eve, here), eve.ed), 401, caplog)  # type: ignore[misc]
+        await refused(lambda: here.hear(hello(inside, here), inside.ed), 401, caplog)
+        assert hidden.there.connections == 0
 
 
 async def test_O21_a_redirect_to_another_origin_speaks_for_that_origin_only(
@@ -410,10 +415,21 @@ async def test_O21_a_redirect_to_another_origin_speaks_for_that_origin_only(
     victim = kestrel.actor("victim")
     eve = inconnu.actor("eve")
     kestrel.scene("/users/open-redirect", redirect(f"{inconnu.base}/users/fake"))
-    inconnu.serve(f"{inconnu.base}/users/fake", eve.document | {"id": f"{kestrel.base}/users/open-redirect"})
-    fake = PrivateKey(f"{kestrel.base}/users/open-redirect#ed25519", eve.ed.key)
-    document = hello(victim, here) | {"actor": f"{kestrel.base}/users/open-redirect"}
-    await refused(lambda: here.hear(document, fake), 401, caplog)
+    uri = f"{kestrel.base}/users/open-redirect"
+    fake = PrivateKey(f"{uri}#ed25519", eve.ed.key)
+    own = {
+        "id": fake.key_id,
+        "type": "Multikey",
+        "controller": uri,
+        "publicKeyMultibase": fake.public("x").to_multikey(),
+    }
+    served = eve.document | {"id": uri, "inbox": f"{uri}/inbox", "assertionMethod": [own], "endpoints": {}}
+    inconnu.serve(f"{inconnu.base}/users/fake", served)
+    await refused(lambda: here.hear(hello(victim, here) | {"actor": uri}, fake), 401, caplog)
+    kestrel.serve(uri, served)
+    assert (await here.hear(hello(victim, here) | {"actor": uri}, fake)).status_code == 401, "asked a moment ago"
+    verify._asked.clear()
+    assert (await here.hear(hello(victim, here) | {"actor": uri}, fake)).status_code == 202, "served at its own origin"
 
 
 async def test_R22_a_key_that_is_not_there_is_asked_for_once_a_minute(here: Here, inconnu: OtherServer) -> None:
