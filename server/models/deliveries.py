@@ -51,7 +51,7 @@ class Receipt(Model):
     id = own_id()
     activity_hash = fields.CharField(max_length=64, unique=True)  # SHA-256 of the activity's id, hex
     peer = reference("Peer", null=True)
-    sender_uri = fields.CharField(max_length=512)  # whose key signed
+    sender_uri = fields.CharField(max_length=512)  # the key that signed it
     linked = fields.BooleanField(db_default=False)  # signed with the pinned key of an active link
     body = fields.TextField(db_default="")
     attempts = fields.IntField(db_default=0)
