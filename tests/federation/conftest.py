@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,9 +43,9 @@ async def fleet(databases: list[tuple[Path, str]]) -> AsyncIterator[MakeNode]:
     """Makes instances that are started, and ended with the test."""
     nodes: list[Node] = []
 
-    async def make(name: str, *, start: bool = True, **options: str) -> Node:
+    async def make(name: str, *, start: bool = True, **options: Any) -> Node:
         folder, url = databases[len(nodes)]
-        node = Node(name, folder, free_port(), url, **options)  # type: ignore[arg-type]
+        node = Node(name, folder, options.pop("port", 0) or free_port(), url, **options)
         nodes.append(node)
         node.write_settings()
         if start:

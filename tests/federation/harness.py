@@ -93,6 +93,7 @@ class Node:
     federation: str = "linked"
     process: asyncio.subprocess.Process | None = None
     settings: dict[str, str] = field(default_factory=dict)
+    behind: int = 0  # where it really listens, when a tap stands at its port
     _client: httpx.AsyncClient | None = None
 
     @property
@@ -122,7 +123,7 @@ class Node:
             **self.settings,
         }
         text = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in lines.items())
-        text += f'port = {self.port}\nallow_private_networks = ["127.0.0.0/8", "::1/128"]\n'
+        text += f'port = {self.behind or self.port}\nallow_private_networks = ["127.0.0.0/8", "::1/128"]\n'
         (self.folder / "parvis.toml").write_text(text)
         make_secret(load(self.folder / "parvis.toml", {}), sealed_keys_exist=False)
 
