@@ -80,13 +80,14 @@ class OpenTransaction(TransactionalDBClient):
 
     def opened(self) -> None:
         """Remember the owner. Called once, when BEGIN has succeeded."""
-        self._task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task(self._loop)
         self.is_committed = False
         self._hooks: list[list[Callable[[], object]]] = [[]]
 
     def own(self) -> None:
         """Raise RuntimeError unless the running task is the one that opened this transaction."""
-        if asyncio.current_task() is not self._task:
+        if asyncio.current_task(self._loop) is not self._task:
             raise RuntimeError(
                 "this task was started inside a transaction and inherits it: "
                 "start it from after_commit(), or outside of the transaction"
