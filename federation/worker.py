@@ -46,11 +46,18 @@ class Worker:
         self._sender = Sender(instance)
         self._serving: dict[int, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
+        self._begun = asyncio.Event()
 
     @property
     def alive(self) -> bool:
         """Whether every loop is running."""
         return bool(self._loops) and not any(task.done() for task in self._loops)
+
+    async def begun(self, running: "asyncio.Task[None]") -> None:
+        """Returns when the loops go round, or when `running` (the task of `run`) has ended before they did."""
+        waiting = asyncio.create_task(self._begun.wait())
+        await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -65,6 +72,7 @@ class Worker:
             (lambda: fetch_waiting(self.instance), ("file",)),
         ]
         self._loops = [asyncio.create_task(self._loop(step, kinds)) for step, kinds in steps]
+        self._begun.set()
         try:
             await asyncio.gather(*self._loops)
         finally:

@@ -117,6 +117,7 @@ async def _delivering(app: Starlette, instance: Instance) -> AsyncIterator[None]
     running = asyncio.create_task(worker.run())
     running.add_done_callback(_complain)
     try:
+        await worker.begun(running)
         yield
     finally:
         running.cancel()

@@ -21,9 +21,8 @@ from web import errors
 from web.session import cookie_name
 
 FORM_BYTES = 1024 * 1024
-UPLOADS_BYTES = UPLOAD_BYTES * 2
-UPLOADS = ("/posts", "/api/v1/media", "/api/v2/media")
-"""Addresses that take files: one file of the largest size and its words; of several, together no more."""
+UPLOADS = {"/posts": UPLOAD_BYTES * 2, "/api/v1/media": UPLOAD_BYTES, "/api/v2/media": UPLOAD_BYTES}
+"""Addresses that take files, and how many bytes of them at once; the words around them come on top."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 FOREIGN_FORM = N_("Cette demande ne vient pas de nos pages : rechargez la page et recommencez.")
 TOO_LARGE = N_("C’est trop volumineux : au plus %(limit)s Mio à la fois.")
@@ -75,7 +74,7 @@ class Guard:
         limit = limit_of(scope["path"])
         declared = headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limit:
-            return TooLarge(TOO_LARGE, params={"limit": limit // MIB})
+            return TooLarge(TOO_LARGE, params={"limit": max(limit - FORM_BYTES, MIB) // MIB})
         if scope["method"] in SAFE or self._cookie not in headers.get("cookie", ""):
             return None
         return None if self._from_us(headers) else Forbidden(FOREIGN_FORM)
@@ -122,7 +121,7 @@ def _keep_to_the_asker(path: str, headers: MutableHeaders) -> None:
 
 def limit_of(path: str) -> int:
     """Bytes that a request to this address may have."""
-    return UPLOADS_BYTES if path in UPLOADS else FORM_BYTES
+    return FORM_BYTES + UPLOADS.get(path, 0)
 
 
 def _bounded(receive: Receive, limit: int) -> Callable[[], Any]:
@@ -134,7 +133,7 @@ def _bounded(receive: Receive, limit: int) -> Callable[[], Any]:
         message = await receive()
         seen += len(message.get("body", b""))
         if seen > limit:
-            raise TooLarge(TOO_LARGE, params={"limit": limit // MIB})
+            raise TooLarge(TOO_LARGE, params={"limit": max(limit - FORM_BYTES, MIB) // MIB})
         return message
 
     return bounded

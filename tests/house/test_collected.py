@@ -87,6 +87,16 @@ def test_no_test_is_skipped_without_a_reason() -> None:
     assert silent == []
 
 
+def marked(module: ast.Module) -> bool:
+    """Whether the whole file is marked anyio, alone or among other marks."""
+    marks = [
+        node.value
+        for node in module.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"
+    ]
+    return any("pytest.mark.anyio" in ast.unparse(mark) for mark in marks)
+
+
 def test_every_async_test_has_a_loop_to_run_in() -> None:
     silent = [
         f"{relative(path)}:{node.lineno} {node.name}"
@@ -95,6 +105,6 @@ def test_every_async_test_has_a_loop_to_run_in() -> None:
         if isinstance(node, ast.AsyncFunctionDef)
         and node.name.startswith("test_")
         and "anyio" not in " ".join(ast.unparse(mark) for mark in node.decorator_list)
-        and "pytestmark = pytest.mark.anyio" not in path.read_text(encoding="utf-8")
+        and not marked(tree(path))
     ]
     assert silent == []
