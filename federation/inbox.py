@@ -24,6 +24,7 @@ from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
 from federation.lookup import peer_for, remember
 from federation.reading import Activity, activity_in
+from federation.schedule import WAKE_AT_MOST_EVERY, State, wake
 from federation.trust import VerifiedSender, same_origin, speaks_for
 from federation.verify import SignedRequest, verify
 from federation.vocabulary import ACTIVITY_STREAMS
@@ -34,6 +35,7 @@ from server.errors import Unavailable
 from server.group_commit import GroupCommit
 from server.ids import new_id
 from server.limits import DOCUMENT_BYTES
+from server.sql import Clause, one_of
 
 log = logging.getLogger("parvis.inbox")
 
@@ -192,8 +194,28 @@ async def _write(arrivals: list[Arrival]) -> list[bool]:
     ]
     async with db.transaction():
         await db.insert_many("receipt", rows, ignore=True)
+        await wake_resting({arrival.peer_id for arrival in arrivals}, now)
         db.after_commit(_told)
     return [True] * len(arrivals)
+
+
+async def wake_resting(peer_ids: set[int], now: int) -> None:
+    """A word from a resting instance brings one attempt forward, at most once a minute (mastodon#31118)."""
+    resting = (
+        Clause("SELECT id, state, due_at, last_heard_at FROM peer WHERE state <> 'ok' AND")
+        .join(one_of("id", sorted(peer_ids)))
+        .then("AND (last_heard_at IS NULL OR last_heard_at < ?)", now - WAKE_AT_MOST_EVERY)
+    )
+    for row in await db.fetch(*resting.statement()):
+        state = State(row["state"])
+        due = wake(state, None if state is State.ARCHIVED else row["due_at"], now, row["last_heard_at"] or 0)
+        await db.execute(
+            "UPDATE peer SET due_at = $1, last_heard_at = $2, state = $3 WHERE id = $4",
+            due if due is not None else now,
+            now,
+            (State.BACKOFF if state is State.ARCHIVED else state).value,
+            row["id"],
+        )
 
 
 def _told() -> None:

@@ -25,6 +25,7 @@ GROUPS = (
     "server.commands.people",
     "server.commands.upkeep",
     "server.commands.setup",
+    "server.commands.audit",
     "federation.commands.spaces",
     "federation.commands.links",
     "federation.commands.deliveries",

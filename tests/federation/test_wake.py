@@ -1,0 +1,37 @@
+"""A word from an instance that rests brings the next attempt forward; a flood of words does not."""
+
+import pytest
+
+from federation.inbox import wake_resting
+from federation.schedule import MINUTE
+from server import database as db
+from server.clock import now_ms
+from server.ids import new_id
+
+pytestmark = pytest.mark.anyio
+
+
+async def peer(state: str, due_at: int) -> int:
+    peer_id = new_id()
+    row = {"id": peer_id, "host": f"h{peer_id}.test", "base_url": f"https://h{peer_id}.test", "state": state}
+    await db.insert("peer", {**row, "due_at": due_at, "created_at": 0, "failures": 4})
+    return peer_id
+
+
+async def standing(peer_id: int) -> dict[str, object]:
+    row = await db.fetch_one("SELECT state, due_at, failures FROM peer WHERE id = $1", peer_id)
+    assert row is not None
+    return row
+
+
+async def test_a_word_from_a_resting_instance_brings_one_attempt_forward(database: str) -> None:
+    now = now_ms()
+    resting, archived, well = await peer("backoff", now + 50 * MINUTE), await peer("archived", 0), await peer("ok", 0)
+    await wake_resting({resting, archived, well}, now)
+    assert await standing(resting) == {"state": "backoff", "due_at": now, "failures": 4}
+    assert await standing(archived) == {"state": "backoff", "due_at": now, "failures": 4}
+    assert await standing(well) == {"state": "ok", "due_at": 0, "failures": 4}
+    later = now + 40 * MINUTE
+    await db.execute("UPDATE peer SET due_at = $1 WHERE id = $2", later, resting)
+    await wake_resting({resting}, now + 1000)
+    assert (await standing(resting))["due_at"] == later, "not more than once a minute"
