@@ -130,25 +130,37 @@ class Sender:
         while True:
             limit = 1 if peer.state != State.OK else AT_ONCE
             rows = await self._next(peer, limit)
-            groups = [list(group) for _, group in groupby(rows, key=lambda row: row["event_id"])]
-            for number, group in enumerate(groups, 1):
-                results, manner = await self._together(peer, group, manner)
-                rests = any(r.decision is not None and r.decision.state is not State.OK for r in results)
-                over = rests or (number == len(groups) and len(rows) < limit)
-                await self._settled.submit(_Settled(peer, results, owner if over else ""))
-                sent += sum(result.state == "sent" for result in results)
-                if over:
-                    return sent
-                if any(result.decision is not None for result in results):
-                    peer = replace(peer, state=State.OK, failures=0, failing_since_at=None, last_ok_at=now_ms())
-            if not rows:
-                await self._settled.submit(_Settled(peer, [], owner))
+            done, manner, rests = await self._in_order(peer, rows, manner)
+            over = rests or len(rows) < limit
+            await self._settled.submit(_Settled(peer, done, owner if over else ""))
+            sent += sum(result.state == "sent" for result in done)
+            if over:
                 return sent
+            if any(result.decision is not None for result in done):
+                peer = replace(peer, state=State.OK, failures=0, failing_since_at=None, last_ok_at=now_ms())
             if peer.leased_until < now_ms() + LEASE_MS // 2:
                 now = now_ms()
                 if not await _lease([peer.id], owner, now, now + LEASE_MS):
                     return sent
                 peer = replace(peer, leased_until=now + LEASE_MS)
+
+    async def _in_order(
+        self, peer: Peer, rows: list[dict[str, Any]], manner: Manner
+    ) -> tuple[list[_Result], Manner, bool]:
+        """One event after another, until one says that the instance must rest: what became of them, and whether so.
+
+        They are settled in one commit, so the next event does not wait for the disk. A process that dies meanwhile
+        tells a few again, which are heard once.
+        """
+        done: list[_Result] = []
+        for _, group in groupby(rows, key=lambda row: row["event_id"]):
+            results, manner = await self._together(peer, list(group), manner)
+            done += results
+            if any(r.decision is not None and r.decision.state is not State.OK for r in results):
+                return done, manner, True
+            if peer.leased_until < now_ms() + LEASE_MS // 4:
+                break
+        return done, manner, False
 
     async def _next(self, peer: Peer, limit: int) -> list[dict[str, Any]]:
         return await db.fetch(
