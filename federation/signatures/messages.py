@@ -184,6 +184,8 @@ def _split(header: str) -> dict[str, str]:
     """Label → its parameters as written; each is parsed on its own, so what is read is what is replayed."""
     if len(header) > LONGEST_HEADER:
         raise Malformed("The Signature-Input header is too long.")
+    if '%"' in header:  # a display string: no parameter of ours is one, and escapes are read differently in it
+        raise Malformed("The Signature-Input header cannot be read, or holds too many signatures.")
     found: dict[str, str] = {}
     position = 0
     while position < len(header):
