@@ -14,6 +14,8 @@ from tests.federation.harness import Node, Person, link, until
 pytestmark = pytest.mark.anyio
 
 SLUG = "chantier"
+BREATH_S = 0.04
+"""Between two posts of one person: what a link carries, one after another, keeps up with it."""
 
 
 async def keep(person: Person, key: str, text: str, **fields: Any) -> str:
@@ -37,6 +39,7 @@ async def write_on(person: Person, prefix: str, written: list[str], done: asynci
         text = f"{prefix}{len(written):05d}"
         await keep(person, text, text, parvis_space=person.space)
         written.append(text)
+        await asyncio.sleep(BREATH_S)
 
 
 async def everything(person: Person) -> list[dict[str, Any]]:
@@ -105,7 +108,7 @@ async def work_under_kills(fleet: MakeNode, count: int, seed: int) -> dict[str, 
             lambda person=person: amiss(person, wanted),  # type: ignore[misc]
             lambda found: found == ([], []),
             f"{person.name} has each of {len(by_alice)}+{len(by_chloe)} posts once (missing, too many)",
-            deadline_s=120,
+            deadline_s=240,
         )
     for node in (aubrac, kestrel):
         _, out, _ = await node.cli("deliveries", "list", "--json")
