@@ -89,7 +89,7 @@ async def join(viewer: Employee, space_id: int) -> MemberState:
         me = await _person(viewer.actor_id)
         if not space.hosted_here:
             return await _ask_host(viewer, space, me)
-        if space.state is MemberState.INVITED or space.may(viewer, Act.JOIN):
+        if space.may(viewer, Act.ACCEPT_INVITATION) or space.may(viewer, Act.JOIN):
             await _enter(space.id, me, Role.MEMBER)
             return MemberState.MEMBER
         demand(space.may(viewer, Act.ASK_TO_JOIN))
