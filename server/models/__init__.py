@@ -1,10 +1,11 @@
 """The list of tables: Tortoise and the migrations read this and nothing else."""
 
-from server.models.accounts import AccessToken, Account, Attempt, Session, SignInLink
+from server.models.accounts import AccessToken, Account, Attempt, FeedToken, Session, SignInLink
 from server.models.actors import Actor, ActorKey, Follow, Peer
 from server.models.audit import AuditEntry
 from server.models.deliveries import Delivery, Event, Job, Receipt
 from server.models.links import Link
+from server.models.policies import BreakGlass, Guardrail, PolicyChange, PolicyVersion
 from server.models.posts import Attachment, Mention, Notice, Post, PostVersion, Reaction, SearchRow
 from server.models.spaces import Membership, Space, SpacePartner
 
@@ -16,15 +17,20 @@ __all__ = [
     "Attachment",
     "Attempt",
     "AuditEntry",
+    "BreakGlass",
     "Delivery",
     "Event",
+    "FeedToken",
     "Follow",
+    "Guardrail",
     "Job",
     "Link",
     "Membership",
     "Mention",
     "Notice",
     "Peer",
+    "PolicyChange",
+    "PolicyVersion",
     "Post",
     "PostVersion",
     "Reaction",

@@ -20,6 +20,10 @@ class Account(Model):
     theme = fields.CharField(max_length=8, db_default="")  # empty: the system's
     invitations = fields.CharField(max_length=8, db_default="accept")  # from linked partners: accept, ask
     read_up_to = fields.BigIntField(db_default=0)  # the newest post seen in the home feed
+    job = fields.CharField(max_length=200, db_default="")  # what they do here, as outsiders may read it
+    organisation = fields.CharField(max_length=200, db_default="")  # a guest's
+    sponsor = reference("Actor", null=True)  # who answers for a guest
+    until_at = maybe_moment()  # a guest's last moment here
     suspended_at = maybe_moment()
     created_at = moment()
 
@@ -57,6 +61,21 @@ class AccessToken(Model):
     class Meta:
         table = "access_token"
         indexes = (Index(fields=("account_id",)),)
+
+
+class FeedToken(Model):
+    """A secret address under which somebody reads one space in a feed reader; it dies with their right."""
+
+    id = own_id()
+    token_hash = fields.CharField(max_length=64, unique=True)
+    account = reference("Account")
+    space = reference("Space")
+    created_at = moment()
+    revoked_at = maybe_moment()
+
+    class Meta:
+        table = "feed_token"
+        unique_together = (("account_id", "space_id"),)
 
 
 class SignInLink(Model):

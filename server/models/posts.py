@@ -28,6 +28,9 @@ class Post(Model):
     peer = reference("Peer", null=True)  # the author's instance; empty: ours
     stamp = fields.CharField(max_length=16, db_default="")  # the space's level when this was written
     stamp_epoch = fields.BigIntField(db_default=0)
+    stamp_blind = fields.BooleanField(db_default=False)  # partners did not see each other when this was written
+    side = fields.CharField(max_length=128, db_default="")  # the outside organisation that it is from or for
+    held_at = maybe_moment()  # waits for a steward since
     client_key = fields.CharField(max_length=100, null=True)  # so that a form sent twice posts once
     published_at = moment()
     edited_at = maybe_moment()
@@ -102,6 +105,7 @@ class Reaction(Model):
     actor = reference("Actor")
     emoji = fields.CharField(max_length=64, db_default="")
     uri = fields.CharField(max_length=512, db_default="")
+    side = fields.CharField(max_length=128, db_default="")  # the outside organisation whose gesture it is
     created_at = moment()
 
     class Meta:

@@ -21,7 +21,31 @@ class Space(Model):
     reach = fields.CharField(max_length=16, db_default="invited")
     epoch = fields.BigIntField(db_default=1)  # grows by one with every change of policy
     opened_at = maybe_moment()  # what non-members outside may read begins here
-    closed_at = maybe_moment()
+    closed_at = maybe_moment()  # frozen: members read, nobody writes
+    staff_read = fields.BooleanField(db_default=False)  # invited partners only: colleagues outside it read too
+    partner_view = fields.CharField(max_length=16, db_default="organisations")  # what partners see of each other
+    history = fields.CharField(max_length=16, db_default="")  # how far back outside members read; empty: the level's
+    history_days = fields.IntField(db_default=0)
+    narrowed = fields.TextField(db_default="{}")  # JSON: rights taken from an audience, by audience
+    identity_outside = fields.CharField(max_length=16, db_default="")  # how ours are named outside; empty: the level's
+    first_posts_moderated = fields.IntField(db_default=3)
+    opens_at = maybe_moment()
+    closes_at = maybe_moment()
+    then_level = fields.CharField(max_length=16, db_default="")  # the level after `closes_at`
+    review_days = fields.IntField(db_default=0)  # 0: never
+    review_due_at = maybe_moment()
+    retention_days = fields.IntField(db_default=0)  # 0: kept
+    after_close = fields.CharField(max_length=16, db_default="freeze")  # keep, freeze, purge
+    seats = fields.IntField(db_default=0)  # 0: no limit
+    charter = fields.TextField(db_default="")
+    tone = fields.CharField(max_length=300, db_default="")
+    frame = fields.TextField(db_default="")
+    language = fields.CharField(max_length=16, db_default="")
+    objectives = fields.TextField(db_default="[]")  # JSON: text, metric, target, date
+    indexing = fields.BooleanField(db_default=False)
+    proofs = fields.BooleanField(db_default=True)  # authors sign what they write for other instances
+    managed_by = fields.CharField(max_length=300, db_default="")  # the file that declares it
+    managed_fields = fields.TextField(db_default="[]")  # JSON
     created_at = moment()
 
     class Meta:
@@ -41,6 +65,7 @@ class Membership(Model):
     since_at = maybe_moment()
     invited_by = reference("Actor", null=True)
     uri = fields.CharField(max_length=512, db_default="")  # the Invite or Join that this answers
+    until_at = maybe_moment()
     created_at = moment()
 
     class Meta:
@@ -55,8 +80,13 @@ class SpacePartner(Model):
     id = own_id()
     space = reference("Space")
     peer = reference("Peer")
-    added_at = moment()
+    added_at = moment()  # from when on its people read; earlier when the past was opened to them
     until_at = maybe_moment()
+    reach = fields.CharField(max_length=16, db_default="")  # empty: the space's
+    people_max = fields.IntField(db_default=0)  # 0: no limit
+    sponsor = reference("Actor", null=True)
+    custody = fields.CharField(max_length=16, db_default="")
+    narrowed = fields.TextField(db_default="{}")  # JSON: rights taken from this partner's people
 
     class Meta:
         table = "space_partner"
