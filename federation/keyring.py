@@ -70,7 +70,7 @@ async def instance_key(instance: Instance) -> PrivateKey:
 async def _stored(instance: Instance, actor_uri: str, algorithm: str) -> PrivateKey | None:
     row = await db.fetch_one(
         "SELECT k.uri, k.sealed_private FROM actor_key k JOIN actor a ON a.id = k.actor_id"
-        " WHERE a.uri = $1 AND a.peer_id IS NULL AND k.algorithm = $2",
+        " WHERE a.uri = $1 AND a.peer_id IS NULL AND k.algorithm = $2 AND k.retired_at IS NULL",
         actor_uri,
         algorithm,
     )

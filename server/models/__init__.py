@@ -4,9 +4,9 @@ from server.models.accounts import AccessToken, Account, Attempt, FeedToken, Ses
 from server.models.actors import Actor, ActorKey, Follow, Peer
 from server.models.audit import AuditEntry
 from server.models.deliveries import Delivery, Event, Job, Receipt
-from server.models.links import Link
+from server.models.links import Link, LinkIncident, Passport
 from server.models.policies import BreakGlass, Guardrail, PolicyChange, PolicyVersion
-from server.models.posts import Attachment, Mention, Notice, Post, PostVersion, Reaction, SearchRow
+from server.models.posts import Attachment, Mention, Notice, Post, PostVersion, Reaction, SearchRow, Withdrawal
 from server.models.spaces import Membership, Space, SpacePartner
 
 __all__ = [
@@ -25,9 +25,11 @@ __all__ = [
     "Guardrail",
     "Job",
     "Link",
+    "LinkIncident",
     "Membership",
     "Mention",
     "Notice",
+    "Passport",
     "Peer",
     "PolicyChange",
     "PolicyVersion",
@@ -40,4 +42,5 @@ __all__ = [
     "SignInLink",
     "Space",
     "SpacePartner",
+    "Withdrawal",
 ]

@@ -26,6 +26,7 @@ class Peer(Model):
     last_ok_at = maybe_moment()
     last_heard_at = maybe_moment()
     last_error = fields.CharField(max_length=500, db_default="")
+    skew_ms = fields.BigIntField(null=True)  # how far its clock is ahead of ours, when last seen
     created_at = moment()
 
     class Meta:
@@ -67,10 +68,11 @@ class ActorKey(Model):
     public = fields.TextField()  # PEM for rsa, Multikey for ed25519
     sealed_private = fields.TextField()
     created_at = moment()
+    retired_at = maybe_moment()  # another one took its place then
 
     class Meta:
         table = "actor_key"
-        unique_together = (("actor_id", "algorithm"),)
+        indexes = (Index(fields=("actor_id", "algorithm")),)
 
 
 class Follow(Model):

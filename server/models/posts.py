@@ -26,6 +26,7 @@ class Post(Model):
     summary = fields.CharField(max_length=500, db_default="")
     language = fields.CharField(max_length=16, db_default="")
     peer = reference("Peer", null=True)  # the author's instance; empty: ours
+    attested_by = reference("Peer", null=True)  # the host on whose word the author is believed; empty: proved
     stamp = fields.CharField(max_length=16, db_default="")  # the space's level when this was written
     stamp_epoch = fields.BigIntField(db_default=0)
     stamp_blind = fields.BooleanField(db_default=False)  # partners did not see each other when this was written
@@ -46,6 +47,20 @@ class Post(Model):
             Index(fields=("reply_to_id",)),
             Index(fields=("visibility", "id")),
         )
+
+
+class Withdrawal(Model):
+    """A post that was taken back before it came. So many of one instance are remembered, and no more."""
+
+    id = own_id()
+    peer = reference("Peer")
+    author = reference("Actor")
+    uri_hash = fields.CharField(max_length=64, unique=True)  # SHA-256 of the post's id, hex
+    at = moment()
+
+    class Meta:
+        table = "withdrawal"
+        indexes = (Index(fields=("peer_id", "id")),)
 
 
 class PostVersion(Model):
