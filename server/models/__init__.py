@@ -7,6 +7,7 @@ from server.models.deliveries import Delivery, Event, Job, Receipt
 from server.models.links import Link, LinkIncident, Passport
 from server.models.policies import BreakGlass, Guardrail, PolicyChange, PolicyVersion
 from server.models.posts import Attachment, Mention, Notice, Post, PostVersion, Reaction, SearchRow, Withdrawal
+from server.models.recalls import Purge, PurgePart, Recall, RecallPart, RecallTarget
 from server.models.spaces import Membership, Space, SpacePartner
 
 __all__ = [
@@ -35,7 +36,12 @@ __all__ = [
     "PolicyVersion",
     "Post",
     "PostVersion",
+    "Purge",
+    "PurgePart",
     "Reaction",
+    "Recall",
+    "RecallPart",
+    "RecallTarget",
     "Receipt",
     "SearchRow",
     "Session",
