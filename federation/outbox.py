@@ -18,9 +18,10 @@ from server import live
 from server.clock import now_ms
 from server.events import Kind
 from server.ids import new_id
-from server.openness import Level, Visibility
+from server.openness import Level, Reach, Visibility
 from server.policy import Candidate, audience
 from server.queries import posts as post_queries
+from server.queries.spaces import less_of
 from server.sql import Clause, one_of
 
 AT_ONCE = 100
@@ -169,14 +170,18 @@ async def may_be_told(post: Told, peer_id: int | None = None) -> set[int]:
     facts = await post_queries.facts_of(post.id)
     if facts is None or facts.space is None:
         return set()
-    only, values = ("", ()) if peer_id is None else (" AND m.peer_id = $2", (peer_id,))
+    only, values = ("", ()) if peer_id is None else (" AND m.peer_id = $3", (peer_id,))
     rows = await db.fetch(
         f"""SELECT m.peer_id, MIN(m.since_at) AS since_at, MIN(n.added_at) AS added_at, MIN(q.blocked_at) AS blocked_at,
-              MAX(CASE WHEN l.state = 'active' THEN 1 ELSE 0 END) AS linked
+              MAX(CASE WHEN l.state = 'active' THEN 1 ELSE 0 END) AS linked,
+              MAX(CASE WHEN l.kin THEN 1 ELSE 0 END) AS kin,
+              MIN(n.reach) AS reach, MIN(n.narrowed) AS narrowed
             FROM membership m JOIN peer q ON q.id = m.peer_id LEFT JOIN link l ON l.peer_id = q.id
             LEFT JOIN space_partner n ON n.space_id = m.space_id AND n.peer_id = m.peer_id
+              AND COALESCE(n.until_at, $2) >= $2
             WHERE m.space_id = $1 AND m.state = 'member'{only} GROUP BY m.peer_id""",
         post.space_id,
+        now_ms(),
         *values,
     )
     candidates = [
@@ -187,6 +192,9 @@ async def may_be_told(post: Told, peer_id: int | None = None) -> set[int]:
             blocked=row["blocked_at"] is not None,
             since_at=row["since_at"],
             let_in_at=row["added_at"],
+            kin=bool(row["kin"]),
+            by_invitation=row["reach"] == Reach.INVITED,
+            less=less_of(row["narrowed"]) if row["narrowed"] else (),
         )
         for row in rows
     ]

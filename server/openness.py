@@ -36,10 +36,46 @@ class Variant(StrEnum):
     INTERNAL = "internal"
     INVITED = "invited"
     INVITED_UNLISTED = "invited_unlisted"
+    INVITED_READABLE = "invited_readable"  # colleagues outside it read
     EVERYONE = "everyone"
     NETWORK = "network"
     PUBLIC = "public"
     ELSEWHERE = "elsewhere"  # hosted by a partner: what we hold is only our members' view
+
+
+class PartnerView(StrEnum):
+    """What people of one partner see of those of another in the same space."""
+
+    EVERYONE = "everyone"
+    ORGANISATIONS = "organisations"
+    BLIND = "blind"
+
+
+class History(StrEnum):
+    """How far back members from outside read; LEVEL: as the level says."""
+
+    LEVEL = ""
+    SINCE_JOINING = "since_joining"
+    SINCE_OPENING = "since_opening"
+    DAYS = "days"
+    ALL = "all"
+
+
+class Identity(StrEnum):
+    """Under which name our people appear outside; LEVEL: as the level says."""
+
+    LEVEL = ""
+    FULL = "full"
+    FIRST_NAME = "first_name"
+    FUNCTION = "function"
+
+
+class AfterClose(StrEnum):
+    """What becomes of what was written when a space reaches its end date."""
+
+    KEEP = "keep"
+    FREEZE = "freeze"
+    PURGE = "purge"
 
 
 class Role(StrEnum):
@@ -64,6 +100,7 @@ class Office(StrEnum):
     MEMBER = "member"
     ADMIN = "admin"
     AUDITOR = "auditor"
+    GUEST = "guest"  # from outside, with a sponsor and an end date
 
 
 class Visibility(StrEnum):
@@ -93,12 +130,15 @@ class Audience(StrEnum):
     WEB = "web"
     FED = "fed"
     PARTNER = "partner"
+    PARTNER_UNINVITED = "partner_uninvited"  # of a partner from which only invited people come in
+    KIN = "kin"  # of a sister department with an instance of its own
     GUEST = "guest"
     STAFF = "staff"
     FED_MEMBER = "fed_member"
     PARTNER_MEMBER = "partner_member"
     GUEST_MEMBER = "guest_member"
     STAFF_MEMBER = "staff_member"
+    GLASS = "glass"  # an administrator who was granted an exceptional reading
     HOST = "host"  # the instance that a space elsewhere lives on
 
 

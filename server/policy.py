@@ -22,6 +22,7 @@ from server.openness import (
     Audience,
     Existence,
     Files,
+    History,
     Invite,
     Join,
     Level,
@@ -35,12 +36,12 @@ from server.openness import (
     Variant,
     Visibility,
 )
+from server.rights import DAY_MS, HISTORIES, INSIDE, NAMED, OPEN_TO_ALL, Less, effective
 from server.rights import DAYS_BACK_MS as DAYS_BACK_MS
-from server.rights import NAMED, NARROWED, OPEN_TO_ALL, TABLE
 from server.rights import Rights as Rights
 from server.scopes import scope_posts as scope_posts
 from server.scopes import scope_spaces as scope_spaces
-from server.viewer import Anonymous, Employee, Operator, PeerServer, RemotePerson, Viewer
+from server.viewer import Anonymous, Employee, Guest, Operator, PeerServer, RemotePerson, Viewer, peer_side
 
 # --- the facts that a decision rests on -----------------------------------------------------------
 
@@ -54,6 +55,10 @@ class SpaceFacts:
     peer_id: int | None = None  # where it is hosted; None: here
     opened_at: int | None = None
     closed_at: int | None = None
+    history: History = History.LEVEL
+    history_days: int = 0
+    blind: bool = False  # partners do not see each other
+    less: tuple[tuple[Audience, Less], ...] = ()  # rights that a dial takes, by audience
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,9 @@ class PostFacts:
     visibility: Visibility | None = None
     peer_id: int | None = None  # where it was written; None: here
     deleted: bool = False
+    stamp_blind: bool = False  # partners did not see each other when it was written
+    side: str = ""  # the outside organisation that it is from or for
+    held: bool = False  # waits for a steward
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ class Standing:
     invited: bool = False
     follows: bool = False  # an accepted follower of the author; for a server, has one
     named: bool = False  # mentioned; for a server, has one who is
+    side: str = ""  # the outside organisation that the caller is of
+    less: Less = ()  # rights that the space takes from this one partner
 
 
 OUTSIDER = Standing(Audience.WEB)
@@ -124,7 +134,7 @@ class Decision:
 YES = Decision(True, "allowed")
 
 
-def variant_of(level: Level, listed: bool, reach: Reach, hosted_here: bool = True) -> Variant:
+def variant_of(level: Level, listed: bool, reach: Reach, hosted_here: bool = True, staff_read: bool = False) -> Variant:
     """The row of the table that a space's level and dials name."""
     if not hosted_here:
         return Variant.ELSEWHERE
@@ -133,32 +143,53 @@ def variant_of(level: Level, listed: bool, reach: Reach, hosted_here: bool = Tru
     if level is Level.PARTNERS:
         if reach is Reach.EVERYONE:
             return Variant.EVERYONE
+        if staff_read:
+            return Variant.INVITED_READABLE
         return Variant.INVITED if listed else Variant.INVITED_UNLISTED
     return Variant(level.value)
 
 
-def audience_of(viewer: Viewer, space: SpaceFacts, *, member: bool, partner: bool) -> Audience:
-    """What a caller is to a space. `partner`: the space names the caller's instance.
+def audience_of(
+    viewer: Viewer,
+    space: SpaceFacts,
+    *,
+    member: bool,
+    partner: bool,
+    kin: bool = False,
+    by_invitation: bool = False,
+    glass: bool = False,
+) -> Audience:
+    """What a caller is to a space. `partner`: the space names the caller's instance, which is `kin` when it is a
+    sister department's; `by_invitation`: only invited people of it come in. `glass`: an exceptional reading was
+    granted, which counts for administrators only.
 
     A link that is not active makes its people ordinary strangers, whatever the space names.
     """
     if isinstance(viewer, Employee):
-        return Audience.STAFF_MEMBER if member else Audience.STAFF
+        if member:
+            return Audience.STAFF_MEMBER
+        return Audience.GLASS if glass and viewer.is_admin and space.peer_id is None else Audience.STAFF
+    if isinstance(viewer, Guest):
+        if space.peer_id is not None:
+            return Audience.WEB
+        return Audience.GUEST_MEMBER if member else Audience.GUEST
     if isinstance(viewer, (RemotePerson, PeerServer)):
         if space.peer_id is not None:
             return Audience.HOST if viewer.peer_id == space.peer_id and viewer.linked else Audience.WEB
         if viewer.linked and partner:
-            return Audience.PARTNER_MEMBER if member else Audience.PARTNER
+            if member:
+                return Audience.PARTNER_MEMBER
+            return Audience.PARTNER_UNINVITED if by_invitation else Audience.KIN if kin else Audience.PARTNER
         return Audience.FED_MEMBER if member else Audience.FED
     return Audience.WEB
 
 
 def rights(space: SpaceFacts, standing: Standing, stamp: Variant | None = None) -> Rights:
-    """The cell for a caller; with a stamp, never more than the item's own time allowed."""
-    now = TABLE[space.variant, standing.audience]
-    if stamp is None or stamp is space.variant:
-        return now
-    return NARROWED[space.variant, stamp, standing.audience]
+    """The cell for a caller, with the space's dials; with a stamp, never more than the item's own time allowed."""
+    who = standing.audience
+    less = next((taken for audience, taken in space.less if audience is who), ())
+    history = space.history if space.history in HISTORIES[space.variant] else History.LEVEL
+    return effective(space.variant, stamp or space.variant, who, history, space.history_days, less, standing.less)
 
 
 # --- may: one thing -------------------------------------------------------------------------------
@@ -258,7 +289,7 @@ def may_post(viewer: Viewer, act: Act, post: PostFacts, standing: Standing, now:
 
 
 def _changes_post(viewer: Viewer, act: Act, post: PostFacts, standing: Standing) -> Decision:
-    if isinstance(viewer, (Employee, RemotePerson)) and viewer.actor_id == post.author_id:
+    if isinstance(viewer, (Employee, Guest, RemotePerson)) and viewer.actor_id == post.author_id:
         return YES
     if act is Act.WITHDRAW_POST and post.space is not None and _stewards(viewer, post.space, standing):
         return YES
@@ -268,24 +299,44 @@ def _changes_post(viewer: Viewer, act: Act, post: PostFacts, standing: Standing)
 def _personal(viewer: Viewer, act: Act) -> Decision:
     if act is Act.RELAY:
         return Decision(False, "stays_here")
-    person = isinstance(viewer, (Employee, RemotePerson))
+    person = isinstance(viewer, (Employee, Guest, RemotePerson))
     return YES if person or act is Act.OPEN_FILE else Decision(False, "sign_in_first")
 
 
 def _reads(viewer: Viewer, post: PostFacts, standing: Standing, now: int) -> bool:
+    if post.held and not _sees_held(viewer, post, standing):
+        return False
     if post.space is None:
         return _reads_personal(viewer, post, standing)
     if post.stamp is None:
         return False  # a row that does not say for whom it was written
     if standing.audience is Audience.HOST and post.peer_id is not None:
         return False  # of a space elsewhere we answer for our own people's words alone
+    if not _sees_side(post, post.space, standing):
+        return False
     cell = rights(post.space, standing, post.stamp)
     if cell.read < Read.LIMITED:
         return False
     if cell.read is Read.LIMITED and post.published_at < _limit(standing, now):
         return False
+    if cell.days and post.published_at < now - cell.days * DAY_MS:
+        return False
     opened = _opened(post.space, standing) if cell.since_opening else 0
     return opened is not None and post.published_at >= opened
+
+
+def _sees_held(viewer: Viewer, post: PostFacts, standing: Standing) -> bool:
+    """What waits for a steward is there for its author and for those who decide."""
+    if isinstance(viewer, (Employee, Guest, RemotePerson)) and viewer.actor_id == post.author_id:
+        return True
+    return post.space is not None and bool(_stewards(viewer, post.space, standing))
+
+
+def _sees_side(post: PostFacts, space: SpaceFacts, standing: Standing) -> bool:
+    """Blind partners: what one of them writes, and what answers it, is not there for the others."""
+    if not post.side or standing.audience in INSIDE or not (space.blind or post.stamp_blind):
+        return True
+    return post.side == standing.side
 
 
 def _limit(standing: Standing, now: int) -> int:
@@ -306,7 +357,7 @@ def _opened(space: SpaceFacts, standing: Standing) -> int | None:
 
 
 def _reads_personal(viewer: Viewer, post: PostFacts, standing: Standing) -> bool:
-    if isinstance(viewer, (Employee, RemotePerson)) and viewer.actor_id == post.author_id:
+    if isinstance(viewer, (Employee, Guest, RemotePerson)) and viewer.actor_id == post.author_id:
         return True
     if post.peer_id is not None and not isinstance(viewer, Employee):
         return False  # only its own instance answers for it
@@ -336,6 +387,9 @@ class Candidate:
     let_in_at: int | None = None
     follows: bool = False  # has an accepted follower of the author
     named: bool = False  # has somebody whom the post mentions
+    kin: bool = False
+    by_invitation: bool = False
+    less: Less = ()
 
 
 def audience(post: PostFacts, candidates: Iterable[Candidate], now: int) -> list[int]:
@@ -356,6 +410,14 @@ def _concerned(viewer: PeerServer, post: PostFacts, candidate: Candidate) -> tup
     follows, named, inside = candidate.follows, candidate.named, candidate.since_at is not None
     if post.space is None:
         return Standing(Audience.FED, follows=follows, named=named), follows or named
-    who = audience_of(viewer, post.space, member=inside, partner=candidate.partner)
-    standing = Standing(who, since_at=candidate.since_at, let_in_at=candidate.let_in_at)
+    who = audience_of(
+        viewer,
+        post.space,
+        member=inside,
+        partner=candidate.partner,
+        kin=candidate.kin,
+        by_invitation=candidate.by_invitation,
+    )
+    side = peer_side(candidate.peer_id)
+    standing = Standing(who, since_at=candidate.since_at, let_in_at=candidate.let_in_at, side=side, less=candidate.less)
     return standing, inside or named or who is Audience.HOST

@@ -1,12 +1,15 @@
 """The one table: level and dials × audience → rights, and what is left of a right under an older stamp."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from server.openness import (
     Audience,
     Existence,
     Files,
+    History,
     Invite,
     Join,
     Members,
@@ -17,7 +20,8 @@ from server.openness import (
     Variant,
 )
 
-DAYS_BACK_MS = 90 * 24 * 3600 * 1000
+DAY_MS = 24 * 3600 * 1000
+DAYS_BACK_MS = 90 * DAY_MS
 """How far back those read who may read a limited past without being members."""
 
 
@@ -36,6 +40,7 @@ class Rights:
     notices: Notices = Notices.NOTHING
     moderated: bool = False  # what they write waits for a steward
     since_opening: bool = False  # never older than the day this audience was let in
+    days: int = 0  # never older than so many days; 0: no such limit
 
 
 NOTHING = Rights()
@@ -70,6 +75,15 @@ _STAFF_MEMBER = "S2 N3 R3 F2 P4 I1 X1 T3"
 _INTERNAL = "S2 N3 R3 F2 J3 P2 I0 X1"
 _GUEST_MEMBER = "S2 N3 R3 F2 P3 X1 T2"
 
+_INVITED_OUTSIDE = {
+    Audience.GUEST_MEMBER: "S2 N3 R2 F1 P3 I0 X0 T2",
+    Audience.PARTNER_MEMBER: "S2 N3 R2 F1 P3 I1 X0 T2",
+    Audience.GUEST: "S0 J1",
+    Audience.PARTNER: "S1 J1",
+    Audience.PARTNER_UNINVITED: "S1 J1",
+}
+_GLASS = "S2 N3 R3 F2"
+
 _WRITTEN: dict[Variant, dict[Audience, str]] = {
     Variant.CLOSED: {
         Audience.STAFF_MEMBER: _STAFF_MEMBER,
@@ -86,20 +100,22 @@ _WRITTEN: dict[Variant, dict[Audience, str]] = {
     Variant.INVITED: {
         Audience.STAFF_MEMBER: _STAFF_MEMBER,
         Audience.STAFF: "S2 N2 R0 J2",
-        Audience.GUEST_MEMBER: "S2 N3 R2 F1 P3 I0 X0 T2",
-        Audience.PARTNER_MEMBER: "S2 N3 R2 F1 P3 I1 X0 T2",
-        Audience.GUEST: "S0 J1",
-        Audience.PARTNER: "S1 J1",
+        Audience.KIN: "S2 N2 R0 J2",
+        **_INVITED_OUTSIDE,
+    },
+    Variant.INVITED_READABLE: {
+        Audience.STAFF_MEMBER: _STAFF_MEMBER,
+        Audience.STAFF: "S2 N2 R3 F2 J2",
+        Audience.KIN: "S2 N2 R0 J2",
+        **_INVITED_OUTSIDE,
     },
     Variant.INVITED_UNLISTED: {
         # the dial `listed` at this level too: colleagues outside it do not know that it exists. A named partner's
         # server still does, because it is to that server that an invitation is sent
         Audience.STAFF_MEMBER: "S2 N3 R3 F2 P4 I1 X0 T2",
         Audience.STAFF: "S0 J1",
-        Audience.GUEST_MEMBER: "S2 N3 R2 F1 P3 I0 X0 T2",
-        Audience.PARTNER_MEMBER: "S2 N3 R2 F1 P3 I1 X0 T2",
-        Audience.GUEST: "S0 J1",
-        Audience.PARTNER: "S1 J1",
+        Audience.KIN: "S1 J1",
+        **_INVITED_OUTSIDE,
     },
     Variant.EVERYONE: {
         Audience.STAFF_MEMBER: _STAFF_MEMBER,
@@ -108,6 +124,8 @@ _WRITTEN: dict[Variant, dict[Audience, str]] = {
         Audience.PARTNER_MEMBER: "S2 N3 R3e F2 P3 I1 X1 T3",
         Audience.GUEST: "S2 N1 R0 J2",
         Audience.PARTNER: "S2 N2 R2e F1 J3 P1 T1",
+        Audience.PARTNER_UNINVITED: "S1 J1",
+        Audience.KIN: "S2 N3 R3e F2 J3 P2 X1 T1",
     },
     Variant.NETWORK: {
         Audience.STAFF_MEMBER: _STAFF_MEMBER,
@@ -117,6 +135,8 @@ _WRITTEN: dict[Variant, dict[Audience, str]] = {
         Audience.FED_MEMBER: "S2 N2 R3e F2 P3m X1 T3",
         Audience.GUEST: "S2 N1 R3 J3 P2",
         Audience.PARTNER: "S2 N2 R3e F2 J3 P2 X1",
+        Audience.PARTNER_UNINVITED: "S2 N2 R3e F2 J3 P2 X1",
+        Audience.KIN: "S2 N3 R3e F2 J3 P2 X1",
         Audience.FED: "S2 N1 R2e F1 J2 P2m X1",
     },
     Variant.PUBLIC: {
@@ -127,6 +147,8 @@ _WRITTEN: dict[Variant, dict[Audience, str]] = {
         Audience.FED_MEMBER: "S2 N2 R3 F2 P3m X2",
         Audience.GUEST: "S2 N1 R3 F2 J3 P2",
         Audience.PARTNER: "S2 N2 R3 F2 J3 P2 X2",
+        Audience.PARTNER_UNINVITED: "S2 N2 R3 F2 J3 P2 X2",
+        Audience.KIN: "S2 N3 R3 F2 J3 P2 X2",
         Audience.FED: "S2 N1 R3e F1 J2 P2m X2",
         Audience.WEB: "S2 N1 R3e F1 X2",
     },
@@ -140,12 +162,39 @@ _WRITTEN: dict[Variant, dict[Audience, str]] = {
 TABLE: dict[tuple[Variant, Audience], Rights] = {
     (variant, audience): _cell(_WRITTEN[variant].get(audience, "")) for variant in Variant for audience in Audience
 }
+TABLE |= {(variant, Audience.GLASS): _cell(_GLASS) for variant in Variant if variant is not Variant.ELSEWHERE}
 
-NAMED = frozenset({Audience.PARTNER, Audience.PARTNER_MEMBER})
+NAMED = frozenset({Audience.PARTNER, Audience.PARTNER_UNINVITED, Audience.KIN, Audience.PARTNER_MEMBER})
 """Audiences of an instance that the space names: its own day of being let in counts for them."""
 
 OPEN_TO_ALL = frozenset({Variant.NETWORK, Variant.PUBLIC})
 """Rows where nobody needs to be named to come in."""
+
+OUTSIDE_MEMBERS = frozenset({Audience.GUEST_MEMBER, Audience.PARTNER_MEMBER, Audience.FED_MEMBER})
+"""Whom the dial `history` concerns."""
+
+INSIDE = frozenset({Audience.STAFF, Audience.STAFF_MEMBER, Audience.GLASS, Audience.HOST})
+"""Before whom partners are not hidden from one another."""
+
+NARROWABLE = ("members", "files", "take_part", "invite", "relay", "notices")
+"""The rights that a dial may take from an audience, or from one partner, within its level."""
+
+Less = tuple[tuple[str, int], ...]
+"""Rights taken: (right, at most), in the order of NARROWABLE."""
+
+HISTORIES: dict[Variant, tuple[History, ...]] = {
+    **{
+        variant: (History.LEVEL, History.SINCE_JOINING, History.SINCE_OPENING, History.DAYS, History.ALL)
+        for variant in (Variant.INVITED, Variant.INVITED_UNLISTED, Variant.INVITED_READABLE)
+    },
+    Variant.EVERYONE: (History.LEVEL, History.SINCE_OPENING, History.ALL),
+    Variant.NETWORK: (History.LEVEL, History.SINCE_OPENING, History.ALL),
+    **{
+        variant: (History.LEVEL,)
+        for variant in (Variant.CLOSED, Variant.UNLISTED, Variant.INTERNAL, Variant.PUBLIC, Variant.ELSEWHERE)
+    },
+}
+"""How far back each row lets members from outside be let: never less than those who are not members read (I2)."""
 
 _ORDERED = tuple(name for name, _ in _LETTERS.values())
 
@@ -157,6 +206,7 @@ def least(one: Rights, other: Rights) -> Rights:
         **values,
         moderated=one.moderated or other.moderated,
         since_opening=one.since_opening or other.since_opening,
+        days=min(filter(None, (one.days, other.days)), default=0),
     )
 
 
@@ -167,3 +217,39 @@ NARROWED: dict[tuple[Variant, Variant, Audience], Rights] = {
     for audience in Audience
 }
 """What an audience has of an item: (the space's row now, the item's stamp, the audience)."""
+
+
+@lru_cache(maxsize=8192)
+def effective(
+    current: Variant,
+    stamp: Variant,
+    audience: Audience,
+    history: History = History.LEVEL,
+    days: int = 0,
+    less: Less = (),
+    less_here: Less = (),
+) -> Rights:
+    """A cell with the space's dials: `less` is taken from this audience, `less_here` from this one partner."""
+    cell = NARROWED[current, stamp, audience]
+    if history is not History.LEVEL and audience in OUTSIDE_MEMBERS and cell.read >= Read.LIMITED:
+        cell = _looking_back(cell, history, days)
+    for name, most in (*less, *less_here):
+        if most < getattr(cell, name):
+            cell = replace(cell, **{name: type(getattr(cell, name))(most)})
+    return cell
+
+
+def _looking_back(cell: Rights, history: History, days: int) -> Rights:
+    if history is History.SINCE_JOINING:
+        return replace(cell, read=Read.LIMITED)
+    if history is History.ALL:
+        return replace(cell, read=Read.ALL, since_opening=False)
+    return replace(cell, read=Read.ALL, since_opening=True, days=days if history is History.DAYS else 0)
+
+
+def taken(wanted: Iterable[tuple[str, int]]) -> Less:
+    """Rights taken, in one order. Raises KeyError for a right that no dial takes."""
+    most = dict(wanted)
+    if unknown := set(most) - set(NARROWABLE):
+        raise KeyError(sorted(unknown)[0])
+    return tuple((name, most[name]) for name in NARROWABLE if name in most)

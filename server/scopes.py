@@ -6,19 +6,32 @@ Queries that take a scope name their tables so: post p, LEFT JOIN space s ON s.i
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-from server.openness import Audience, Existence, Join, Read, Variant
-from server.rights import DAYS_BACK_MS, NARROWED, OPEN_TO_ALL, TABLE, Rights
+from server.openness import Audience, Existence, History, Join, Read, Variant
+from server.rights import (
+    DAY_MS,
+    DAYS_BACK_MS,
+    HISTORIES,
+    INSIDE,
+    OPEN_TO_ALL,
+    OUTSIDE_MEMBERS,
+    TABLE,
+    Rights,
+    effective,
+)
 from server.sql import Clause, any_of, one_of
-from server.viewer import Anonymous, Employee, Operator, PeerServer, RemotePerson, Viewer
+from server.viewer import Anonymous, Employee, Guest, Operator, PeerServer, RemotePerson, Viewer, peer_side
 
+_INVITED = "s.peer_id IS NULL AND s.level = 'partners' AND s.reach = 'invited'"
 _VARIANT_SQL: dict[Variant, str] = {
     Variant.ELSEWHERE: "s.peer_id IS NOT NULL",
     Variant.CLOSED: "s.peer_id IS NULL AND s.level = 'closed' AND s.listed",
     Variant.UNLISTED: "s.peer_id IS NULL AND s.level = 'closed' AND NOT s.listed",
     Variant.INTERNAL: "s.peer_id IS NULL AND s.level = 'internal'",
-    Variant.INVITED: "s.peer_id IS NULL AND s.level = 'partners' AND s.reach = 'invited' AND s.listed",
-    Variant.INVITED_UNLISTED: "s.peer_id IS NULL AND s.level = 'partners' AND s.reach = 'invited' AND NOT s.listed",
+    Variant.INVITED: f"{_INVITED} AND NOT s.staff_read AND s.listed",
+    Variant.INVITED_UNLISTED: f"{_INVITED} AND NOT s.staff_read AND NOT s.listed",
+    Variant.INVITED_READABLE: f"{_INVITED} AND s.staff_read",
     Variant.EVERYONE: "s.peer_id IS NULL AND s.level = 'partners' AND s.reach = 'everyone'",
     Variant.NETWORK: "s.peer_id IS NULL AND s.level = 'network'",
     Variant.PUBLIC: "s.peer_id IS NULL AND s.level = 'public'",
@@ -40,13 +53,37 @@ class _Caller:
 
 def _callers(viewer: Viewer) -> list[_Caller]:
     if isinstance(viewer, Employee):
-        member = _member("m.actor_id = ?", viewer.actor_id)
-        return [_Caller(Audience.STAFF_MEMBER, member, Clause("0")), _Caller(Audience.STAFF, _not(member))]
+        return _callers_here(viewer)
+    if isinstance(viewer, Guest):
+        here, member = Clause("s.peer_id IS NULL"), _member("m.actor_id = ?", viewer.actor_id)
+        since = Clause(f"(SELECT MIN(m.since_at) {_MEMBERS} AND m.actor_id = ?)", (viewer.actor_id,))
+        return [
+            _Caller(Audience.GUEST_MEMBER, here.and_(member), since),
+            _Caller(Audience.GUEST, here.and_(_not(member))),
+            _Caller(Audience.WEB, Clause("s.peer_id IS NOT NULL")),
+        ]
     if isinstance(viewer, RemotePerson):
         return _callers_elsewhere(viewer, "m.actor_id = ?", viewer.actor_id)
     if isinstance(viewer, PeerServer):
         return _callers_elsewhere(viewer, "m.peer_id = ?", viewer.peer_id)
     return [_Caller(Audience.WEB, Clause("1 = 1"))]
+
+
+def _callers_here(viewer: Employee) -> list[_Caller]:
+    member = _member("m.actor_id = ?", viewer.actor_id)
+    inside = _Caller(Audience.STAFF_MEMBER, member, Clause("0"))
+    if not viewer.is_admin:
+        return [inside, _Caller(Audience.STAFF, _not(member))]
+    glass = Clause(
+        "s.peer_id IS NULL AND EXISTS (SELECT 1 FROM break_glass b WHERE b.space_id = s.id AND b.asked_by_id = ?"
+        " AND b.approved_at IS NOT NULL AND b.ended_at IS NULL AND b.until_at > ?)",
+        (viewer.actor_id, _NOW),
+    )
+    return [
+        inside,
+        _Caller(Audience.GLASS, _not(member).and_(glass)),
+        _Caller(Audience.STAFF, _not(member).and_(_not(glass))),
+    ]
 
 
 def _callers_elsewhere(viewer: RemotePerson | PeerServer, who: str, value: int) -> list[_Caller]:
@@ -56,12 +93,18 @@ def _callers_elsewhere(viewer: RemotePerson | PeerServer, who: str, value: int) 
     since = Clause(f"(SELECT MIN(m.since_at) {_MEMBERS} AND {who})", (value,))
     if not viewer.linked:
         return [_Caller(Audience.FED_MEMBER, member, since), _Caller(Audience.FED, stranger)]
-    partner = "FROM space_partner n WHERE n.space_id = s.id AND n.peer_id = ?"
-    named = Clause(f"EXISTS (SELECT 1 {partner})", (viewer.peer_id,))
-    let_in = Clause(f"(SELECT n.added_at {partner})", (viewer.peer_id,))
+    partner = "FROM space_partner n WHERE n.space_id = s.id AND n.peer_id = ? AND COALESCE(n.until_at, ?) >= ?"
+    own = (viewer.peer_id, _NOW, _NOW)
+    named = Clause(f"EXISTS (SELECT 1 {partner})", own)
+    by_invitation = Clause(f"EXISTS (SELECT 1 {partner} AND n.reach = 'invited')", own)
+    kin = Clause("EXISTS (SELECT 1 FROM link k WHERE k.peer_id = ? AND k.kin)", (viewer.peer_id,))
+    let_in = Clause(f"(SELECT n.added_at {partner})", own)
+    freely = stranger.and_(named).and_(_not(by_invitation))
     return [
         _Caller(Audience.PARTNER_MEMBER, member.and_(named), since, let_in),
-        _Caller(Audience.PARTNER, stranger.and_(named), let_in=let_in),
+        _Caller(Audience.PARTNER_UNINVITED, stranger.and_(by_invitation), let_in=let_in),
+        _Caller(Audience.KIN, freely.and_(kin), let_in=let_in),
+        _Caller(Audience.PARTNER, freely.and_(_not(kin)), let_in=let_in),
         _Caller(Audience.FED_MEMBER, member.and_(_not(named)), since),
         _Caller(Audience.FED, stranger.and_(_not(named))),
         _Caller(Audience.HOST, Clause("s.peer_id = ?", (viewer.peer_id,))),
@@ -80,23 +123,27 @@ def _not(clause: Clause) -> Clause:
 
 
 _ACTOR, _PEER, _NOW = -1, -2, -3
-"""What stands in a condition for the numbers of one viewer and one moment, by which two of a kind differ."""
+_SIDE = "the side of whoever asks"
+"""What stands in a condition for what is one viewer's or one moment's own, by which two of a kind differ."""
 
 
 def _anybody_like(viewer: Viewer) -> Viewer:
-    """The viewer without the numbers that are their own."""
+    """The viewer without what is their own."""
     if isinstance(viewer, Employee):
-        return Employee(0, _ACTOR)
+        return Employee(0, _ACTOR, viewer.office)
+    if isinstance(viewer, Guest):
+        return Guest(0, _ACTOR)
     if isinstance(viewer, RemotePerson):
         return RemotePerson(_ACTOR, _PEER, viewer.linked)
     return PeerServer(_PEER, viewer.linked) if isinstance(viewer, PeerServer) else viewer
 
 
-def _for(viewer: Viewer, condition: Clause, now: int = _NOW) -> Clause:
+def _for(viewer: Viewer, condition: Clause, now: int) -> Clause:
     """The condition of anybody like this viewer, as this viewer's own."""
-    actor = viewer.actor_id if isinstance(viewer, (Employee, RemotePerson)) else _ACTOR
+    actor = viewer.actor_id if isinstance(viewer, (Employee, Guest, RemotePerson)) else _ACTOR
     peer = viewer.peer_id if isinstance(viewer, (RemotePerson, PeerServer)) else _PEER
-    own = {_ACTOR: actor, _PEER: peer, _NOW - DAYS_BACK_MS: now - DAYS_BACK_MS}
+    side = viewer.side if isinstance(viewer, Guest) else peer_side(peer) if peer != _PEER else ""
+    own: dict[Any, Any] = {_ACTOR: actor, _PEER: peer, _SIDE: side, _NOW: now, _NOW - DAYS_BACK_MS: now - DAYS_BACK_MS}
     return Clause(condition.text, tuple(own.get(value, value) for value in condition.values))
 
 
@@ -117,25 +164,62 @@ def _scope_posts(viewer: Viewer, now: int) -> Clause:
     )
     personal = Clause("p.space_id IS NULL").and_(_scope_personal(viewer))
     inside = Clause("p.space_id IS NOT NULL").and_(in_spaces)
-    return Clause("p.deleted_at IS NULL").and_(any_of([inside, personal]))
+    return Clause("p.deleted_at IS NULL").and_(_not_held(viewer)).and_(any_of([inside, personal]))
+
+
+def _not_held(viewer: Viewer) -> Clause:
+    """What waits for a steward is there for its author and for those who decide."""
+    free = Clause("p.held_at IS NULL")
+    if not isinstance(viewer, (Employee, Guest, RemotePerson)):
+        return free
+    seen = [free, Clause("p.author_id = ?", (viewer.actor_id,))]
+    if isinstance(viewer, Employee):
+        leads = f"EXISTS (SELECT 1 {_MEMBERS} AND m.actor_id = ? AND m.role IN ('steward', 'owner'))"
+        seen.append(Clause(f"s.peer_id IS NULL AND {leads}", (viewer.actor_id,)))
+    return any_of(seen)
 
 
 def _readable(caller: _Caller, now: int) -> Clause:
     """Current row × stamp × how far back, for one audience; rows with the same stamps and past stand together."""
-    rows: dict[tuple[Clause, tuple[str, ...]], list[Variant]] = {}
+    rows: dict[tuple[Clause, tuple[str, ...]], list[tuple[Variant, History]]] = {}
     for current in Variant:
-        by_past: dict[Clause, list[str]] = {}
-        for stamp in Variant:
-            cell = NARROWED[current, stamp, caller.audience]
-            if cell.read >= Read.LIMITED:
-                by_past.setdefault(_past(cell, current, caller, now), []).append(stamp.value)
-        for past, stamps in by_past.items():
-            rows.setdefault((past, tuple(stamps)), []).append(current)
-    written_here = Clause("p.peer_id IS NULL") if caller.audience is Audience.HOST else Clause("1 = 1")
-    return written_here.and_(
+        for history in HISTORIES[current] if caller.audience in OUTSIDE_MEMBERS else (History.LEVEL,):
+            by_past: dict[Clause, list[str]] = {}
+            for stamp in Variant:
+                cell = effective(current, stamp, caller.audience, history, 1)
+                if cell.read >= Read.LIMITED:
+                    by_past.setdefault(_past(cell, current, caller, now), []).append(stamp.value)
+            for past, stamps in by_past.items():
+                rows.setdefault((past, tuple(stamps)), []).append((current, history))
+    return _shown_to(caller).and_(
         any_of(
-            _in_any(variants).and_(one_of("p.stamp", stamps)).and_(past) for (past, stamps), variants in rows.items()
+            _in_rows(caller, where).and_(one_of("p.stamp", stamps)).and_(past) for (past, stamps), where in rows.items()
         )
+    )
+
+
+def _shown_to(caller: _Caller) -> Clause:
+    """What is not for this audience, whatever the row: words of others' spaces, and those of another blind partner."""
+    if caller.audience is Audience.HOST:
+        return Clause("p.peer_id IS NULL")
+    if caller.audience in INSIDE:
+        return Clause("1 = 1")
+    return Clause("p.side = '' OR p.side = ? OR (s.partner_view <> 'blind' AND NOT p.stamp_blind)", (_SIDE,))
+
+
+def _in_rows(caller: _Caller, rows: Iterable[tuple[Variant, History]]) -> Clause:
+    if caller.audience not in OUTSIDE_MEMBERS:
+        return _in_any(variant for variant, _ in rows)
+    by_histories: dict[tuple[str, ...], list[Variant]] = {}
+    by_variant: dict[Variant, list[str]] = {}
+    for variant, history in rows:
+        by_variant.setdefault(variant, []).append(history.value)
+    for variant, histories in by_variant.items():
+        all_of_them = len(histories) == len(HISTORIES[variant])
+        by_histories.setdefault(() if all_of_them else tuple(histories), []).append(variant)
+    return any_of(
+        _in_any(variants).and_(one_of("s.history", histories)) if histories else _in_any(variants)
+        for histories, variants in by_histories.items()
     )
 
 
@@ -149,6 +233,8 @@ def _past(cell: Rights, current: Variant, caller: _Caller, now: int) -> Clause:
     if cell.read is Read.LIMITED:
         since = Clause("COALESCE(").join(caller.since).then(", CAST(? AS BIGINT))", now - DAYS_BACK_MS)
         clause = clause.and_(Clause("p.published_at >=").join(since))
+    if cell.days:
+        clause = clause.and_(Clause(f"p.published_at >= CAST(? AS BIGINT) - s.history_days * {DAY_MS}", (now,)))
     if cell.since_opening:
         clause = clause.and_(_since_opening(current, caller))
     return clause
@@ -162,7 +248,7 @@ def _since_opening(current: Variant, caller: _Caller) -> Clause:
     return any_of([named, opened]) if current in OPEN_TO_ALL else named
 
 
-def _scope_personal(viewer: Anonymous | Employee | RemotePerson | PeerServer) -> Clause:
+def _scope_personal(viewer: Anonymous | Employee | Guest | RemotePerson | PeerServer) -> Clause:
     if isinstance(viewer, Anonymous):
         return Clause("p.peer_id IS NULL AND p.visibility = 'public'")
     if isinstance(viewer, PeerServer):
@@ -189,9 +275,12 @@ def _scope_personal(viewer: Anonymous | Employee | RemotePerson | PeerServer) ->
     return any_of([own, answers])
 
 
-def scope_spaces(viewer: Viewer, at_least: Existence = Existence.CARD) -> Clause:
-    """The condition under which a row (space s) is known to this viewer; an invitation shows the card."""
-    return _for(viewer, _scope_spaces(_anybody_like(viewer), at_least))
+def scope_spaces(viewer: Viewer, now: int, at_least: Existence = Existence.CARD) -> Clause:
+    """The condition under which a row (space s) is known to this viewer; an invitation shows the card.
+
+    `now`: milliseconds, for what ends by itself.
+    """
+    return _for(viewer, _scope_spaces(_anybody_like(viewer), at_least), now)
 
 
 @cache
@@ -204,7 +293,7 @@ def _scope_spaces(viewer: Viewer, at_least: Existence) -> Clause:
 def _known(viewer: Viewer, audience: Audience, at_least: Existence) -> Clause:
     shown = [variant for variant in Variant if TABLE[variant, audience].existence >= at_least]
     known = _in_any(shown)
-    if at_least is Existence.LISTED or not isinstance(viewer, (Employee, RemotePerson)):
+    if at_least is Existence.LISTED or not isinstance(viewer, (Employee, Guest, RemotePerson)):
         return known
     invited = Clause(
         "EXISTS (SELECT 1 FROM membership i WHERE i.space_id = s.id AND i.actor_id = ? AND i.state = 'invited')",

@@ -29,6 +29,19 @@ class Employee:
 
 
 @dataclass(frozen=True, slots=True)
+class Guest:
+    """A signed-in person from outside, with a sponsor here and an end date: only in the spaces they were added to.
+
+    `side`: their organisation, in the form in which blind partners are told apart.
+    """
+
+    account_id: int
+    actor_id: int
+    side: str = ""
+    scopes: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RemotePerson:
     """A person of another instance, proved by a signature of their own key. `linked`: by an active link."""
 
@@ -52,4 +65,22 @@ class Operator:
     name: str = "operator"
 
 
-Viewer = Anonymous | Employee | RemotePerson | PeerServer | Operator
+Viewer = Anonymous | Employee | Guest | RemotePerson | PeerServer | Operator
+
+
+def side_of(viewer: Viewer) -> str:
+    """The outside organisation that somebody is of; '' for ours and for visitors."""
+    if isinstance(viewer, Guest):
+        return viewer.side
+    return peer_side(viewer.peer_id) if isinstance(viewer, (RemotePerson, PeerServer)) else ""
+
+
+def peer_side(peer_id: int) -> str:
+    """The side of everybody at another instance."""
+    return f"peer:{peer_id}"
+
+
+def guest_side(organisation: str, actor_id: int) -> str:
+    """The side of a guest: their organisation, else they alone."""
+    name = " ".join(organisation.casefold().split())
+    return f"guest:{name}"[:128] if name else f"guest:#{actor_id}"

@@ -373,6 +373,7 @@ async def _write(
             "root_id": (parent.root_id or parent.id) if parent else None,
             "stamp": space.facts.variant.value if space else "",
             "stamp_epoch": space.epoch if space else 0,
+            "stamp_blind": space is not None and space.facts.blind,
             **said,
         },
         "uri",

@@ -11,11 +11,11 @@ from typing import Any
 
 from server import database as db
 from server.clock import now_ms
-from server.openness import Audience, Level, LinkState, Visibility
+from server.openness import Audience, Level, LinkState, Office, Reach, Visibility
 from server.policy import Act, PostFacts, Standing, audience_of, may_post
 from server.queries import spaces
 from server.queries.posts import SeenPost
-from server.viewer import Anonymous, Employee, RemotePerson, Viewer
+from server.viewer import Anonymous, Employee, Guest, RemotePerson, Viewer, guest_side, peer_side
 
 NOBODY = 0
 _COLLEAGUE = Employee(NOBODY, NOBODY)
@@ -93,10 +93,13 @@ async def _of(post: PostFacts, space: spaces.SeenSpace, now: int) -> AudienceCou
     """The policy's own answer for each kind of reader, and for each member elsewhere."""
     post = replace(post, author_id=NOBODY)
     members = await _members(space.id)
-    here = sum(1 for row in members if row["peer_id"] is None)
+    here = sum(1 for row in members if row["peer_id"] is None and row["office"] != Office.GUEST)
+    guests = sum(1 for row in members if row["office"] == Office.GUEST and _guest_reads(row, post, now))
     all_here = bool(may_post(_COLLEAGUE, Act.READ, post, Standing(Audience.STAFF), now))
     inside = bool(may_post(_COLLEAGUE, Act.READ, post, Standing(Audience.STAFF_MEMBER, since_at=0), now))
-    ours = AudienceCount(colleagues=await _colleagues() if all_here else here * inside, colleagues_all=all_here)
+    ours = AudienceCount(
+        colleagues=await _colleagues() if all_here else here * inside, guests=guests, colleagues_all=all_here
+    )
     if not space.hosted_here:
         return replace(ours, kept_at=space.host, public=space.level is Level.PUBLIC)
     named = await _named(space.id)
@@ -112,22 +115,25 @@ async def _of(post: PostFacts, space: spaces.SeenSpace, now: int) -> AudienceCou
 async def _members(space_id: int) -> list[dict[str, Any]]:
     """Those who are in it and can come in: not the suspended, not those whose instance is blocked."""
     return await db.fetch(
-        """SELECT m.actor_id, m.peer_id, m.since_at, q.host, q.title, l.state
+        """SELECT m.actor_id, m.peer_id, m.since_at, q.host, q.title, l.state, c.office, c.organisation
            FROM membership m JOIN actor a ON a.id = m.actor_id LEFT JOIN peer q ON q.id = m.peer_id
            LEFT JOIN link l ON l.peer_id = q.id LEFT JOIN account c ON c.actor_id = a.id
            WHERE m.space_id = $1 AND m.state = 'member' AND a.suspended_at IS NULL AND a.gone_at IS NULL
-             AND c.suspended_at IS NULL AND q.blocked_at IS NULL""",
+             AND c.suspended_at IS NULL AND q.blocked_at IS NULL AND COALESCE(c.until_at, $2) >= $2""",
         space_id,
+        now_ms(),
     )
 
 
 async def _named(space_id: int) -> dict[int, dict[str, Any]]:
     """The partners that a space names and that a link ties to us, by their peer's id."""
     rows = await db.fetch(
-        """SELECT n.peer_id, n.added_at, q.host, q.title FROM space_partner n JOIN peer q ON q.id = n.peer_id
-           JOIN link l ON l.peer_id = q.id WHERE n.space_id = $1 AND l.state = 'active' AND q.blocked_at IS NULL
+        """SELECT n.peer_id, n.added_at, n.reach, n.narrowed, q.host, q.title, l.kin FROM space_partner n
+           JOIN peer q ON q.id = n.peer_id JOIN link l ON l.peer_id = q.id
+           WHERE n.space_id = $1 AND l.state = 'active' AND q.blocked_at IS NULL AND COALESCE(n.until_at, $2) >= $2
            ORDER BY q.host""",
         space_id,
+        now_ms(),
     )
     return {row["peer_id"]: row for row in rows}
 
@@ -138,14 +144,23 @@ def _reads(row: dict[str, Any], post: PostFacts, named: dict[int, dict[str, Any]
     member = RemotePerson(row["actor_id"], peer_id, linked)
     who = audience_of(member, post.space, member=True, partner=peer_id in named)
     let_in = named[peer_id]["added_at"] if peer_id in named else None
-    return bool(may_post(member, Act.READ, post, Standing(who, since_at=row["since_at"], let_in_at=let_in), now))
+    standing = Standing(who, since_at=row["since_at"], let_in_at=let_in, side=peer_side(peer_id))
+    return bool(may_post(member, Act.READ, post, standing, now))
+
+
+def _guest_reads(row: dict[str, Any], post: PostFacts, now: int) -> bool:
+    guest = Guest(NOBODY, row["actor_id"], guest_side(row["organisation"], row["actor_id"]))
+    standing = Standing(Audience.GUEST_MEMBER, since_at=row["since_at"], side=guest.side)
+    return bool(may_post(guest, Act.READ, post, standing, now))
 
 
 def _all_read(row: dict[str, Any], post: PostFacts, now: int) -> bool:
     assert post.space is not None
     anyone = RemotePerson(NOBODY, row["peer_id"], True)
-    who = audience_of(anyone, post.space, member=False, partner=True)
-    return bool(may_post(anyone, Act.READ, post, Standing(who, let_in_at=row["added_at"]), now))
+    by_invitation = row["reach"] == Reach.INVITED
+    who = audience_of(anyone, post.space, member=False, partner=True, kin=bool(row["kin"]), by_invitation=by_invitation)
+    standing = Standing(who, let_in_at=row["added_at"], side=peer_side(row["peer_id"]))
+    return bool(may_post(anyone, Act.READ, post, standing, now))
 
 
 def _counted(rows: Iterable[dict[str, Any]]) -> tuple[At, ...]:
@@ -189,5 +204,5 @@ async def _chosen(author_id: int, followers: bool, post_id: int) -> AudienceCoun
 
 
 async def _colleagues() -> int:
-    row = await db.fetch_one("SELECT COUNT(*) AS n FROM account WHERE suspended_at IS NULL")
+    row = await db.fetch_one("SELECT COUNT(*) AS n FROM account WHERE suspended_at IS NULL AND office <> 'guest'")
     return int(row["n"]) if row else 0

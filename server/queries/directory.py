@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from server import database as db
+from server.clock import now_ms
 from server.openness import Existence, MemberState, Role
 from server.policy import Act, scope_spaces
 from server.queries import spaces
@@ -63,7 +64,7 @@ class MemberList:
 
 async def listed(viewer: Viewer, *, matching: str = "", after: str = "", limit: int = PAGE) -> list[SpaceRow]:
     """Spaces that a viewer may find, by name; `after`: the slug of the last one of the page before."""
-    found = scope_spaces(viewer, Existence.LISTED)
+    found = scope_spaces(viewer, now_ms(), Existence.LISTED)
     if isinstance(viewer, Employee):
         # whoever is in it, invited or asking knows it already
         found = any_of([found, Clause("m.state IS NOT NULL AND m.state <> 'asked'")])

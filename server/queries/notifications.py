@@ -78,7 +78,7 @@ def _theirs(viewer: Employee) -> Clause:
     post = Clause(f"w.post_id IS NULL OR EXISTS (SELECT 1 {READABLE} WHERE p.id = w.post_id AND")
     post = post.join(scope_posts(viewer, now_ms())).then(")")
     space = Clause("w.space_id IS NULL OR EXISTS (SELECT 1 FROM space s WHERE s.id = w.space_id AND")
-    space = space.join(scope_spaces(viewer)).then(")")
+    space = space.join(scope_spaces(viewer, now_ms())).then(")")
     return Clause("w.actor_id = ?", (viewer.actor_id,)).and_(post).and_(space)
 
 

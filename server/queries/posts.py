@@ -8,12 +8,12 @@ from typing import Any
 from server import database as db
 from server.clock import now_ms
 from server.errors import NotFound
-from server.openness import Audience, Level, Reach, Variant, Visibility
-from server.policy import Act, Decision, PostFacts, SpaceFacts, Standing, may_post, scope_posts, variant_of
+from server.openness import Audience, Level, Variant, Visibility
+from server.policy import Act, Decision, PostFacts, Standing, may_post, scope_posts
 from server.queries import spaces
 from server.refusals import demand
 from server.sql import Clause, one_of
-from server.viewer import Employee, PeerServer, RemotePerson, Viewer
+from server.viewer import Employee, Guest, PeerServer, RemotePerson, Viewer, side_of
 
 READABLE = "FROM post p LEFT JOIN space s ON s.id = p.space_id"
 
@@ -152,7 +152,7 @@ async def readable(viewer: Viewer, post_ids: Sequence[int]) -> set[int]:
 async def _one(viewer: Viewer, where: str, value: int | str) -> SeenPost:
     row = await db.fetch_one(
         "SELECT p.id, p.uri, p.author_id, p.space_id, p.visibility, p.reply_to_id, p.root_id, p.peer_id, p.source,"
-        f" p.html, p.stamp, p.published_at, p.deleted_at FROM post p WHERE {where}",
+        f" p.html, p.stamp, p.stamp_blind, p.side, p.held_at, p.published_at, p.deleted_at FROM post p WHERE {where}",
         value,
     )
     if row is None:
@@ -167,6 +167,9 @@ async def _one(viewer: Viewer, where: str, value: int | str) -> SeenPost:
         visibility=Visibility(row["visibility"]) if row["visibility"] else None,
         peer_id=row["peer_id"],
         deleted=row["deleted_at"] is not None,
+        stamp_blind=bool(row["stamp_blind"]),
+        side=row["side"],
+        held=row["held_at"] is not None,
     )
     post = SeenPost(
         id=row["id"],
@@ -189,8 +192,8 @@ async def _one(viewer: Viewer, where: str, value: int | str) -> SeenPost:
 async def facts_of(post_id: int) -> PostFacts | None:
     """What policy needs to know of a post, whoever may see it: for telling others, not a door."""
     row = await db.fetch_one(
-        "SELECT p.author_id, p.published_at, p.stamp, p.visibility, p.peer_id, p.deleted_at, p.space_id, s.level,"
-        f" s.listed, s.reach, s.peer_id AS s_peer, s.opened_at, s.closed_at {READABLE} WHERE p.id = $1",
+        "SELECT p.author_id, p.published_at, p.stamp, p.stamp_blind, p.side, p.held_at, p.visibility, p.peer_id,"
+        f" p.deleted_at, p.space_id, s.peer_id AS s_peer, {spaces.FACTS} {READABLE} WHERE p.id = $1",
         post_id,
     )
     return _facts(row) if row else None
@@ -198,7 +201,7 @@ async def facts_of(post_id: int) -> PostFacts | None:
 
 async def _to_author(viewer: Viewer, post_id: int, author_id: int) -> Standing:
     """What a viewer is to the author of a personal post."""
-    if isinstance(viewer, (Employee, RemotePerson)):
+    if isinstance(viewer, (Employee, Guest, RemotePerson)):
         who, value = "= $1", viewer.actor_id
     elif isinstance(viewer, PeerServer):
         who, value = "IN (SELECT id FROM actor WHERE peer_id = $1)", viewer.peer_id
@@ -234,9 +237,10 @@ async def cards(viewer: Viewer, post_ids: Sequence[int]) -> list[PostCard]:
 
 
 _CARD = f"""SELECT p.id, p.uri, p.author_id, p.space_id, p.visibility, p.html, p.source, p.summary, p.language,
- p.published_at, p.edited_at, p.reply_to_id, p.root_id, p.peer_id, p.stamp, p.deleted_at,
+ p.published_at, p.edited_at, p.reply_to_id, p.root_id, p.peer_id, p.stamp, p.stamp_blind, p.side, p.held_at,
+ p.deleted_at,
  a.uri AS a_uri, a.name AS a_name, a.host AS a_host, a.display_name AS a_display, a.kind AS a_kind,
- s.slug, s.name AS s_name, s.level, s.listed, s.reach, s.peer_id AS s_peer, s.opened_at, s.closed_at,
+ s.slug, s.name AS s_name, s.peer_id AS s_peer, {spaces.FACTS},
  g.host AS s_host, g.uri AS s_uri,
  ra.id AS ra_id, ra.uri AS ra_uri, ra.name AS ra_name, ra.host AS ra_host, ra.display_name AS ra_display
  {READABLE} JOIN actor a ON a.id = p.author_id LEFT JOIN actor g ON g.id = s.actor_id
@@ -257,7 +261,7 @@ async def _parts(viewer: Viewer, ids: list[int]) -> _Parts:
     parts = _Parts()
     if not ids:
         return parts
-    mine = viewer.actor_id if isinstance(viewer, (Employee, RemotePerson)) else 0
+    mine = viewer.actor_id if isinstance(viewer, (Employee, Guest, RemotePerson)) else 0
     counting = (
         Clause(f"SELECT p.reply_to_id AS post_id, COUNT(*) AS n {READABLE} WHERE")
         .join(one_of("p.reply_to_id", ids))
@@ -266,10 +270,13 @@ async def _parts(viewer: Viewer, ids: list[int]) -> _Parts:
     )
     parts.replies = {row["post_id"]: row["n"] for row in await db.fetch(*counting.statement())}
     reacting = (
-        Clause("SELECT post_id, emoji, COUNT(*) AS n, MAX(CASE WHEN actor_id = ? THEN 1 ELSE 0 END) AS mine", (mine,))
-        .then("FROM reaction WHERE")
-        .join(one_of("post_id", ids))
-        .then("GROUP BY post_id, emoji ORDER BY MIN(created_at)")
+        Clause(
+            "SELECT r.post_id, r.emoji, COUNT(*) AS n, MAX(CASE WHEN r.actor_id = ? THEN 1 ELSE 0 END) AS mine", (mine,)
+        )
+        .then("FROM reaction r JOIN post p ON p.id = r.post_id LEFT JOIN space s ON s.id = p.space_id WHERE")
+        .join(one_of("r.post_id", ids))
+        .and_(_gestures_for(viewer))
+        .then("GROUP BY r.post_id, r.emoji ORDER BY MIN(r.created_at)")
     )
     for row in await db.fetch(*reacting.statement()):
         parts.reactions[row["post_id"]].append(ReactionCount(row["emoji"], row["n"], bool(row["mine"])))
@@ -281,6 +288,13 @@ async def _parts(viewer: Viewer, ids: list[int]) -> _Parts:
     if isinstance(viewer, Employee):
         await _tick(parts, ids)
     return parts
+
+
+def _gestures_for(viewer: Viewer) -> Clause:
+    """The gestures that a viewer counts: blind partners do not count each other's."""
+    if isinstance(viewer, Employee):
+        return Clause("1 = 1")
+    return Clause("r.side = '' OR r.side = ? OR p.space_id IS NULL OR s.partner_view <> 'blind'", (side_of(viewer),))
 
 
 async def _tick(parts: _Parts, ids: list[int]) -> None:
@@ -343,8 +357,7 @@ def _facts(row: dict[str, Any]) -> PostFacts:
     """From a row of post p with its space s."""
     space = None
     if row["space_id"]:
-        variant = variant_of(Level(row["level"]), bool(row["listed"]), Reach(row["reach"]), row["s_peer"] is None)
-        space = SpaceFacts(row["space_id"], variant, row["s_peer"], row["opened_at"], row["closed_at"])
+        space = spaces.facts_of(row["space_id"], row["s_peer"], row)
     return PostFacts(
         author_id=row["author_id"],
         published_at=row["published_at"],
@@ -353,6 +366,9 @@ def _facts(row: dict[str, Any]) -> PostFacts:
         visibility=Visibility(row["visibility"]) if row["visibility"] else None,
         peer_id=row["peer_id"],
         deleted=row["deleted_at"] is not None,
+        stamp_blind=bool(row["stamp_blind"]),
+        side=row["side"],
+        held=row["held_at"] is not None,
     )
 
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from server import database as db
+from server.clock import now_ms
 from server.errors import NotFound
-from server.openness import Audience, Level, MemberState, Reach, Role
+from server.openness import Audience, History, Level, MemberState, PartnerView, Reach, Role
 from server.policy import (
     Act,
     Decision,
@@ -20,11 +24,15 @@ from server.policy import (
     variant_of,
 )
 from server.refusals import demand
+from server.rights import NAMED, Less, taken
 from server.sql import Clause, one_of
-from server.viewer import Employee, PeerServer, RemotePerson, Viewer
+from server.viewer import Employee, Guest, PeerServer, RemotePerson, Viewer, side_of
 
-COLUMNS = """s.id, s.actor_id, s.slug, s.peer_id, s.name, s.description, s.level, s.listed, s.reach, s.epoch,
- s.opened_at, s.closed_at, s.created_at, a.uri, a.inbox, a.host"""
+FACTS = """s.level, s.listed, s.reach, s.staff_read, s.partner_view, s.history, s.history_days, s.narrowed,
+ s.opened_at, s.closed_at"""
+"""The columns of a space s that `facts_of` reads, beside its id and its peer's."""
+COLUMNS = f"""s.id, s.actor_id, s.slug, s.peer_id, s.name, s.description, s.epoch, s.created_at, {FACTS},
+ a.uri, a.inbox, a.host"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,9 @@ async def known(
     viewer: Viewer, *, mine: bool = False, after: str = "", limit: int = 100, matching: str = ""
 ) -> list[SeenSpace]:
     """Spaces that this viewer may know of, by name, at most `limit`; `mine`: those they are a member of."""
-    where = scope_spaces(viewer).then("AND s.name > ?", after) if after else scope_spaces(viewer)
+    where = scope_spaces(viewer, now_ms())
+    if after:
+        where = where.then("AND s.name > ?", after)
     if mine:
         where = where.then("AND m.state = 'member'")
     if matching:
@@ -143,7 +153,7 @@ async def _one(viewer: Viewer, where: Clause) -> SeenSpace:
 
 def _select(viewer: Viewer) -> Clause:
     """Each space with the viewer's own membership and whether it names the viewer's instance."""
-    actor = viewer.actor_id if isinstance(viewer, (Employee, RemotePerson)) else 0
+    actor = viewer.actor_id if isinstance(viewer, (Employee, Guest, RemotePerson)) else 0
     peer = viewer.peer_id if isinstance(viewer, (RemotePerson, PeerServer)) else 0
     if isinstance(viewer, PeerServer):
         membership = Clause(
@@ -153,24 +163,33 @@ def _select(viewer: Viewer) -> Clause:
         )
     else:
         membership = Clause("LEFT JOIN membership m ON m.space_id = s.id AND m.actor_id = ?", (actor,))
+    glass = Clause("0")
+    if isinstance(viewer, Employee) and viewer.is_admin:
+        glass = Clause(
+            "EXISTS (SELECT 1 FROM break_glass b WHERE b.space_id = s.id AND b.asked_by_id = ?"
+            " AND b.approved_at IS NOT NULL AND b.ended_at IS NULL AND b.until_at > ?)",
+            (viewer.actor_id, now_ms()),
+        )
     return (
         Clause(
-            f"SELECT {COLUMNS}, m.state, m.role, m.since_at, n.added_at FROM space s JOIN actor a ON a.id = s.actor_id"
+            f"SELECT {COLUMNS}, m.state, m.role, m.since_at, n.added_at, n.reach AS n_reach, n.narrowed AS n_narrowed,"
+            " k.kin,"
         )
+        .join(glass)
+        .then("AS glass FROM space s JOIN actor a ON a.id = s.actor_id")
         .join(membership)
-        .then("LEFT JOIN space_partner n ON n.space_id = s.id AND n.peer_id = ?", peer)
+        .then(
+            "LEFT JOIN space_partner n ON n.space_id = s.id AND n.peer_id = ? AND COALESCE(n.until_at, ?) >= ?"
+            " LEFT JOIN link k ON k.peer_id = n.peer_id",
+            peer,
+            now_ms(),
+            now_ms(),
+        )
     )
 
 
 def _seen(viewer: Viewer, row: dict[str, Any]) -> SeenSpace:
-    level, listed, reach = Level(row["level"]), bool(row["listed"]), Reach(row["reach"])
-    facts = SpaceFacts(
-        row["id"],
-        variant_of(level, listed, reach, row["peer_id"] is None),
-        row["peer_id"],
-        row["opened_at"],
-        row["closed_at"],
-    )
+    facts = facts_of(row["id"], row["peer_id"], row)
     state = MemberState(row["state"]) if row["state"] else None
     return SeenSpace(
         id=row["id"],
@@ -181,9 +200,9 @@ def _seen(viewer: Viewer, row: dict[str, Any]) -> SeenSpace:
         host=row["host"],
         name=row["name"],
         description=row["description"],
-        level=level,
-        listed=listed,
-        reach=reach,
+        level=Level(row["level"]),
+        listed=bool(row["listed"]),
+        reach=Reach(row["reach"]),
         epoch=row["epoch"],
         created_at=row["created_at"],
         facts=facts,
@@ -192,13 +211,54 @@ def _seen(viewer: Viewer, row: dict[str, Any]) -> SeenSpace:
     )
 
 
+def facts_of(space_id: int, peer_id: int | None, row: dict[str, Any]) -> SpaceFacts:
+    """What policy needs to know of a space, from a row with the columns `FACTS`."""
+    return SpaceFacts(
+        space_id,
+        variant_of(
+            Level(row["level"]), bool(row["listed"]), Reach(row["reach"]), peer_id is None, bool(row["staff_read"])
+        ),
+        peer_id,
+        row["opened_at"],
+        row["closed_at"],
+        History(row["history"]),
+        row["history_days"],
+        row["partner_view"] == PartnerView.BLIND,
+        less_by_audience(row["narrowed"]),
+    )
+
+
+@lru_cache(maxsize=1024)
+def less_by_audience(narrowed: str) -> tuple[tuple[Audience, Less], ...]:
+    """The rights that a space's dial takes, by audience: the JSON of its column."""
+    if narrowed == "{}":
+        return ()
+    return tuple((Audience(who), taken(rights.items())) for who, rights in msgspec.json.decode(narrowed).items())
+
+
+@lru_cache(maxsize=1024)
+def less_of(narrowed: str) -> Less:
+    """The rights that a space takes from one partner: the JSON of its column."""
+    return () if narrowed == "{}" else taken(msgspec.json.decode(narrowed).items())
+
+
 def _standing(viewer: Viewer, facts: SpaceFacts, state: MemberState | None, row: dict[str, Any]) -> Standing:
     member = state is MemberState.MEMBER
-    who = audience_of(viewer, facts, member=member, partner=row["added_at"] is not None)
+    who = audience_of(
+        viewer,
+        facts,
+        member=member,
+        partner=row["added_at"] is not None,
+        kin=bool(row["kin"]),
+        by_invitation=row["n_reach"] == Reach.INVITED,
+        glass=bool(row["glass"]),
+    )
     return Standing(
         who,
         role=Role(row["role"]) if member else None,
         since_at=(0 if who is Audience.STAFF_MEMBER else row["since_at"]) if member else None,
         let_in_at=row["added_at"],
         invited=state is MemberState.INVITED,
+        side=side_of(viewer),
+        less=less_of(row["n_narrowed"]) if row["n_narrowed"] and who in NAMED else (),
     )

@@ -13,7 +13,7 @@ from server.viewer import Anonymous, PeerServer, Viewer
 async def was_public(post_id: int) -> bool:
     """Whether a post of ours was taken back that anybody could read, and could read today were it still there."""
     row = await db.fetch_one(
-        "SELECT author_id, space_id, visibility, stamp, published_at FROM post"
+        "SELECT author_id, space_id, visibility, stamp, stamp_blind, side, held_at, published_at FROM post"
         " WHERE id = $1 AND deleted_at IS NOT NULL AND peer_id IS NULL",
         post_id,
     )
@@ -24,6 +24,9 @@ async def was_public(post_id: int) -> bool:
         published_at=row["published_at"],
         stamp=Variant(row["stamp"]) if row["stamp"] else None,
         visibility=Visibility(row["visibility"]) if row["visibility"] else None,
+        stamp_blind=bool(row["stamp_blind"]),
+        side=row["side"],
+        held=row["held_at"] is not None,
     )
     standing = Standing(Audience.WEB)
     if row["space_id"]:

@@ -310,7 +310,7 @@ async def test_levels_one_and_two_are_read_by_nobody_outside(world: World, liste
 async def test_a_space_is_known_alike_by_itself_and_in_lists(world: World, act: Act, at_least: Existence) -> None:
     mismatches = defaultdict(list)
     for name, viewer in world.viewers.items():
-        query = Clause("SELECT s.id FROM space s WHERE").join(scope_spaces(viewer, at_least))
+        query = Clause("SELECT s.id FROM space s WHERE").join(scope_spaces(viewer, world.now, at_least))
         known = {row["id"] for row in await db.fetch(*query.statement())}
         around = await seen(world, viewer)
         for space in world.spaces:
