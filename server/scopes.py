@@ -204,7 +204,7 @@ def _shown_to(caller: _Caller) -> Clause:
         return Clause("p.peer_id IS NULL")
     if caller.audience in INSIDE:
         return Clause("1 = 1")
-    return Clause("p.side = '' OR p.side = ? OR (s.partner_view <> 'blind' AND NOT p.stamp_blind)", (_SIDE,))
+    return Clause("(p.side = '' OR p.side = ? OR (s.partner_view <> 'blind' AND NOT p.stamp_blind))", (_SIDE,))
 
 
 def _in_rows(caller: _Caller, rows: Iterable[tuple[Variant, History]]) -> Clause:
