@@ -9,6 +9,7 @@ from server.models.policies import BreakGlass, Guardrail, PolicyChange, PolicyVe
 from server.models.posts import Attachment, Mention, Notice, Post, PostVersion, Reaction, SearchRow, Withdrawal
 from server.models.recalls import Purge, PurgePart, Recall, RecallPart, RecallTarget
 from server.models.spaces import Membership, Space, SpacePartner
+from server.models.streams import Stream
 
 __all__ = [
     "AccessToken",
@@ -48,5 +49,6 @@ __all__ = [
     "SignInLink",
     "Space",
     "SpacePartner",
+    "Stream",
     "Withdrawal",
 ]

@@ -15,6 +15,7 @@ class Peer(Model):
     base_url = fields.CharField(max_length=512)
     title = fields.CharField(max_length=200, db_default="")
     blocked_at = maybe_moment()
+    peering = fields.CharField(max_length=512, db_default="")  # where it takes the stream of a link
     knock = fields.CharField(max_length=16, db_default="")  # the signature form that it took last
     last_seq = fields.BigIntField(db_default=0)  # number of the newest delivery; without gaps
     state = fields.CharField(max_length=16, db_default="ok")  # see federation.schedule

@@ -33,7 +33,10 @@ class Delivery(Model):
     seq = fields.BigIntField()
     event = reference("Event")
     inbox = fields.CharField(max_length=512)
-    state = fields.CharField(max_length=16, db_default="pending")  # pending, sent, dead, skipped
+    lane = fields.SmallIntField(db_default=1)  # 0: what withdraws, first; 1: in turn; 2: by itself, not in the stream
+    place = fields.BigIntField(db_default=0)  # the space it is about, whose order is kept; 0: none
+    number = fields.BigIntField(null=True)  # its place in the stream of a link; 0: in a run of numbers that is over
+    state = fields.CharField(max_length=16, db_default="pending")  # pending, sent, refused, dead, skipped
     attempts = fields.IntField(db_default=0)
     error = fields.CharField(max_length=500, db_default="")
     created_at = moment()
@@ -42,7 +45,7 @@ class Delivery(Model):
     class Meta:
         table = "delivery"
         unique_together = (("event_id", "inbox"), ("peer_id", "seq"))
-        indexes = (Index(fields=("state", "peer_id", "seq")),)
+        indexes = (Index(fields=("state", "peer_id", "seq")), Index(fields=("peer_id", "number")))
 
 
 class Receipt(Model):
@@ -51,6 +54,7 @@ class Receipt(Model):
     id = own_id()
     activity_hash = fields.CharField(max_length=64, unique=True)  # SHA-256 of the activity's id, hex
     peer = reference("Peer", null=True)
+    seq = fields.BigIntField(null=True)  # its number in the stream of a link
     sender_uri = fields.CharField(max_length=512)  # the key that signed it
     linked = fields.BooleanField(db_default=False)  # signed with the pinned key of an active link
     body = fields.TextField(db_default="")
@@ -61,7 +65,7 @@ class Receipt(Model):
 
     class Meta:
         table = "receipt"
-        indexes = (Index(fields=("processed_at", "id")),)
+        indexes = (Index(fields=("processed_at", "id")), Index(fields=("peer_id", "seq")))
 
 
 class Job(Model):
