@@ -35,6 +35,16 @@ class Migration(migrations.Migration):
             bases=["Model"],
         ),
         ops.CreateModel(
+            name="HeldPost",
+            fields=[
+                ("post_id", fields.BigIntField(primary_key=True, generated=False, unique=True, db_index=True)),
+                ("activity_uri", fields.CharField(db_default="", max_length=512)),
+                ("original", fields.TextField(db_default="", unique=False)),
+            ],
+            options={"table": "held_post", "app": "models", "pk_attr": "post_id"},
+            bases=["Model"],
+        ),
+        ops.CreateModel(
             name="Job",
             fields=[
                 ("id", fields.BigIntField(primary_key=True, generated=False, unique=True, db_index=True)),
@@ -1174,6 +1184,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("key", fields.CharField(max_length=200)),
+                ("words", fields.CharField(db_default="", max_length=500)),
                 ("created_at", fields.BigIntField()),
                 ("read_at", fields.BigIntField(null=True)),
             ],

@@ -6,7 +6,17 @@ from server.models.audit import AuditEntry
 from server.models.deliveries import Delivery, Event, Job, Receipt
 from server.models.links import Link, LinkIncident, Passport
 from server.models.policies import BreakGlass, Guardrail, PolicyChange, PolicyVersion
-from server.models.posts import Attachment, Mention, Notice, Post, PostVersion, Reaction, SearchRow, Withdrawal
+from server.models.posts import (
+    Attachment,
+    HeldPost,
+    Mention,
+    Notice,
+    Post,
+    PostVersion,
+    Reaction,
+    SearchRow,
+    Withdrawal,
+)
 from server.models.recalls import Purge, PurgePart, Recall, RecallPart, RecallTarget
 from server.models.spaces import Membership, Space, SpacePartner
 from server.models.streams import Stream
@@ -25,6 +35,7 @@ __all__ = [
     "FeedToken",
     "Follow",
     "Guardrail",
+    "HeldPost",
     "Job",
     "Link",
     "LinkIncident",

@@ -138,16 +138,28 @@ class SearchRow(Model):
         table = "search_row"
 
 
+class HeldPost(Model):
+    """What a post that waits for a steward came as, until it is decided: the fact of it is written only then."""
+
+    post_id = fields.BigIntField(primary_key=True, generated=False)
+    activity_uri = fields.CharField(max_length=512, db_default="")  # by which its author's instance knows what waits
+    original = fields.TextField(db_default="")  # the activity as it came, for the relay
+
+    class Meta:
+        table = "held_post"
+
+
 class Notice(Model):
     """Something that waits for one of our people. `key` makes each fact a notice once."""
 
     id = own_id()
     actor = reference("Actor")  # for whom
-    kind = fields.CharField(max_length=16)  # mention, reply, reaction, invitation, member, request, follow
+    kind = fields.CharField(max_length=16)  # mention, reply, reaction, invitation, member, request, follow, refused
     by = reference("Actor", null=True)
     post = reference("Post", null=True)
     space = reference("Space", null=True)
     key = fields.CharField(max_length=200)
+    words = fields.CharField(max_length=500, db_default="")  # what somebody said with it, such as a reason
     created_at = moment()
     read_at = maybe_moment()
 
