@@ -21,21 +21,25 @@ from federation.documents.activities import (
     changed_actor,
     for_plain,
 )
-from federation.documents.actors import OwnActor, group, person
-from federation.documents.links import about_link
+from federation.documents.actors import OwnActor, application, group, person
+from federation.documents.links import about_link, new_key
 from federation.documents.posts import Told, read_told
 from federation.instance import Instance
-from federation.keyring import instance_key
+from federation.keyring import instance_key, key_at
 from federation.outbox import may_be_told
 from federation.proving import proved
+from federation.signatures.proofs import with_proof
 from server import database as db
+from server.clock import now_ms
 from server.events import Kind
 from server.openness import Level
 
 ABOUT_POSTS = frozenset(
     {Kind.POST_PUBLISHED, Kind.POST_EDITED, Kind.POST_WITHDRAWN, Kind.REACTED, Kind.REACTION_UNDONE}
 )
-ABOUT_LINKS = frozenset({Kind.LINK_OFFERED, Kind.LINK_ACCEPTED, Kind.LINK_CONFIRMED, Kind.LINK_ENDED})
+ABOUT_LINKS = frozenset(
+    {Kind.LINK_OFFERED, Kind.LINK_ACCEPTED, Kind.LINK_CONFIRMED, Kind.LINK_ENDED, Kind.LINK_REKEYED}
+)
 BETWEEN_PEOPLE = frozenset({Kind.FOLLOW_ASKED, Kind.FOLLOW_UNDONE, Kind.FOLLOW_ACCEPTED, Kind.FOLLOW_REJECTED})
 NAMED = ("followed", "follower", "invited", "member")
 MOST_RECIPIENTS = 200
@@ -141,8 +145,19 @@ async def _about_link(instance: Instance, fact: Fact, to: Receiver) -> Message |
     )
     if link is None:
         return None
+    if fact.kind is Kind.LINK_REKEYED:
+        return await _new_key(instance, fact, link)
     key = await instance_key(instance)
     return about_link(fact, link, key.public(instance.here.instance).to_multikey(), instance.here)
+
+
+async def _new_key(instance: Instance, fact: Fact, link: dict[str, Any]) -> Message | None:
+    """That our key is another one; None when it was replaced again meanwhile."""
+    if link["rekey_event_id"] != fact.id:
+        return None
+    document = new_key(fact, link, await application(instance), instance.here)
+    key = await key_at(instance, fact.detail("key"))
+    return Message(with_proof(document, key, now_ms()), instance.here.instance)
 
 
 async def _space_changed(instance: Instance, fact: Fact, event: dict[str, Any]) -> Message | None:

@@ -8,7 +8,7 @@
     └── Gone          it was there and will not come back                          410
 
 `sentence` is one line that may be told to the other side: it never quotes what was received and never says
-what we hold. `detail` is for our log only.
+what we hold. `detail` is for our log only; `rule` is the word under which an administrator finds it counted.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ class FederationError(Exception):
 
     default_status: ClassVar[int] = 500
 
-    def __init__(self, sentence: str, detail: str = "", *, status: int | None = None) -> None:
+    def __init__(self, sentence: str, detail: str = "", *, status: int | None = None, rule: str = "") -> None:
         super().__init__(sentence)
+        self.rule = rule
         self.sentence = sentence
         self.detail = detail
         self.status = self.default_status if status is None else status

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
 from functools import lru_cache
@@ -20,12 +21,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from federation import refusals
 from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
 from federation.lookup import peer_for, remember
 from federation.reading import Activity, activity_in
 from federation.schedule import WAKE_AT_MOST_EVERY, State, wake
-from federation.trust import VerifiedSender, same_origin, speaks_for
+from federation.trust import VerifiedSender, host_at, same_origin, speaks_for
 from federation.verify import SignedRequest, verify
 from federation.vocabulary import ACTIVITY_STREAMS
 from server import database as db
@@ -44,6 +46,7 @@ BODY_S = 20.0
 TYPES = ("application/activity+json", "application/ld+json")
 LONGEST_TYPE = 300
 _INBOX = re.compile(r"(?:|/actor|/@[^/]+|/spaces/[^/]+)/inbox")
+_KEY_ID = re.compile(r'key[iI]d="([^"\\]{1,500})"')
 GATHERING_S = 0.002
 """How long an activity waits for others to share its commit: far less than the commit takes."""
 HANDSHAKE = frozenset({"Offer", "Accept", "Reject", "Undo", "parvis:Confirm"})
@@ -91,13 +94,22 @@ class Inbox:
         if not self.instance.federates:
             raise Refused("This instance does not federate.", status=404)
         check_type(request.headers.get("content-type", ""))
-        body = await read_body(request)
+        try:
+            body = await read_body(request)
+        except Malformed as error:
+            await refusals.unproved(claimed_host(request.headers), error)
+            raise
         signed = signed_request(self.instance, request, body)
         sender = await verify(self.instance, signed)
-        text = as_text(body)
-        said = activity_in(text)
-        admit(self.instance, sender, said)
-        addressed(self.instance, request.scope["path"], said)
+        try:
+            text = as_text(body)
+            said = activity_in(text)
+            admit(self.instance, sender, said)
+            addressed(self.instance, request.scope["path"], said)
+        except FederationError as error:
+            if sender.linked and sender.peer_id is not None:
+                await refusals.counted(sender.peer_id, error, "")
+            raise
         peer_id = await acquaint(sender)
         await self._group.submit(Arrival(hashlib.sha256(said.id.encode()).hexdigest(), sender, peer_id, text))
 
@@ -131,6 +143,15 @@ async def read_body(request: Request) -> bytes:
     except (TimeoutError, ClientDisconnect):
         raise Malformed("The document did not come to its end.", status=408) from None
     return bytes(body)
+
+
+def claimed_host(headers: Mapping[str, str]) -> str:
+    """The host whose key a request says that it is signed with; '' when it says none that can be read."""
+    named = _KEY_ID.search(f"{headers.get('signature-input', '')} {headers.get('signature', '')}"[:4000])
+    try:
+        return host_at(named[1]) if named else ""
+    except FederationError:
+        return ""
 
 
 def as_text(body: bytes) -> str:

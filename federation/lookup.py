@@ -21,6 +21,7 @@ from federation.signing import manner_towards, sign_as_instance
 from federation.trust import host_at, origin, same_origin
 from federation.vocabulary import ACTORS
 from server import database as db
+from server.actions.link_keys import disagreed
 from server.clock import now_ms
 from server.ids import new_id
 from server.text import plain
@@ -113,8 +114,36 @@ async def fetch(instance: Instance, uri: str) -> KnownActor:
     return await remember(await fetch_document(instance, uri))
 
 
-async def fetch_document(instance: Instance, uri: str) -> IncomingActor:
-    """The actor document at an address, checked to be about itself. Raises FederationError."""
+async def fetch_document(instance: Instance, uri: str, *, compare: bool = False) -> IncomingActor:
+    """The actor document at an address, checked to be about itself. Raises FederationError.
+
+    An instance that shows another key than the pinned one is not believed, and its link stops; unless people are
+    about to `compare` it.
+    """
+    document = await _document(instance, uri)
+    if not compare:
+        await _agrees_with_pin(document)
+    return document
+
+
+async def _agrees_with_pin(found: IncomingActor) -> None:
+    """Raises Refused, and stops the link, when a linked instance's own actor does not list the pinned key."""
+    if found.type != "Application":
+        return
+    row = await db.fetch_one(
+        "SELECT l.peer_id, l.their_key, l.their_key_uri FROM link l JOIN peer q ON q.id = l.peer_id"
+        " WHERE q.host = $1 AND l.state IN ('confirmed', 'active', 'suspended') AND l.their_key <> ''",
+        host_at(found.id),
+    )
+    if row is None or row["their_key_uri"].partition("#")[0] != found.id:
+        return
+    shown = {value for _, owner, kind, value in found.keys if kind == "multikey" and owner == found.id}
+    if row["their_key"] not in shown:
+        await disagreed(row["peer_id"], "The instance publishes another key than the pinned one.", found.id)
+        raise Refused("The instance shows another key than the pinned one.", found.id, rule="key")
+
+
+async def _document(instance: Instance, uri: str) -> IncomingActor:
     if same_origin(uri, instance.here.base):
         raise Refused("That actor would be ours, and is not here.", uri)
     found, final_url = await _read(instance, uri)

@@ -280,6 +280,8 @@ _BY_KIND: dict[Kind, Callable[[Instance, dict[str, Any]], Awaitable[list[Target]
     Kind.LINK_ACCEPTED: _to_peer,
     Kind.LINK_CONFIRMED: _to_peer,
     Kind.LINK_ENDED: _to_peer,
+    Kind.LINK_REKEYED: _to_peer,
+    Kind.MEMBERS_DISAGREE: _to_host,
 }
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from federation import refusals
 from federation.errors import FederationError, Refused, Unreachable
 from federation.handlers import handler_for
 from federation.handlers.call import Call
@@ -49,6 +50,7 @@ class _Ready:
     call: Call | None
     reason: str = ""
     again: bool = False
+    refused: Exception | None = None
 
 
 async def process_waiting(instance: Instance) -> int:
@@ -172,7 +174,7 @@ async def prepare(instance: Instance, row: dict[str, Any]) -> _Ready:
     except Unreachable as error:
         return _Ready(row, None, str(error), again=True)
     except (FederationError, DomainError) as error:
-        return _Ready(row, None, str(error))
+        return _Ready(row, None, str(error), refused=error)
     except Exception as error:
         # one activity that we are not up to must not stop those behind it (R13)
         log.exception("not prepared", extra={"action": "activity.failed", "receipt": row["id"]})
@@ -181,7 +183,7 @@ async def prepare(instance: Instance, row: dict[str, Any]) -> _Ready:
 
 async def _document(instance: Instance, said: Activity, actor: KnownActor) -> IncomingActor | None:
     """What the actor's own origin says of it now, where that is what counts."""
-    about_itself = said.type == "Update" and said.object_type in ACTORS
+    about_itself = said.type == "Update" and said.object_type in ACTORS and actor.kind != "application"
     about_link = actor.kind == "application" and said.type in ("Accept", "Undo")
     if said.type not in NEEDS_DOCUMENT and not about_itself and not about_link:
         return None
@@ -238,7 +240,9 @@ async def _one(item: _Ready) -> bool:
         item.row["id"],
     ):
         return False
-    outcome = item.reason if item.call is None else await _effect(item.call)
+    outcome, refused = (item.reason, item.refused) if item.call is None else await _effect(item.call)
+    if refused is not None and item.row["linked"]:
+        await refusals.counted(item.row["peer_id"], refused, item.call.said.id if item.call else item.row["sender_uri"])
     if outcome != item.reason:
         await db.execute("UPDATE receipt SET outcome = $1 WHERE id = $2", outcome[:500], item.row["id"])
     return True
@@ -255,17 +259,17 @@ async def _fail(item: _Ready, reason: str) -> None:
     )
 
 
-async def _effect(call: Call) -> str:
+async def _effect(call: Call) -> tuple[str, Exception | None]:
     """Runs the handler in a savepoint; '' when it took effect, else why not. Passing failures rise."""
     handler = handler_for(call)
     if handler is None:
-        return f"{call.said.type} is not taken here"
+        return f"{call.said.type} is not taken here", Refused("That is not taken here.", rule="untaken")
     try:
         async with db.transaction():
             await handler(call)
-        return ""
+        return "", None
     except Unavailable:
         raise
     except (DomainError, FederationError) as error:
         log.info("no effect", extra={"action": "activity.refused", "peer": call.host, "reason": str(error)})
-        return str(error)
+        return str(error), error

@@ -7,13 +7,16 @@ RSA key, in draft-cavage until the host has shown that it wants the other form (
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 
 from federation.instance import Instance
-from federation.keyring import instance_actor_id, instance_key, private_key
+from federation.keyring import LOOKS_EVERY_S, instance_actor_id, instance_key, key_at, private_key
 from federation.signatures import cavage, messages
 from federation.signatures.keys import PrivateKey
 from federation.transport import Sign
+from federation.trust import host_at
 from server import database as db
+from server.actions.link_keys import NOT_TOLD
 from server.clock import now_ms
 
 LINK_TAG = "parvis-link"
@@ -47,7 +50,7 @@ def manner_of(linked: bool, knock: str) -> Manner:
 async def sign_as(instance: Instance, actor_uri: str, manner: Manner) -> Sign:
     """A signer for requests of one actor; towards a linked instance this instance signs for it."""
     if manner.linked:
-        return partial(_message, key=await instance_key(instance), tag=LINK_TAG)
+        return partial(_by_link, key=await instance_key(instance), older=await _older(instance))
     key = await private_key(instance, actor_uri, "rsa")
     return partial(_message, key=key, tag=None) if manner.scheme == "rfc9421" else partial(_cavage, key=key)
 
@@ -56,6 +59,34 @@ async def sign_as_instance(instance: Instance, manner: Manner) -> Sign:
     """A signer for our own look-ups: no person is named by them."""
     await instance_actor_id(instance)
     return await sign_as(instance, instance.here.instance, manner)
+
+
+_older_kept: dict[str, tuple[float, dict[str, PrivateKey]]] = {}
+
+
+async def _older(instance: Instance) -> dict[str, PrivateKey]:
+    """The hosts that do not know our present key yet, each with the one that it holds: nearly always none."""
+    at, known = _older_kept.get(instance.here.base, (0.0, {}))
+    if monotonic() - at < LOOKS_EVERY_S:
+        return known
+    rows = await db.fetch(f"SELECT q.host, l.our_key_uri FROM link l JOIN peer q ON q.id = l.peer_id WHERE {NOT_TOLD}")
+    found = {row["host"]: await key_at(instance, row["our_key_uri"]) for row in rows}
+    _older_kept[instance.here.base] = monotonic(), found
+    return found
+
+
+def _by_link(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    key: PrivateKey,
+    older: Mapping[str, PrivateKey],
+) -> Mapping[str, str]:
+    """Signed with the key that this partner holds."""
+    mine = older.get(host_at(url), key) if older else key
+    return _message(method, url, headers, body, key=mine, tag=LINK_TAG)
 
 
 def _message(

@@ -1,7 +1,7 @@
 """A request to a VerifiedSender, or an error: there is no third outcome.
 
 The key is found by its id, never by what the body says. For a linked instance it is the pinned key and no
-other: a fetched document that names another key for it suspends nothing here, it is simply not used. For
+other; a document of theirs that shows another one stops the link (see `lookup`). For
 everybody else it is the key that the actor's own origin publishes; when it does not fit it is fetched once more,
 at most once a minute (they may have changed it), and then refused. Nothing is written here: who has signed well
 may still have nothing to say that is heard.
@@ -9,6 +9,7 @@ may still have nothing to say that is heard.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,9 @@ from federation.errors import FederationError, Gone, Malformed, Refused, Unreach
 from federation.held_keys import MOST_KEPT, HeldKey, hold
 from federation.held_keys import held as held_key
 from federation.instance import Instance
-from federation.lookup import meet
+from federation.lookup import fetch_document, meet
 from federation.reading import IncomingActor
+from federation.refusals import unproved
 from federation.signatures.facts import SignatureFacts, check
 from federation.signatures.incoming import parse_request
 from federation.signatures.keys import PublicKey, public_key_from_multikey, public_key_from_pem
@@ -60,9 +62,15 @@ async def verify(instance: Instance, request: SignedRequest) -> VerifiedSender:
         raise Refused("This instance is not heard here.", host)
     linked = standing["state"] == LinkState.ACTIVE
     handshake = not linked and not instance.open
-    if standing["state"] in PINNED and facts.key_id == standing["their_key_uri"]:
-        held = _pinned(facts.key_id, standing)
-        check(facts, held.key)
+    pin = _pin_named(standing, facts.key_id)
+    if pin:
+        held = _pinned(facts.key_id, pin)
+        try:
+            check(facts, held.key)
+        except Untrusted as error:
+            await _compare(instance, facts.key_id, standing)
+            await unproved(host, error)
+            raise
         return VerifiedSender(held.actor_uri, facts.key_id, host, standing["id"], linked, handshake)
     held, met = await _check_published(instance, facts)
     return VerifiedSender(held.actor_uri, facts.key_id, host, standing["id"], handshake=handshake, met=met)
@@ -88,16 +96,35 @@ async def viewer_of(instance: Instance, request: SignedRequest) -> Viewer:
 
 async def _standing(host: str) -> dict[str, Any]:
     row = await db.fetch_one(
-        "SELECT q.id, q.blocked_at, l.state, l.their_key, l.their_key_uri FROM peer q"
-        " LEFT JOIN link l ON l.peer_id = q.id WHERE q.host = $1",
+        "SELECT q.id, q.blocked_at, l.state, l.their_key, l.their_key_uri, l.their_old_key, l.their_old_key_uri,"
+        " l.their_old_until_at FROM peer q LEFT JOIN link l ON l.peer_id = q.id WHERE q.host = $1",
         host,
     )
-    return row or {"id": None, "blocked_at": None, "state": None, "their_key": "", "their_key_uri": ""}
+    return row or {"id": None, "blocked_at": None, "state": None}
 
 
-def _pinned(key_id: str, standing: Mapping[str, object]) -> HeldKey:
+def _pin_named(standing: Mapping[str, Any], key_id: str) -> str:
+    """The pinned key (Multikey) with this address: the present one, or the one before in its last week; else ''."""
+    if standing["state"] not in PINNED:
+        return ""
+    if key_id == standing["their_key_uri"]:
+        return str(standing["their_key"])
+    old = key_id == standing["their_old_key_uri"] and now_ms() < (standing["their_old_until_at"] or 0)
+    return str(standing["their_old_key"]) if old else ""
+
+
+async def _compare(instance: Instance, key_id: str, standing: Mapping[str, Any]) -> None:
+    """Something was signed in the name of a pinned key, and not by it: does their own origin show another one now?
+
+    Anybody can send such a thing, so their origin is asked, once a minute at most; what it shows is what counts.
+    """
+    if standing["state"] == LinkState.ACTIVE and _may_ask(key_id):
+        with suppress(FederationError):
+            await fetch_document(instance, key_id.partition("#")[0])
+
+
+def _pinned(key_id: str, value: str) -> HeldKey:
     known = held_key(key_id)
-    value = str(standing["their_key"])
     if known is not None and known.pinned and known.key.to_multikey() == value:
         return known
     owner = key_id.partition("#")[0]

@@ -40,6 +40,8 @@ class Kind(StrEnum):
     LINK_ACCEPTED = "link_accepted"
     LINK_CONFIRMED = "link_confirmed"
     LINK_ENDED = "link_ended"
+    LINK_REKEYED = "link_rekeyed"  # data: peer, key (the address of our new key)
+    MEMBERS_DISAGREE = "members_disagree"  # space: one elsewhere; its list of our members is not ours
 
 
 async def record(

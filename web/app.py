@@ -160,6 +160,13 @@ class Meeting:
         except FederationError as error:
             raise Invalid(NO_INSTANCE, field="host", params={"host": host[:80]}, detail=str(error)) from error
 
+    async def resume(self, viewer: Employee, host: str) -> bool:
+        """Lets a link flow again; False: the words are to be compared first. Raises Unavailable."""
+        try:
+            return await meeting.resume(self._instance, viewer, host)
+        except FederationError as error:
+            raise Unavailable(detail=str(error)) from error
+
     async def words(self, viewer: Employee, host: str) -> list[str]:
         """The six words that both administrators compare. Raises NotFound or Conflict."""
         return await meeting.six_words(self._instance, viewer, host)

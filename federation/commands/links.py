@@ -2,16 +2,19 @@
 
 import argparse
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from federation import links as meeting
 from federation.commands.opened import opened
 from federation.instance import Instance
+from federation.keyring import rotate
 from server import database as db
 from server.actions import links
 from server.openness import LinkState
+from server.queries.linked import as_json, of_host
 from server.settings import Settings
-from server.terminal import listing, remark, tell
+from server.terminal import Failure, listing, remark, tell
 from server.viewer import Operator
 
 OPERATOR = Operator()
@@ -26,6 +29,16 @@ def register(commands: Any) -> None:
         verb = verbs.add_parser(name, help=help_text)
         verb.add_argument("host", metavar="HOST")
         verb.set_defaults(verb=_saying(act))
+        if name == "offer":
+            verb.add_argument("--until", metavar="DATE", help="the day on which the link ends, as 2027-12-31")
+        if name == "kin":
+            verb.add_argument("--off", action="store_true", help="it is not, or no more")
+    new_key = verbs.add_parser("rotate", help="make a new instance key; both count for a week")
+    new_key.set_defaults(verb=_rotate)
+    one = verbs.add_parser("show", help="one link, with all that is known of it")
+    one.add_argument("host", metavar="HOST")
+    one.add_argument("--json", action="store_true")
+    one.set_defaults(verb=_show)
     words = verbs.add_parser("words", help="the six words that both administrators compare")
     words.add_argument("host", metavar="HOST")
     words.add_argument("--json", action="store_true")
@@ -46,7 +59,7 @@ def _saying(act: Act) -> Callable[[Settings, argparse.Namespace], Awaitable[int]
 
 
 async def _offer(instance: Instance, args: argparse.Namespace) -> str:
-    await meeting.offer(instance, OPERATOR, args.host)
+    await meeting.offer(instance, OPERATOR, args.host, _day(args.until))
     return f"A link is offered to {args.host}; its administrator accepts it."
 
 
@@ -69,8 +82,20 @@ async def _suspend(instance: Instance, args: argparse.Namespace) -> str:
 
 
 async def _resume(instance: Instance, args: argparse.Namespace) -> str:
-    await links.resume(OPERATOR, args.host)
-    return f"The link with {args.host} is active again."
+    if await meeting.resume(instance, OPERATOR, args.host):
+        return f"The link with {args.host} is active again."
+    words = await meeting.six_words(instance, OPERATOR, args.host)
+    return (
+        f"Its key changed. Compare these words with the administrator of {args.host}, then confirm, "
+        f"somebody else if you are several: {' '.join(words)}"
+    )
+
+
+async def _kin(instance: Instance, args: argparse.Namespace) -> str:
+    await links.set_kin(OPERATOR, args.host, not args.off)
+    if args.off:
+        return f"{args.host} is a partner like others."
+    return f"{args.host} is a department of the same house."
 
 
 async def _end(instance: Instance, args: argparse.Namespace) -> str:
@@ -85,7 +110,29 @@ _ACTS: dict[str, tuple[str, Act]] = {
     "suspend": ("stop everything on a link for now", _suspend),
     "resume": ("let it flow again", _resume),
     "end": ("end the agreement", _end),
+    "kin": ("say that the other instance is a department of the same house", _kin),
 }
+
+
+def _day(text: str | None) -> int | None:
+    """The end of a day in UTC, in ms; None for none. Raises Failure."""
+    if not text:
+        return None
+    try:
+        day = datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError:
+        raise Failure(f"“{text}” is not a date such as 2027-12-31.") from None
+    return int((day + timedelta(days=1)).timestamp() * 1000) - 1
+
+
+async def _rotate(settings: Settings, args: argparse.Namespace) -> int:
+    async with opened(settings) as instance:
+        hosts = await rotate(instance)
+        if hosts:
+            remark(f"A new key is made. Told to {', '.join(hosts)}; the old one counts for a week.")
+        else:
+            remark("Nothing to do: the key was renewed less than a week ago, or just now with nobody to tell.")
+    return 0
 
 
 async def _words(settings: Settings, args: argparse.Namespace) -> int:
@@ -101,9 +148,19 @@ async def _words(settings: Settings, args: argparse.Namespace) -> int:
 async def _list(settings: Settings, args: argparse.Namespace) -> int:
     async with opened(settings):
         rows = await db.fetch(
-            "SELECT q.host, q.title, l.state, l.reason, q.state AS health, q.last_ok_at, q.last_error,"
+            "SELECT q.host, q.title, l.state, l.cause, l.reason, l.kin, q.state AS health, q.last_ok_at, q.last_error,"
             " (SELECT COUNT(*) FROM delivery d WHERE d.peer_id = q.id AND d.state = 'pending') AS waiting"
             " FROM link l JOIN peer q ON q.id = l.peer_id ORDER BY q.host"
         )
-        listing(rows, args.json)
+        listing([{**row, "kin": bool(row["kin"])} for row in rows], args.json)
+    return 0
+
+
+async def _show(settings: Settings, args: argparse.Namespace) -> int:
+    async with opened(settings):
+        found = as_json(await of_host(OPERATOR, args.host.strip().lower()))
+        if args.json:
+            tell(found)
+        else:
+            listing([{"what": name, "is": value} for name, value in found.items()], False)
     return 0

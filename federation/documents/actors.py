@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from federation.instance import Instance
-from federation.keyring import private_key
+from federation.keyring import older_instance_keys, private_key
 from federation.vocabulary import CONTEXT, LINK_V1, moment
 from server.openness import Level
 
@@ -98,6 +98,10 @@ async def group(instance: Instance, actor: OwnActor, level: Level, epoch: int, *
 async def application(instance: Instance) -> dict[str, Any]:
     """The instance itself (FEP-2677, FEP-d556, FEP-844e). It names no person, space or partner."""
     here = instance.here
+    published = await keys(instance, here.instance)
+    for uri, multikey in await older_instance_keys(instance):
+        key = {"id": uri, "type": "Multikey", "controller": here.instance, "publicKeyMultibase": multikey}
+        published["assertionMethod"].append(key)
     return {
         "@context": CONTEXT,
         "id": here.instance,
@@ -113,5 +117,5 @@ async def application(instance: Instance) -> dict[str, Any]:
             {"href": "https://w3id.org/fep/1b12"},
             {"href": LINK_V1, "name": "Parvis link v1"},
         ],
-        **await keys(instance, here.instance),
+        **published,
     }

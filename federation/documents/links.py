@@ -13,7 +13,9 @@ def about_link(fact: Fact, link: dict[str, Any], our_key: str, here: Addresses) 
     theirs = f"{link['base_url']}/actor"
     offer = link["offer_uri"]
     offered = here.activity(int(offer.removeprefix("event:"))) if offer.startswith("event:") else offer
-    side = {"parvis:key": our_key, "parvis:nonce": link["our_nonce"]}
+    side = {"parvis:key": our_key, "parvis:nonce": link["our_nonce"], "parvis:minVersion": link["min_version"]}
+    if link["until_at"] is not None:
+        side["endTime"] = moment(link["until_at"])
     document: dict[str, Any] = {
         "@context": CONTEXT,
         "id": here.activity(fact.id),
@@ -31,6 +33,8 @@ def about_link(fact: Fact, link: dict[str, Any], our_key: str, here: Addresses) 
             **side,
         }
         document |= {"type": "Offer", "object": relation}
+        if link["offer_until_at"] is not None:
+            document["endTime"] = moment(link["offer_until_at"])
     elif fact.kind is Kind.LINK_ACCEPTED:
         document |= {"type": "Accept", "object": offered, "result": side}
     elif fact.kind is Kind.LINK_CONFIRMED:
@@ -38,3 +42,17 @@ def about_link(fact: Fact, link: dict[str, Any], our_key: str, here: Addresses) 
     else:
         document |= {"type": "Undo", "object": {"id": offered, "type": "Offer"}}
     return Message(document, here.instance)
+
+
+def new_key(fact: Fact, link: dict[str, Any], instance_actor: dict[str, Any], here: Addresses) -> dict[str, Any]:
+    """That our key is another one from now on: to be signed with the old one and proved with the new one."""
+    bare = {name: value for name, value in instance_actor.items() if name != "@context"}
+    return {
+        "@context": CONTEXT,
+        "id": here.activity(fact.id),
+        "type": "Update",
+        "actor": here.instance,
+        "to": [f"{link['base_url']}/actor"],
+        "published": moment(fact.created_at),
+        "object": bare,
+    }

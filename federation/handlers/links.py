@@ -1,4 +1,8 @@
-"""Offer, Accept, Confirm and Undo of a link, as the other instance's own actor says them."""
+"""Offer, Accept, Confirm and Undo of a link, and a new key of the other instance, as its own actor says them.
+
+Until both sides hold each other's key, what counts is the key that the instance publishes and shows. From then on
+it is the pinned key and no other, whatever any document says.
+"""
 
 import re
 from typing import Any
@@ -6,10 +10,15 @@ from urllib.parse import urlsplit
 
 from federation.errors import Malformed, Refused
 from federation.handlers.call import Call
-from federation.reading import identifier, text
+from federation.proving import holds
+from federation.reading import actor, identifier, moment, text
 from federation.signatures.keys import public_key_from_multikey
-from server.actions import links
+from server.actions import link_keys, links
+from server.actions.link_rows import Terms, TheirSide
+from server.clock import now_ms
 from server.text import plain
+
+OTHER_KEY = "What is said of a link is signed with the key of the link."
 
 
 async def offered(call: Call) -> None:
@@ -18,32 +27,66 @@ async def offered(call: Call) -> None:
     here = call.instance.here
     if value.get("relationship") != "parvis:LinkedInstance" or identifier(value.get("object")) != here.instance:
         raise Refused("Only a link with this instance is offered here.", call.said.id)
-    await links.receive(_their_side(call, value), call.said.id, _nonce(value), here)
+    terms = _terms(value, moment(call.said.document.get("endTime")))
+    await links.receive(_their_side(call, value), call.said.id, _nonce(value), here, terms)
 
 
 async def accepted(call: Call, offer_uri: str) -> None:
     """The other instance takes our proposal."""
     result = call.said.document.get("result")
     value = result if isinstance(result, dict) else {}
-    await links.accepted(_their_side(call, value), offer_uri, _nonce(value))
+    await links.accepted(_their_side(call, value), offer_uri, _nonce(value), _terms(value, None))
 
 
 async def confirmed(call: Call) -> None:
     """The other side's administrator compared the words."""
-    await links.confirmed(call.peer_id, _their_side(call, {}).key)
+    await _by_its_key(call)
+    await links.confirmed(call.peer_id)
 
 
 async def answered(call: Call) -> None:
     """An Accept or Reject that names none of our facts is about nothing (O24)."""
-    raise Refused("That answers nothing that was asked.", call.said.object_id)
+    raise Refused("That answers nothing that was asked.", call.said.object_id, rule="O24")
 
 
 async def ended(call: Call) -> None:
     """The other side ends the agreement."""
-    await links.ended(call.peer_id, _their_side(call, {}).key)
+    await _by_its_key(call)
+    await links.ended(call.peer_id)
 
 
-def _their_side(call: Call, value: dict[str, Any]) -> links.TheirSide:
+async def rekeyed(call: Call) -> None:
+    """The other instance says what it is now. Another key counts when the pinned one signs it and itself proves it.
+
+    Anything else that shows another key than the pinned one stops the link: see `link_keys.disagreed`.
+    """
+    pin = await link_keys.pinned(call.peer_id)
+    if pin is None:
+        return
+    owner = pin["their_key_uri"].partition("#")[0]
+    if call.said.actor != owner or not isinstance(call.said.object, dict):
+        raise Refused("Only an instance itself speaks of its links.", call.said.actor)
+    shown = actor(call.said.object)
+    keys = [key for key in shown.keys if key[2] == "multikey" and key[1] == owner == shown.id]
+    if keys and keys[0][3] == pin["their_key"]:
+        return
+    by_the_pin = call.key_id == pin["their_key_uri"]
+    if keys and by_the_pin and holds(call.said.document, owner, keys[:1]):
+        await link_keys.rekeyed(call.peer_id, keys[0][0], keys[0][3])
+        return
+    await link_keys.disagreed(call.peer_id, "The instance says that it has another key, without proof.", call.said.id)
+
+
+async def _by_its_key(call: Call) -> None:
+    """Raises Refused unless the instance itself speaks, with the pinned key or, before there is one, its own."""
+    pin = await link_keys.pinned(call.peer_id)
+    if pin is None:
+        _their_side(call, {})
+    elif not link_keys.counts(pin, call.key_id, now_ms()) or call.said.actor != call.key_id.partition("#")[0]:
+        raise Refused(OTHER_KEY, call.key_id)
+
+
+def _their_side(call: Call, value: dict[str, Any]) -> TheirSide:
     """Who speaks is the instance itself, with the key that it shows and that its own origin serves.
 
     The instance itself is the one actor at `/actor`: anybody may call himself an Application.
@@ -59,9 +102,16 @@ def _their_side(call: Call, value: dict[str, Any]) -> links.TheirSide:
     if shown and shown != key:
         raise Refused("The key that is offered is not the one that is published.", call.said.id)
     if call.key_id != key_id:
-        raise Refused("What is said of a link is signed with the key of the link.", call.key_id)
+        raise Refused(OTHER_KEY, call.key_id)
     public_key_from_multikey(key_id, fetched.id, key)
-    return links.TheirSide(call.peer_id, call.host, key_id, key, plain(fetched.display_name))
+    return TheirSide(call.peer_id, call.host, key_id, key, plain(fetched.display_name))
+
+
+def _terms(value: dict[str, Any], offer_until: int | None) -> Terms:
+    version = value.get("parvis:minVersion", 1)
+    if type(version) is not int or not 0 < version < 1000:
+        raise Malformed("“parvis:minVersion” must be a small whole number.")
+    return Terms(offer_until, moment(value.get("endTime")), version)
 
 
 def _nonce(value: dict[str, Any]) -> str:

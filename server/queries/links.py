@@ -10,13 +10,18 @@ from server.openness import LinkState
 from server.queries.offices import demand_administrator
 from server.viewer import Viewer
 
+SKEW_MS = 30_000
+"""How far another clock may be from ours before an administrator should look, in milliseconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkCard:
     """One agreement, and how it fares. `waiting`: deliveries not yet made; `oldest_ms`: since when.
 
     `spaces`: those of ours that name it and those of theirs we know; `people`: theirs in spaces of ours;
-    `copies`: posts of ours that were sent there.
+    `copies`: posts of ours that were sent there; `dead`: deliveries put aside; `incidents`: what they said that
+    was refused; `skew_ms`: how far their clock is ahead of ours, None while unknown; `kin`: of the same house;
+    `cause`: why it stopped by itself, '' when a person stopped it.
     """
 
     peer_id: int
@@ -37,6 +42,19 @@ class LinkCard:
     failing_since_at: int | None
     last_ok_at: int | None
     last_heard_at: int | None
+    last_error: str
+    cause: str
+    kin: bool
+    until_at: int | None
+    offer_until_at: int | None
+    dead: int
+    incidents: int
+    skew_ms: int | None
+
+    @property
+    def clock_off(self) -> bool:
+        """Whether the clocks differ by more than SKEW_MS."""
+        return self.skew_ms is not None and abs(self.skew_ms) > SKEW_MS
 
 
 async def listed(viewer: Viewer) -> list[LinkCard]:
@@ -57,7 +75,10 @@ async def find(viewer: Viewer, host: str) -> LinkCard:
 
 _ASKING = "CASE l.state WHEN 'received' THEN 0 WHEN 'confirmed' THEN 1 ELSE 2 END"
 _LINK = """SELECT q.id AS peer_id, q.host, q.title, l.state, l.confirmed_here_at, l.confirmed_there_at, l.active_at,
-   l.changed_at, l.reason, q.state AS health, q.failing_since_at, q.last_ok_at, q.last_heard_at,
+   l.changed_at, l.reason, l.cause, l.kin, l.until_at, l.offer_until_at, q.skew_ms, q.last_error,
+   q.state AS health, q.failing_since_at, q.last_ok_at, q.last_heard_at,
+   (SELECT COUNT(*) FROM delivery d WHERE d.peer_id = q.id AND d.state = 'dead') AS dead,
+   (SELECT COALESCE(SUM(i.count), 0) FROM link_incident i WHERE i.peer_id = q.id) AS incidents,
    (SELECT COUNT(*) FROM space_partner n WHERE n.peer_id = q.id)
      + (SELECT COUNT(*) FROM space s WHERE s.peer_id = q.id) AS spaces,
    (SELECT COUNT(DISTINCT m.actor_id) FROM membership m WHERE m.peer_id = q.id AND m.state = 'member') AS people,
@@ -88,4 +109,12 @@ def _card(row: dict[str, Any]) -> LinkCard:
         failing_since_at=row["failing_since_at"],
         last_ok_at=row["last_ok_at"],
         last_heard_at=row["last_heard_at"],
+        last_error=row["last_error"],
+        cause=row["cause"],
+        kin=bool(row["kin"]),
+        until_at=row["until_at"],
+        offer_until_at=row["offer_until_at"],
+        dead=int(row["dead"]),
+        incidents=int(row["incidents"]),
+        skew_ms=row["skew_ms"],
     )

@@ -12,9 +12,9 @@ from server.actions import spaces as verbs
 from server.errors import Invalid, NotFound
 from server.limits import DISPLAY_NAME_CHARACTERS, SUMMARY_BYTES
 from server.openness import Level, Reach, Role
-from server.queries import directory, links, people, spaces
+from server.queries import directory, linked, people, spaces
 from server.queries.directory import Member, SpaceRow
-from server.queries.links import LinkCard
+from server.queries.linked import as_json
 from server.queries.spaces import SeenSpace
 from server.refusals import N_
 from web.api.bodies import Body, decode
@@ -123,7 +123,7 @@ async def remove_member(call: Call) -> Response:
 
 async def list_links(call: Call) -> Response:
     """For administrators; their token says so by a scope of its own, which counts here as their whole session."""
-    return json({"links": [_link(card) for card in await links.listed(replace(call.me, scopes=None))]})
+    return json({"links": [as_json(one) for one in await linked.every(replace(call.me, scopes=None))]})
 
 
 OPERATIONS = (
@@ -224,22 +224,4 @@ def _member(member: Member) -> Shape:
         "role": member.role.value,
         "state": member.state.value,
         "since": moment(member.since_at) if member.since_at else None,
-    }
-
-
-def _link(card: LinkCard) -> Shape:
-    return {
-        "host": card.host,
-        "title": card.title,
-        "state": card.state.value,
-        "confirmed_here": card.confirmed_here,
-        "confirmed_there": card.confirmed_there,
-        "active_at": moment(card.active_at) if card.active_at else None,
-        "changed_at": moment(card.changed_at),
-        "reason": card.reason,
-        "spaces": card.spaces,
-        "people": card.people,
-        "waiting": card.waiting,
-        "oldest_ms": card.oldest_ms,
-        "health": card.health,
     }

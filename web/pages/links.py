@@ -26,6 +26,8 @@ class Linking(Protocol):
 
     async def offer(self, viewer: Employee, host: str) -> None: ...
 
+    async def resume(self, viewer: Employee, host: str) -> bool: ...
+
     async def words(self, viewer: Employee, host: str) -> list[str]: ...
 
 
@@ -49,26 +51,28 @@ async def offer(visit: Visit) -> Response:
 
 
 async def step(visit: Visit) -> Response:
-    """`POST /admin/links/{host}/{step}`: accept, confirm, suspend, resume, end."""
+    """`POST /admin/links/{host}/{step}`: accept, confirm, suspend, resume, end, kin, unkin."""
     viewer, form = visit.me, await visit.form()
     host, name = str(visit.request.path_params["host"]).lower(), str(visit.request.path_params["step"])
     if name not in STEPS:
         raise NotFound(detail="no such step")
     try:
-        await STEPS[name](viewer, host, form.line("reason", 300))
+        await STEPS[name](visit, viewer, host, form.line("reason", 300))
     except (Conflict, Unavailable) as refused:
         return await _shown(visit, refused=refused)
     return see("/admin/links")
 
 
-Step = Callable[[Employee, str, str], Awaitable[object]]
+Step = Callable[[Visit, Employee, str, str], Awaitable[object]]
 
 STEPS: dict[str, Step] = {
-    "accept": lambda viewer, host, reason: verbs.accept(viewer, host),
-    "confirm": lambda viewer, host, reason: verbs.confirm(viewer, host),
-    "suspend": lambda viewer, host, reason: verbs.suspend(viewer, host, reason),
-    "resume": lambda viewer, host, reason: verbs.resume(viewer, host),
-    "end": lambda viewer, host, reason: verbs.end(viewer, host),
+    "accept": lambda visit, viewer, host, reason: verbs.accept(viewer, host),
+    "confirm": lambda visit, viewer, host, reason: verbs.confirm(viewer, host),
+    "suspend": lambda visit, viewer, host, reason: verbs.suspend(viewer, host, reason),
+    "resume": lambda visit, viewer, host, reason: _linking(visit).resume(viewer, host),
+    "end": lambda visit, viewer, host, reason: verbs.end(viewer, host),
+    "kin": lambda visit, viewer, host, reason: verbs.set_kin(viewer, host, True),
+    "unkin": lambda visit, viewer, host, reason: verbs.set_kin(viewer, host, False),
 }
 
 

@@ -45,9 +45,9 @@ async def state(server: OtherServer) -> str:
 
 async def unmoved(here: Here, activity: Json, by: Actor, **how: Any) -> str:
     """Heard, and nothing of any link changes."""
-    before = await everything("receipt", "actor", "peer")
+    before = await everything("receipt", "link_incident", "actor", "peer")
     why = await here.take(activity, by.ed, **how)
-    assert why and await everything("receipt", "actor", "peer") == before
+    assert why and await everything("receipt", "link_incident", "actor", "peer") == before
     return why
 
 
@@ -89,9 +89,9 @@ async def test_W2_an_offer_with_another_key_than_the_published_one_is_none(close
     other = pin.server.actor("other")
     await unmoved(closed, an_offer(pin, closed, **side(other)), pin)
     by_rsa = an_offer(pin, closed)
-    before = await everything("receipt", "actor", "peer")
+    before = await everything("receipt", "link_incident", "actor", "peer")
     assert "key of the link" in await closed.take(by_rsa, pin.rsa, scheme="cavage")
-    assert await everything("receipt", "actor", "peer") == before
+    assert await everything("receipt", "link_incident", "actor", "peer") == before
 
 
 @pytest.mark.parametrize(
@@ -125,12 +125,13 @@ async def test_W2_an_offer_does_not_move_a_link_that_stands(closed: Here, kestre
     await unmoved(closed, an_offer(pin, closed), pin)
 
 
-async def test_W2_an_offer_with_a_new_key_does_not_move_a_link_that_stands(closed: Here, kestrel: OtherServer) -> None:
+async def test_W2_an_instance_that_speaks_with_a_new_key_is_not_heard_and_its_link_stops(
+    closed: Here, kestrel: OtherServer
+) -> None:
     pin = await linked(kestrel)
     evil = kestrel.actor("evil")
     pin.ed = type(pin.ed)(pin.ed.key_id, evil.ed.key)
     pin.publish()
-    before = await everything("receipt", "actor", "peer")
     for activity in (an_offer(pin, closed), pin.says("parvis:Confirm", "x"), pin.says("Undo", {"type": "Offer"})):
         assert (await closed.hear(activity, pin.ed)).status_code == 401
         by_another_name = type(pin.ed)(f"{pin.uri}#new", evil.ed.key)
@@ -146,7 +147,9 @@ async def test_W2_an_offer_with_a_new_key_does_not_move_a_link_that_stands(close
         )
         await closed.hear(activity, by_another_name)
         await closed.process()
-    assert await everything("receipt", "actor", "peer") == before
+    [row] = await db.fetch("SELECT state, cause, their_key, confirmed_here_at FROM link")
+    assert (row["state"], row["cause"]) == ("suspended", "key"), "somebody should look"
+    assert row["their_key"] != evil.ed.public("x").to_multikey() and row["confirmed_here_at"]
 
 
 async def test_O24_an_accept_of_nothing_that_we_offered_changes_nothing(
@@ -184,10 +187,10 @@ async def test_W2_a_confirm_by_a_person_or_with_another_key_confirms_nothing(
     await met(mallory)
     await unmoved(closed, mallory.says("parvis:Confirm", "x"), mallory)
     confirm = pin.says("parvis:Confirm", "x")
-    before = await everything("receipt", "actor", "peer")
+    before = await everything("receipt", "link_incident", "actor", "peer")
     assert (await closed.hear(confirm, mallory.ed)).status_code == 401
     assert "key of the link" in await closed.take(confirm, pin.rsa, scheme="cavage")
-    assert await everything("receipt", "actor", "peer") == before
+    assert await everything("receipt", "link_incident", "actor", "peer") == before
     assert await closed.take(pin.says("parvis:Confirm", "x"), pin.ed) == ""
     [row] = await db.fetch("SELECT state, confirmed_there_at FROM link")
     assert row["state"] == "confirmed" and row["confirmed_there_at"]
@@ -203,12 +206,12 @@ async def test_only_the_key_of_the_link_ends_it(closed: Here, kestrel: OtherServ
     pin = await linked(kestrel)
     mallory = kestrel.actor("mallory")
     undo = {"type": "Offer", "id": "x"}
-    before = await everything("receipt", "actor", "peer")
+    before = await everything("receipt", "link_incident", "actor", "peer")
     for by, who in ((mallory.ed, mallory), (pin.rsa, pin)):
         heard = await closed.hear(who.says("Undo", undo), by, scheme="cavage" if by is pin.rsa else "rfc9421")
         assert heard.status_code in (202, 403)
         await closed.process()
-    assert await everything("receipt", "actor", "peer") == before
+    assert await everything("receipt", "link_incident", "actor", "peer") == before
     assert await closed.take(pin.says("Undo", undo), pin.ed) == ""
     assert await state(kestrel) == "ended"
 

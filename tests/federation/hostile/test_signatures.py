@@ -175,11 +175,11 @@ async def test_O29_our_own_host_spelled_otherwise_is_still_ours(
     instance = await linked(kestrel)
     bruno = here.person("bruno").replace(here.base, spell(here.base))
     forged = PrivateKey(f"{bruno}#ed25519", instance.ed.key)
-    before = await everything()
+    before = await everything("link_incident")
     document = instance.says("Create", instance.note(attributedTo=bruno)) | {"actor": bruno, "id": f"{bruno}/1"}
     await refused(lambda: here.hear(document, forged), 401, caplog)
     await refused(lambda: here.hear(document, instance.ed), 401, caplog)
-    assert await everything() == before
+    assert await everything("link_incident") == before
 
 
 async def test_O29_a_blocked_host_is_refused_however_it_is_spelled(

@@ -46,9 +46,9 @@ class Ours:
 
     async def nothing(self, activity: Json, by: PrivateKey, *but: str) -> str:
         """What is heard and refused: no row but the receipt changes."""
-        before = await everything("receipt", *but)
+        before = await everything("receipt", "link_incident", *but)
         why = await self.here.take(activity, by)
-        assert why and await everything("receipt", *but) == before, why
+        assert why and await everything("receipt", "link_incident", *but) == before, why
         return why
 
 
@@ -107,10 +107,10 @@ async def test_RR3_what_is_for_the_public_does_not_enter_a_restricted_space(ours
 
 async def test_O20_an_activity_for_one_space_in_the_inbox_of_another_is_refused(ours: Ours) -> None:
     await ours.here.open_space("autre", Level.PARTNERS, ours.chloe.server)
-    before = await everything()
+    before = await everything("link_incident")
     answer = await ours.here.hear(ours.create(ours.chloe), ours.pin.ed, path="/spaces/autre/inbox")
     assert answer.status_code == 403
-    assert await everything() == before
+    assert await everything("link_incident") == before
     both = ours.create(ours.chloe)
     both["object"]["cc"] = [ours.here.space("autre")]
     assert "one space" in await ours.nothing(both, ours.pin.ed)
@@ -196,9 +196,9 @@ class Theirs:
         return (by or self.group).says("Announce", inner, to=[f"{self.group.uri}/members"])
 
     async def nothing(self, activity: Json, by: PrivateKey | None = None) -> str:
-        before = await everything("receipt", "actor", "peer")
+        before = await everything("receipt", "link_incident", "actor", "peer")
         why = await self.here.take(activity, by or self.pin.ed)
-        assert why and await everything("receipt", "actor", "peer") == before, why
+        assert why and await everything("receipt", "link_incident", "actor", "peer") == before, why
         return why
 
     async def posts(self) -> list[Json]:
@@ -362,11 +362,11 @@ async def test_O19_only_the_host_lets_one_of_ours_go_and_nobody_elses(theirs: Th
     other = theirs.mia.server.actor("autre", "Group", "/spaces/autre")
     await mirrored(other)
     await enter(theirs.id, await met(theirs.mia), theirs.mia.server)
-    before = await everything("receipt", "actor", "peer")
+    before = await everything("receipt", "link_incident", "actor", "peer")
     for by, key in ((theirs.chloe, theirs.pin.ed), (eve, eve.ed), (other, merle.ed), (theirs.group, theirs.group.ed)):
         await theirs.here.take(by.says("Remove", alice, target=members), key)
     await theirs.here.take(theirs.group.says("Remove", theirs.mia.uri, target=members), theirs.pin.ed)
-    assert await everything("receipt", "actor", "peer") == before
+    assert await everything("receipt", "link_incident", "actor", "peer") == before
     assert await theirs.here.take(theirs.group.says("Remove", alice, target=members), theirs.pin.ed) == ""
     assert await db.fetch("SELECT id FROM membership WHERE peer_id IS NULL AND space_id = $1", theirs.id) == []
 

@@ -37,6 +37,11 @@ LINK_WORDS = {
     LinkState.SUSPENDED: N_("suspendue par vous"),
     LinkState.ENDED: N_("terminée"),
 }
+CAUSE_WORDS = {
+    "key": N_("suspendue : sa clé a changé"),
+    "recall": N_("suspendue : elle a refusé un rappel"),
+    "until": N_("terminée à sa date"),
+}
 HEALTH_WORDS = {
     "ok": N_("répond"),
     "backoff": N_("injoignable pour l’instant, réessayée"),
@@ -73,6 +78,8 @@ KIND_WORDS = {
     "link_accepted": N_("une liaison acceptée"),
     "link_confirmed": N_("une liaison confirmée"),
     "link_ended": N_("une liaison terminée"),
+    "link_rekeyed": N_("une nouvelle clé de notre instance"),
+    "members_disagree": N_("un désaccord sur les membres"),
 }
 DEED_WORDS = {
     "open_space": N_("a créé un espace"),
@@ -95,6 +102,10 @@ DEED_WORDS = {
     "link_suspend": N_("a suspendu une liaison"),
     "link_resume": N_("a repris une liaison"),
     "link_end": N_("a mis fin à une liaison"),
+    "link_kin": N_("a dit si une instance est de la maison"),
+    "link_rotate": N_("a renouvelé la clé de l’instance"),
+    "link_rekeyed": N_("nouvelle clé d’une instance liée"),
+    "link_key_disagrees": N_("liaison suspendue : la clé n’est plus celle qui avait été comparée"),
 }
 QUEUES = (
     ("deliveries", N_("Envois en route vers d’autres instances"), N_("Rien n’attend d’être envoyé.")),
@@ -224,7 +235,7 @@ def linked(speaks: Speech, card: LinkCard) -> Linked:
     elif card.state is LinkState.ACTIVE and card.health != "ok":
         words, tone, icon = HEALTH_WORDS.get(card.health, card.health), "network", "warn"
     elif card.state in (LinkState.SUSPENDED, LinkState.ENDED):
-        tone, icon = "closed", "more"
+        words, tone, icon = CAUSE_WORDS.get(card.cause, words), "closed", "warn" if card.cause else "more"
     elif card.state is not LinkState.ACTIVE:
         tone, icon = "network", "clock"
     lag = lasting(speaks, card.oldest_ms) if card.waiting else ""

@@ -86,7 +86,8 @@ async def test_bruno_does_nothing_that_administrators_do(cast: Cast, bruno: Brow
 async def test_A9_odile_sees_the_links_and_suspends_one(cast: Cast, odile: Browser) -> None:
     assert KESTREL in await odile.page("/admin/links")
     await odile.post(f"/admin/links/{KESTREL}/suspend")
-    await odile.refused(f"/admin/links/{KESTREL}/suspend")
+    await odile.post(f"/admin/links/{KESTREL}/suspend")  # again: the same
+    await odile.refused(f"/admin/links/{KESTREL}/accept")
     await odile.post(f"/admin/links/{KESTREL}/resume")
     page = await odile.refused("/admin/links", host="pas une adresse")
     assert "pas une adresse" in page

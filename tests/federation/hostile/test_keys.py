@@ -1,0 +1,217 @@
+"""The key of a link: renewed by its owner's word and by nobody else's; whatever else shows another key stops it."""
+
+from typing import Any
+
+import pytest
+
+from federation import keyring, signing, verify
+from federation.composing import Receiver, compose
+from federation.errors import Refused
+from federation.keyring import instance_key, rotate
+from federation.links import resume, six_words
+from federation.lookup import fetch
+from federation.outbox import sequence_waiting
+from federation.signatures.keys import PrivateKey, generate_ed25519
+from federation.signatures.proofs import with_proof
+from federation.signing import Manner, sign_as_instance
+from server import database as db
+from server.actions import link_keys, links
+from server.clock import now_ms
+from server.errors import Conflict
+from server.openness import LinkState, Office
+from server.viewer import Operator
+from tests.federation.stranger import Actor, Here, Json, OtherServer, employee, linked
+
+pytestmark = pytest.mark.anyio
+ADMIN = Operator()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is remembered of one moment in the next."""
+    monkeypatch.setattr(keyring, "LOOKS_EVERY_S", -1.0)
+    monkeypatch.setattr(signing, "LOOKS_EVERY_S", -1.0)
+    monkeypatch.setattr(verify, "REFETCH_MS", 0)
+
+
+@pytest.fixture
+async def pin(closed: Here, kestrel: OtherServer) -> Actor:
+    return await linked(kestrel)
+
+
+async def link() -> dict[str, Any]:
+    [row] = await db.fetch("SELECT * FROM link")
+    return row
+
+
+def fresh(pin: Actor) -> PrivateKey:
+    return PrivateKey(f"{pin.uri}#ed25519-2", generate_ed25519("new").key)
+
+
+def renewal(pin: Actor, new: PrivateKey, *, shown: PrivateKey | None = None, by: PrivateKey | None = None) -> Json:
+    """The partner's word of its new key: `shown` in the document, proved `by`."""
+    old, key = pin.ed, shown or new
+    document = pin.document | {
+        "assertionMethod": [
+            {
+                "id": one.key_id,
+                "type": "Multikey",
+                "controller": pin.uri,
+                "publicKeyMultibase": one.public(pin.uri).to_multikey(),
+            }
+            for one in (key, old)
+        ]
+    }
+    return dict(with_proof(pin.says("Update", document, to=["x"]), by or new, now_ms()))
+
+
+async def test_a_new_key_signed_with_the_old_and_proved_with_the_new_counts_beside_it_for_a_week(
+    closed: Here, pin: Actor
+) -> None:
+    old, new = pin.ed, fresh(pin)
+    assert await closed.take(renewal(pin, new), old) == ""
+    row = await link()
+    assert (row["state"], row["their_key_uri"], row["their_old_key_uri"]) == ("active", new.key_id, old.key_id)
+    for key in (old, new):
+        assert (await closed.hear(pin.says("Like", "https://x.example/1"), key)).status_code == 202
+    assert await closed.take(renewal(pin, new), old) == "", "the word comes twice: nothing more happens"
+    assert (await link())["their_key_uri"] == new.key_id
+    pin.publish(**{"assertionMethod": renewal(pin, new)["object"]["assertionMethod"]})
+    await db.execute("UPDATE link SET their_old_until_at = $1", now_ms() - 1)
+    assert (await closed.hear(pin.says("Like", "https://x.example/1"), new)).status_code == 202
+    late = pin.says("Like", "https://x.example/1")
+    await closed.hear(late, old)
+    await closed.process()
+    [linked_] = await db.fetch("SELECT COUNT(*) AS n FROM receipt WHERE linked AND sender_uri = $1", old.key_id)
+    assert linked_["n"] == 3, "after its week the old key is no key of the link"
+
+
+async def test_a_new_key_that_is_not_proved_by_itself_stops_the_link_and_administrators_are_told(
+    closed: Here, pin: Actor
+) -> None:
+    new, other = fresh(pin), fresh(pin)
+    await closed.take(renewal(pin, new, by=other), pin.ed)
+    row = await link()
+    assert (row["state"], row["cause"]) == ("suspended", "key")
+    assert row["their_key_uri"] == pin.ed.key_id, "the pin stays what it was"
+    [notice] = await db.fetch("SELECT actor_id, kind FROM notice")
+    assert notice == {"actor_id": closed.odile.actor_id, "kind": "link"}
+    assert [deed["act"] for deed in await db.fetch("SELECT act FROM audit_entry")] == ["link_key_disagrees"]
+    [incident] = await db.fetch("SELECT rule, reason, count FROM link_incident WHERE rule = 'key'")
+    assert "without proof" in incident["reason"] and incident["count"] == 1
+
+
+async def test_a_document_with_another_key_than_the_pinned_one_stops_the_link(closed: Here, pin: Actor) -> None:
+    await fetch(closed.instance, pin.uri)
+    assert (await link())["state"] == "active", "the same key changes nothing"
+    swapped = fresh(pin)
+    pin.ed = swapped
+    pin.publish()
+    with pytest.raises(Refused, match="another key"):
+        await fetch(closed.instance, pin.uri)
+    assert (await link())["cause"] == "key"
+
+
+async def test_a_signature_in_the_name_of_the_pin_that_is_not_its_own_makes_us_look_and_no_more(
+    closed: Here, pin: Actor
+) -> None:
+    """Anybody can send that: the partner's own origin says whether its key changed."""
+    forged = PrivateKey(pin.ed.key_id, fresh(pin).key)
+    assert (await closed.hear(pin.says("Like", "https://x.example/1"), forged)).status_code == 401
+    assert (await link())["state"] == "active"
+    [incident] = await db.fetch("SELECT rule FROM link_incident")
+    assert incident["rule"] == "unproved untrusted"
+    pin.ed = forged
+    pin.publish()
+    assert (await closed.hear(pin.says("Like", "https://x.example/1"), forged)).status_code == 401
+    assert (await link())["state"] == "suspended", "now its origin shows the other key"
+
+
+async def test_a_link_that_stopped_for_its_key_goes_on_when_the_words_were_compared_by_a_second_person(
+    closed: Here, pin: Actor
+) -> None:
+    second = await employee(closed.instance, "selma", Office.ADMIN)
+    host = pin.server.host
+    await links.suspend(ADMIN, host)
+    await links.resume(ADMIN, host)
+    pin.ed = fresh(pin)
+    pin.publish()
+    with pytest.raises(Refused):
+        await fetch(closed.instance, pin.uri)
+    before = await link()
+    with pytest.raises(Conflict):
+        await links.resume(closed.odile, host)
+    assert await link() == before
+    assert await resume(closed.instance, closed.odile, host) is False
+    assert len(await six_words(closed.instance, closed.odile, host)) == 6
+    row = await link()
+    assert (row["state"], row["their_key"]) == ("confirmed", pin.ed.public(pin.uri).to_multikey())
+    with pytest.raises(Conflict, match="vous-même"):
+        await links.confirm(closed.odile, host)
+    assert await links.confirm(second, host) is LinkState.ACTIVE
+    assert (await link())["cause"] == ""
+
+
+async def test_one_administrator_alone_may_compare_again(closed: Here, pin: Actor) -> None:
+    pin.ed = fresh(pin)
+    pin.publish()
+    with pytest.raises(Refused):
+        await fetch(closed.instance, pin.uri)
+    assert await resume(closed.instance, closed.odile, pin.server.host) is False
+    assert await links.confirm(closed.odile, pin.server.host) is LinkState.ACTIVE
+
+
+async def test_our_new_key_is_told_with_the_old_one_and_used_once_they_have_it(closed: Here, pin: Actor) -> None:
+    old = await instance_key(closed.instance)
+    assert await rotate(closed.instance) == [pin.server.host]
+    assert await rotate(closed.instance) == [], "again: nothing"
+    new = await instance_key(closed.instance)
+    assert new.key_id != old.key_id
+    assert await signed_by(closed, pin) == old.key_id, "they do not know the new one yet"
+    while await sequence_waiting(closed.instance):
+        pass
+    [delivery] = await db.fetch("SELECT d.* FROM delivery d JOIN event e ON e.id = d.event_id")
+    sealed = await compose(closed.instance, delivery["event_id"], Receiver(delivery["peer_id"], "x", True))
+    assert sealed is not None and sealed.signer_uri == closed.instance.here.instance
+    assert f'"verificationMethod":"{new.key_id}"'.encode() in sealed.body
+    await db.execute("UPDATE delivery SET state = 'sent'")
+    assert await signed_by(closed, pin) == new.key_id
+    document = (await closed.http.get(closed.instance.here.instance)).json()
+    assert [key["id"] for key in document["assertionMethod"]] == [new.key_id, old.key_id]
+    await db.execute("UPDATE actor_key SET retired_at = retired_at - $1", link_keys.OVERLAP_MS + 1)
+    document = (await closed.http.get(closed.instance.here.instance)).json()
+    assert [key["id"] for key in document["assertionMethod"]] == [new.key_id]
+
+
+async def signed_by(here: Here, pin: Actor) -> str:
+    sign = await sign_as_instance(here.instance, Manner(linked=True, scheme="rfc9421"))
+    headers = sign("GET", pin.uri, {}, b"")
+    return headers["signature-input"].split('keyid="')[1].split('"')[0]
+
+
+async def test_an_offer_and_a_link_end_on_their_date(closed: Here, kestrel: OtherServer) -> None:
+    pin = await linked(kestrel)
+    await db.execute("UPDATE link SET until_at = $1", now_ms() + 60_000)
+    assert await links.end_overdue() == 0
+    await db.execute("UPDATE link SET until_at = $1", now_ms() - 1)
+    assert await links.end_overdue() == 1
+    row = await link()
+    assert (row["state"], row["cause"]) == ("ended", "until") and pin
+    assert [event["kind"] for event in await db.fetch("SELECT kind FROM event")] == ["link_ended"]
+    await db.execute("UPDATE link SET state = 'offered', offer_until_at = $1", now_ms() - 1)
+    assert await links.end_overdue() == 1
+
+
+@pytest.mark.parametrize("step", ["suspend", "resume", "end", "set_kin"])
+async def test_each_step_again_changes_nothing(closed: Here, pin: Actor, step: str) -> None:
+    host = pin.server.host
+    once: dict[str, Any] = {
+        "suspend": lambda: links.suspend(ADMIN, host),
+        "resume": lambda: links.resume(ADMIN, host),
+        "end": lambda: links.end(ADMIN, host),
+        "set_kin": lambda: links.set_kin(ADMIN, host, True),
+    }
+    await once[step]()
+    before, deeds = await link(), await db.fetch("SELECT id FROM audit_entry")
+    await once[step]()
+    assert await link() == before and await db.fetch("SELECT id FROM audit_entry") == deeds
