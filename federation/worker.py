@@ -25,6 +25,7 @@ from federation.processing import process_waiting
 from federation.sending import Peer, Sender, release, take_due
 from server import database as db
 from server import live
+from server.actions.timers import run_due
 from server.events import Kind
 
 log = logging.getLogger("parvis.worker")
@@ -70,6 +71,7 @@ class Worker:
             (lambda: sequence_waiting(self.instance), [kind.value for kind in Kind]),
             (self._send, ("sequenced", "served", "receipt")),
             (lambda: fetch_waiting(self.instance), ("file",)),
+            (run_due, ("access",)),
         ]
         self._loops = [asyncio.create_task(self._loop(step, kinds)) for step, kinds in steps]
         self._begun.set()

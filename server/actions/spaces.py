@@ -2,20 +2,21 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server import database as db
-from server import live
 from server.actions.audit import note
+from server.actions.openness import Done, Door, How, adjust
+from server.actions.policy_history import Made, append
+from server.bounds import TOO_CLOSED, problems
 from server.clock import now_ms
-from server.errors import Conflict, Forbidden, Invalid, NotFound
-from server.events import Kind, record
+from server.errors import Conflict, Invalid, NotFound
 from server.ids import Addresses, new_id
 from server.limits import DISPLAY_NAME_CHARACTERS, SUMMARY_BYTES
 from server.openness import Level, LinkState, MemberState, Reach, Role
-from server.policy import Act
-from server.queries import spaces
+from server.queries import policies
 from server.refusals import N_
+from server.space_policy import PartnerTerms, SpacePolicy
 from server.text import plain
 from server.viewer import Employee, Operator, PeerServer
 
@@ -25,7 +26,6 @@ TAKEN = N_("« %(slug)s » est déjà pris, par un espace ou par une personn
 NEEDS_NAME = N_("Donnez un nom à l’espace.")
 NO_OWNER = N_("« %(who)s » n’est pas une personne de cette instance.")
 NO_LINK = N_("« %(host)s » n’est pas une instance liée : liez-la d’abord.")
-TOO_CLOSED = N_("Un espace au niveau Fermé ou Interne n’a pas de partenaires : choisissez le niveau Partenaires.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,67 +65,58 @@ async def open_space(viewer: Employee | Operator, new: NewSpace, here: Addresses
         await _own(space_id, owner_id)
         for host in new.partners:
             await _name_partner(space_id, host)
+        policy = await policies.current(space_id)
+        for problem in problems(policy, await policies.guardrails(), now_ms()):
+            raise Invalid(problem.sentence, field=problem.field, params=problem.params)
+        door = Door.COMMAND if isinstance(viewer, Operator) else Door.PAGE
+        await append(viewer, space_id, Made(1, policy, policy, door.value))
         await note(viewer, "open_space", subject=new.slug, space_id=space_id, level=new.level.value)
         return space_id
 
 
 async def set_openness(
     viewer: Employee | Operator, space_id: int, level: Level, *, listed: bool = True, reach: Reach = Reach.INVITED
-) -> None:
+) -> Done:
     """Changes how open a space is, from this commit on, for every door at once.
 
     What was written before keeps its stamp: widening does not open the past.
     """
-    async with db.transaction():
-        space = await spaces.find_by_id(viewer, space_id)
-        space.demand(viewer, Act.CHANGE_POLICY)
-        if not space.hosted_here:
-            raise Forbidden(detail="hosted elsewhere")
-        opened = "COALESCE(opened_at, CAST($5 AS BIGINT))" if level.rank >= Level.NETWORK.rank else "opened_at"
-        await db.execute(
-            f"UPDATE space SET level = $1, listed = $2, reach = $3, epoch = epoch + 1, opened_at = {opened}"
-            " WHERE id = $4 AND CAST($5 AS BIGINT) > 0",
-            level.value,
-            listed,
-            reach.value,
-            space.id,
-            now_ms(),
-        )
-        await note(
-            viewer, "set_openness", subject=space.slug, space_id=space.id, before=space.level.value, after=level.value
-        )
-        await record(Kind.SPACE_CHANGED, actor_id=space.actor_id, space_id=space.id)
-        db.after_commit(lambda: live.publish(live.Fact("access", space_id=space.id)))
+    return await adjust(
+        viewer, space_id, _how(viewer), lambda policy: replace(policy, level=level, listed=listed, reach=reach)
+    )
 
 
-async def name_partner(viewer: Employee | Operator, space_id: int, host: str) -> None:
+async def name_partner(viewer: Employee | Operator, space_id: int, host: str) -> Done:
     """Names a linked instance as a partner of the space; doing it again changes nothing."""
-    async with db.transaction():
-        space = await spaces.find_by_id(viewer, space_id)
-        space.demand(viewer, Act.CHANGE_POLICY)
-        if space.level.rank < Level.PARTNERS.rank:
+    wanted = host.strip().lower()
+
+    def named(policy: SpacePolicy) -> SpacePolicy:
+        if policy.level.rank < Level.PARTNERS.rank:
             raise Invalid(TOO_CLOSED, field="partners")
-        await _name_partner(space.id, host)
-        await note(viewer, "name_partner", subject=host, space_id=space.id)
+        if policy.partner(wanted) is not None:
+            return policy
+        return replace(policy, partners=tuple(sorted((*policy.partners, PartnerTerms(wanted)), key=_by_host)))
+
+    return await adjust(viewer, space_id, _how(viewer), named)
 
 
-async def unname_partner(viewer: Employee | Operator, space_id: int, host: str) -> None:
+async def unname_partner(viewer: Employee | Operator, space_id: int, host: str) -> Done:
     """The space no longer names an instance: its people are out, and it is told so."""
-    async with db.transaction():
-        space = await spaces.find_by_id(viewer, space_id)
-        space.demand(viewer, Act.CHANGE_POLICY)
-        peer = await db.fetch_one("SELECT id FROM peer WHERE host = $1", host)
-        if peer is None:
+
+    def without(policy: SpacePolicy) -> SpacePolicy:
+        if policy.partner(host) is None:
             raise NotFound(NO_LINK, params={"host": host})
-        members = await db.fetch(
-            "DELETE FROM membership WHERE space_id = $1 AND peer_id = $2 RETURNING actor_id", space.id, peer["id"]
-        )
-        for row in members:
-            data = {"member": row["actor_id"]}
-            await record(Kind.MEMBER_REMOVED, actor_id=space.actor_id, space_id=space.id, data=data)
-        await db.execute("DELETE FROM space_partner WHERE space_id = $1 AND peer_id = $2", space.id, peer["id"])
-        await db.execute("UPDATE space SET epoch = epoch + 1 WHERE id = $1", space.id)
-        await note(viewer, "unname_partner", subject=host, space_id=space.id)
+        return replace(policy, partners=tuple(terms for terms in policy.partners if terms.host != host))
+
+    return await adjust(viewer, space_id, _how(viewer), without)
+
+
+def _by_host(terms: PartnerTerms) -> str:
+    return terms.host
+
+
+def _how(viewer: Employee | Operator) -> How:
+    return How(Door.COMMAND if isinstance(viewer, Operator) else Door.PAGE)
 
 
 @dataclass(frozen=True, slots=True)

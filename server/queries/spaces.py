@@ -142,6 +142,11 @@ async def around(viewer: Viewer, space_ids: Iterable[int]) -> dict[int, SeenSpac
     return {row["id"]: _seen(viewer, row) for row in await db.fetch(*query.statement())}
 
 
+def stranger_at(peer_id: int, linked: bool) -> RemotePerson:
+    """Anybody at an instance who is in no space: for counting, not somebody who asks."""
+    return RemotePerson(0, peer_id, linked)
+
+
 async def _one(viewer: Viewer, where: Clause) -> SeenSpace:
     row = await db.fetch_one(*_select(viewer).join(Clause("WHERE")).join(where).statement())
     if row is None:

@@ -1,0 +1,321 @@
+"""Before it is applied: what a change of openness would do, found by doing it and taking it back.
+
+A rehearsal writes the wanted policy in a transaction (a savepoint inside another one), counts with the same scopes
+that every door asks, and rolls back: what a plan says is what is found afterwards, and a preview is the real page.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from server import bounds
+from server import database as db
+from server.actions.policy_rows import write
+from server.clock import now_ms
+from server.openness import Audience, Files, LinkState, MemberState, Office, Read
+from server.policy import Act, scope_posts
+from server.queries import policies, spaces
+from server.rights import TABLE
+from server.space_policy import CellChange, SpacePolicy, canonical, compare, digest_of, widens
+from server.sql import Clause
+from server.viewer import Anonymous, Employee, Guest, Operator, PeerServer, Viewer, guest_side
+
+NOBODY = 0
+
+
+class _TakenBack(Exception):
+    """Ends a rehearsal."""
+
+
+@asynccontextmanager
+async def rehearsed(space_id: int, wanted: SpacePolicy, *, past: bool = False) -> AsyncIterator[None]:
+    """Inside, the space is as open as wanted; afterwards nothing of it was. Nobody else sees it meanwhile.
+
+    Everything that is done inside is undone, and what was to follow a commit does not.
+    """
+    try:
+        async with db.transaction():
+            await write(space_id, await policies.current(space_id), wanted, now_ms(), past=past)
+            yield
+            raise _TakenBack
+    except _TakenBack:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What some readers have of a space: how many people, of how many items by how many authors, how many files.
+
+    `people` None: they cannot be counted. `everyone`: anybody there, not only members.
+    """
+
+    people: int | None = 0
+    everyone: bool = False
+    items: int = 0
+    files: int = 0
+    authors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """What changes for colleagues, guests, one partner (`host`), strangers elsewhere, or the web."""
+
+    audience: Audience
+    host: str
+    title: str
+    before: Measure
+    after: Measure
+    gained: Measure
+    lost: Measure
+    copies: int = 0  # items that were sent there and that it loses
+
+    @property
+    def none(self) -> bool:
+        """Whether nothing changes for them."""
+        return self.before == self.after and not self.gained.items and not self.lost.items
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A change of one space's openness, before it is made. `hash`: what an approval is bound to."""
+
+    space_id: int
+    slug: str
+    base_epoch: int
+    before: SpacePolicy
+    after: SpacePolicy
+    past: bool
+    cells: tuple[CellChange, ...]
+    impacts: tuple[Impact, ...]
+    problems: tuple[bounds.Problem, ...]
+    needs_approval: bool
+    hash: str
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.before == self.after and not self.past
+
+    @property
+    def widens(self) -> bool:
+        return self.past or widens(list(self.cells))
+
+
+async def plan(
+    viewer: Employee | Operator, space_id: int, wanted: SpacePolicy, *, past: bool = False, counted: bool = True
+) -> Plan:
+    """What would change. Raises NotFound or Forbidden to whoever may not change the policy.
+
+    Without `counted` nothing is measured: for whoever needs to know only whether, and what is in the way.
+    """
+    space = await spaces.find_by_id(viewer, space_id)
+    space.demand(viewer, Act.CHANGE_POLICY)
+    before, rails = await policies.current(space_id), await policies.guardrails()
+    found = tuple(bounds.problems(wanted, rails, now_ms(), before))
+    impacts: tuple[Impact, ...] = ()
+    if counted and not found and (before != wanted or past):
+        impacts = await _impacts(space_id, before, wanted, past)
+    return Plan(
+        space_id=space_id,
+        slug=space.slug,
+        base_epoch=space.epoch,
+        before=before,
+        after=wanted,
+        past=past,
+        cells=tuple(compare(before, wanted)),
+        impacts=impacts,
+        problems=found,
+        needs_approval=bounds.needs_second_person(wanted, before, rails, past),
+        hash=hash_of(space.slug, space.epoch, before, wanted, past),
+    )
+
+
+def hash_of(slug: str, epoch: int, before: SpacePolicy, after: SpacePolicy, past: bool) -> str:
+    """The same for the same change of the same version, whoever computes it and when."""
+    return digest_of(slug, str(epoch), canonical(before), canonical(after), str(past))
+
+
+# --- counting -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Some readers of a space, and somebody who stands for them."""
+
+    audience: Audience
+    viewers: tuple[Viewer, ...]
+    host: str = ""
+    title: str = ""
+    peer_id: int | None = None
+
+
+async def _impacts(space_id: int, before: SpacePolicy, wanted: SpacePolicy, past: bool) -> tuple[Impact, ...]:
+    hosts = {terms.host for terms in (*before.partners, *wanted.partners)}
+    everybody = await readers(space_id, hosts)
+    items = await _items(space_id)
+    old = [(await _read_by(space_id, one), await _people(space_id, one)) for one in everybody]
+    async with rehearsed(space_id, wanted, past=past):
+        new = [(await _read_by(space_id, one), await _people(space_id, one)) for one in everybody]
+    sent = await sent_items(space_id)
+    found = []
+    for one, (had, had_people), (has, has_people) in zip(everybody, old, new, strict=True):
+        opens, opened = _opens_files(one, wanted), _opens_files(one, before)
+        found.append(
+            Impact(
+                audience=one.audience,
+                host=one.host,
+                title=one.title,
+                before=_measure(had, items, opened, *had_people),
+                after=_measure(has, items, opens, *has_people),
+                gained=_measure(has - had, items, opens),
+                lost=_measure(had - has, items, opened),
+                copies=len((had - has) & sent.get(one.peer_id or NOBODY, set())),
+            )
+        )
+    return tuple(found)
+
+
+def _opens_files(one: Readers, policy: SpacePolicy) -> bool:
+    member = {
+        Audience.STAFF: Audience.STAFF_MEMBER,
+        Audience.PARTNER: Audience.PARTNER_MEMBER,
+        Audience.GUEST: Audience.GUEST_MEMBER,
+        Audience.FED: Audience.FED_MEMBER,
+    }.get(one.audience, one.audience)
+    return TABLE[policy.variant, member].files >= Files.VIEW
+
+
+async def readers(space_id: int, hosts: set[str]) -> list[Readers]:
+    """Everybody for whom a change is told apart: colleagues, guests, each partner, strangers elsewhere, the web."""
+    found = [Readers(Audience.STAFF, (Employee(NOBODY, NOBODY),))]
+    guests = await db.fetch(
+        "SELECT c.id, c.actor_id, c.organisation FROM membership m JOIN account c ON c.actor_id = m.actor_id"
+        " WHERE m.space_id = $1 AND m.state = 'member' AND c.office = 'guest' ORDER BY m.id LIMIT 500",
+        space_id,
+    )
+    stand_in = tuple(Guest(g["id"], g["actor_id"], guest_side(g["organisation"], g["actor_id"])) for g in guests)
+    found.append(Readers(Audience.GUEST, stand_in))
+    rows = await db.fetch(
+        """SELECT q.id, q.host, q.title, l.state FROM peer q LEFT JOIN link l ON l.peer_id = q.id
+           WHERE q.blocked_at IS NULL AND q.id IN (SELECT peer_id FROM space_partner WHERE space_id = $1
+                        UNION SELECT peer_id FROM membership WHERE space_id = $1 AND peer_id IS NOT NULL)
+           ORDER BY q.host""",
+        space_id,
+    )
+    named = {row["host"] for row in rows}
+    for host in sorted(hosts - named):
+        row = await db.fetch_one(
+            "SELECT q.id, q.host, q.title, l.state FROM peer q LEFT JOIN link l ON l.peer_id = q.id WHERE q.host = $1",
+            host,
+        )
+        rows += [row] if row else []
+    for row in rows:
+        server = PeerServer(row["id"], row["state"] == LinkState.ACTIVE)
+        found.append(Readers(Audience.PARTNER, (server,), row["host"], row["title"] or row["host"], row["id"]))
+    found.append(Readers(Audience.FED, (PeerServer(NOBODY),)))
+    found.append(Readers(Audience.WEB, (Anonymous(),)))
+    return found
+
+
+async def _items(space_id: int) -> dict[int, tuple[int, int]]:
+    """Each item of a space: (author, files)."""
+    rows = await db.fetch(
+        "SELECT p.id, p.author_id, (SELECT COUNT(*) FROM attachment t WHERE t.post_id = p.id) AS files FROM post p"
+        " WHERE p.space_id = $1 AND p.deleted_at IS NULL",
+        space_id,
+    )
+    return {row["id"]: (row["author_id"], row["files"]) for row in rows}
+
+
+async def _read_by(space_id: int, one: Readers) -> set[int]:
+    found: set[int] = set()
+    for viewer in one.viewers:
+        found |= await readable_in(space_id, viewer)
+    return found
+
+
+async def readable_in(space_id: int, viewer: Viewer) -> set[int]:
+    """The items of a space that somebody reads now."""
+    query = (
+        Clause("SELECT p.id FROM post p LEFT JOIN space s ON s.id = p.space_id WHERE p.space_id = ?", (space_id,))
+        .and_(Clause("p.deleted_at IS NULL"))
+        .and_(scope_posts(viewer, now_ms()))
+    )
+    return {row["id"] for row in await db.fetch(*query.statement())}
+
+
+async def sent_items(space_id: int) -> dict[int, set[int]]:
+    """What was sent to each instance, by the peer's id."""
+    rows = await db.fetch(
+        "SELECT DISTINCT d.peer_id, e.post_id FROM event e JOIN delivery d ON d.event_id = e.id WHERE e.space_id = $1"
+        " AND e.kind = 'post_published' AND d.state = 'sent' AND e.post_id IS NOT NULL",
+        space_id,
+    )
+    sent: dict[int, set[int]] = {}
+    for row in rows:
+        sent.setdefault(row["peer_id"], set()).add(row["post_id"])
+    return sent
+
+
+async def _people(space_id: int, one: Readers) -> tuple[int | None, bool]:
+    """How many people read, and whether it is all that there are."""
+    if one.audience in (Audience.FED, Audience.WEB):
+        return None, await _reads_now(space_id, one)
+    if one.audience is Audience.STAFF:
+        return await _colleagues(space_id, one)
+    where, value = ("m.peer_id = $2", one.peer_id) if one.peer_id else ("c.office = $2", Office.GUEST.value)
+    row = await db.fetch_one(
+        "SELECT COUNT(*) AS n FROM membership m JOIN actor a ON a.id = m.actor_id"
+        " LEFT JOIN account c ON c.actor_id = a.id"
+        f" WHERE m.space_id = $1 AND m.state = $3 AND {where} AND a.suspended_at IS NULL AND a.gone_at IS NULL",
+        space_id,
+        value,
+        MemberState.MEMBER.value,
+    )
+    if one.peer_id is None:
+        return (row["n"] if row else 0), False
+    space = (await spaces.around(PeerServer(one.peer_id, _linked(one)), [space_id]))[space_id]
+    reads_as_member = space.rights().read >= Read.LIMITED
+    stranger = await _stranger_reads(space_id, one)
+    return (row["n"] if row and reads_as_member else 0), stranger
+
+
+def _linked(one: Readers) -> bool:
+    return any(isinstance(viewer, PeerServer) and viewer.linked for viewer in one.viewers)
+
+
+async def _stranger_reads(space_id: int, one: Readers) -> bool:
+    """Whether somebody at this partner who is in no space reads."""
+    from_there = spaces.stranger_at(one.peer_id or NOBODY, _linked(one))
+    space = (await spaces.around(from_there, [space_id]))[space_id]
+    return space.rights().read >= Read.LIMITED
+
+
+async def _reads_now(space_id: int, one: Readers) -> bool:
+    space = (await spaces.around(one.viewers[0], [space_id]))[space_id]
+    return space.rights().read >= Read.LIMITED
+
+
+async def _colleagues(space_id: int, one: Readers) -> tuple[int, bool]:
+    everyone = await _reads_now(space_id, one)
+    row = await db.fetch_one(
+        "SELECT COUNT(*) AS n FROM account c WHERE c.suspended_at IS NULL AND c.office <> 'guest'"
+        " AND ($1 = 1 OR EXISTS (SELECT 1 FROM membership m WHERE m.space_id = $2 AND m.actor_id = c.actor_id"
+        " AND m.state = 'member'))",
+        int(everyone),
+        space_id,
+    )
+    return (row["n"] if row else 0), everyone
+
+
+def _measure(
+    ids: set[int], items: dict[int, tuple[Any, int]], opens: bool, people: int | None = 0, everyone: bool = False
+) -> Measure:
+    return Measure(
+        people=people,
+        everyone=everyone,
+        items=len(ids),
+        files=sum(items[i][1] for i in ids if i in items) if opens else 0,
+        authors=len({items[i][0] for i in ids if i in items}),
+    )

@@ -1,0 +1,118 @@
+"""What has its time: openings, ends, reviews. Rows say when; whoever looks first after that moment does it, once.
+
+Nothing is kept in memory: after a restart, or when the clock jumps, what is due by now is done now, in the order of
+its moments. Each step is one transaction and idempotent, so two processes that look at once do it once.
+"""
+
+from dataclasses import replace
+
+from server import database as db
+from server.actions import openness
+from server.actions.notices import notify
+from server.actions.openness import Door, How, ended
+from server.clock import now_ms
+from server.errors import DomainError
+from server.openness import AfterClose, Level
+from server.space_policy import SpacePolicy
+from server.viewer import Operator
+
+TIMER = Operator("timer")
+REMIND_MS = 14 * 24 * 3600 * 1000
+"""How long before its review is due the owners of a space are asked."""
+AT_ONCE = 50
+
+
+async def run_due() -> int:
+    """Does what is due now; how many things were done."""
+    now = now_ms()
+    if not await _anything(now):
+        return 0
+    return await _planned(now) + await _partners(now) + await _ends(now) + await _reviews(now)
+
+
+async def _anything(now: int) -> bool:
+    row = await db.fetch_one(
+        """SELECT EXISTS (SELECT 1 FROM policy_change WHERE state = 'planned')
+             OR EXISTS (SELECT 1 FROM space WHERE peer_id IS NULL AND (closes_at <= $1 OR review_due_at <= $2))
+             OR EXISTS (SELECT 1 FROM space_partner WHERE until_at <= $1) AS due""",
+        now,
+        now + REMIND_MS,
+    )
+    return bool(row and row["due"])
+
+
+async def _planned(now: int) -> int:
+    rows = await db.fetch("SELECT id, wanted FROM policy_change WHERE state = 'planned' ORDER BY id LIMIT 500")
+    due = [row["id"] for row in rows if (openness.read_policy(row["wanted"]).opens_at or 0) <= now]
+    return sum([await openness.apply_planned(change_id) is not None for change_id in due])
+
+
+async def _ends(now: int) -> int:
+    rows = await db.fetch(
+        "SELECT id FROM space WHERE closes_at <= $1 AND peer_id IS NULL ORDER BY closes_at LIMIT $2", now, AT_ONCE
+    )
+    return sum([await _end(row["id"], "closes_at", now) for row in rows])
+
+
+async def _end(space_id: int, why: str, now: int) -> bool:
+    """The space goes to the level that follows; what was written stays, frozen or not as its owner chose."""
+    async with db.transaction():
+        column = "closes_at" if why == "closes_at" else "review_due_at"
+        due = await db.fetch_one(
+            f"SELECT after_close, closed_at FROM space WHERE id = $1 AND {column} <= $2", space_id, now
+        )
+        if due is None:
+            return False  # somebody else did it
+        done = await openness.adjust(TIMER, space_id, How(Door.TIMER, source=why), ended)
+        row = await db.fetch_one("SELECT level FROM space WHERE id = $1", space_id)
+        freezes = due["after_close"] != AfterClose.KEEP and row is not None and row["level"] == Level.CLOSED
+        if freezes and due["closed_at"] is None:
+            await db.execute("UPDATE space SET closed_at = $1 WHERE id = $2", now, space_id)
+        await db.execute("UPDATE space SET closes_at = NULL, review_due_at = NULL WHERE id = $1", space_id)
+        await notify(
+            await openness.owners(space_id), "openness", key=f"{why}:{space_id}:{done.epoch}", space_id=space_id
+        )
+        return True
+
+
+async def _partners(now: int) -> int:
+    rows = await db.fetch(
+        "SELECT n.space_id, q.host FROM space_partner n JOIN peer q ON q.id = n.peer_id"
+        " JOIN space s ON s.id = n.space_id WHERE n.until_at <= $1 AND s.peer_id IS NULL ORDER BY n.until_at LIMIT $2",
+        now,
+        AT_ONCE,
+    )
+    done = 0
+    for row in rows:
+
+        def without(policy: SpacePolicy, host: str = row["host"]) -> SpacePolicy:
+            return replace(policy, partners=tuple(terms for terms in policy.partners if terms.host != host))
+
+        try:
+            await openness.adjust(TIMER, row["space_id"], How(Door.TIMER, source=f"until, {row['host']}"), without)
+            done += 1
+        except DomainError:
+            # a policy that no longer holds by itself must not keep a partner in: its end is what counts
+            await db.execute(
+                "DELETE FROM space_partner WHERE space_id = $1 AND peer_id = (SELECT id FROM peer WHERE host = $2)",
+                row["space_id"],
+                row["host"],
+            )
+    return done
+
+
+async def _reviews(now: int) -> int:
+    rows = await db.fetch(
+        "SELECT id, review_due_at FROM space WHERE review_due_at <= $1 AND peer_id IS NULL"
+        " ORDER BY review_due_at LIMIT $2",
+        now + REMIND_MS,
+        AT_ONCE,
+    )
+    done = 0
+    for row in rows:
+        if row["review_due_at"] <= now:
+            done += await _end(row["id"], "review", now)
+        else:
+            key = f"review:{row['id']}:{row['review_due_at']}"
+            await notify(await openness.owners(row["id"]), "review", key=key, space_id=row["id"])
+    return done
