@@ -28,6 +28,7 @@ from federation.instance import Instance
 from federation.keyring import instance_key, key_at
 from federation.outbox import may_be_told
 from federation.proving import proved
+from federation.recall_messages import about_recall
 from federation.signatures.proofs import with_proof
 from server import database as db
 from server.clock import now_ms
@@ -40,6 +41,9 @@ ABOUT_POSTS = frozenset(
 ABOUT_LINKS = frozenset(
     {Kind.LINK_OFFERED, Kind.LINK_ACCEPTED, Kind.LINK_CONFIRMED, Kind.LINK_ENDED, Kind.LINK_REKEYED}
 )
+RECALLS = frozenset({Kind.RECALLED, Kind.ITEM_RECALLED, Kind.RECALL_ANSWERED})
+ALWAYS = ABOUT_LINKS | RECALLS
+"""What is told whatever became of the link: agreements about it, and what is taken back."""
 BETWEEN_PEOPLE = frozenset({Kind.FOLLOW_ASKED, Kind.FOLLOW_UNDONE, Kind.FOLLOW_ACCEPTED, Kind.FOLLOW_REJECTED})
 NAMED = ("followed", "follower", "invited", "member")
 MOST_RECIPIENTS = 200
@@ -70,11 +74,14 @@ _facts: OrderedDict[int, tuple[Fact, dict[str, Any]]] = OrderedDict()
 async def compose(instance: Instance, event_id: int, to: Receiver) -> Sealed | None:
     """The body of one delivery, or None when it may not be told, or no more."""
     fact, event = await _fact(event_id)
-    if not to.linked and not instance.open and fact.kind not in ABOUT_LINKS:
+    if not to.linked and not instance.open and fact.kind not in ALWAYS:
         return None
     if fact.kind in ABOUT_POSTS:
         return await _about_post(instance, fact, event, to)
-    message = await _about_others(instance, fact, event, to)
+    if fact.kind in RECALLS:
+        message = await about_recall(instance, fact, event, to.peer_id)
+    else:
+        message = await _about_others(instance, fact, event, to)
     return None if message is None else await _seal(instance, message)
 
 

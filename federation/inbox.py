@@ -25,11 +25,11 @@ from federation import refusals
 from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
 from federation.lookup import peer_for, remember
-from federation.reading import Activity, activity_in
+from federation.reading import Activity, activity_in, is_recall
 from federation.schedule import WAKE_AT_MOST_EVERY, State, wake
 from federation.trust import VerifiedSender, host_at, same_origin, speaks_for
 from federation.verify import SignedRequest, verify
-from federation.vocabulary import ACTIVITY_STREAMS
+from federation.vocabulary import ACTIVITY_STREAMS, RECEIPT
 from server import database as db
 from server import live
 from server.clock import now_ms
@@ -49,8 +49,8 @@ _INBOX = re.compile(r"(?:|/actor|/@[^/]+|/spaces/[^/]+)/inbox")
 _KEY_ID = re.compile(r'key[iI]d="([^"\\]{1,500})"')
 GATHERING_S = 0.002
 """How long an activity waits for others to share its commit: far less than the commit takes."""
-HANDSHAKE = frozenset({"Offer", "Accept", "Reject", "Undo", "parvis:Confirm"})
-"""What an instance without an active link may say where only links federate: things about a link."""
+HANDSHAKE = frozenset({"Offer", "Accept", "Reject", "Undo", "parvis:Confirm", RECEIPT})
+"""What an instance without an active link may say where only links federate: things about a link, and a recall."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def admit(instance: Instance, sender: VerifiedSender, said: Activity) -> None:
     speaks_for(sender, said)
     if same_origin(said.actor, instance.here.base):
         raise Refused("Nobody else speaks for our own people.", said.id)
-    if sender.handshake and said.type not in HANDSHAKE:
+    if sender.handshake and said.type not in HANDSHAKE and not is_recall(said):
         raise Refused("This instance only hears instances that it is linked with.", sender.host)
 
 

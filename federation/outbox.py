@@ -133,6 +133,18 @@ async def _who_was_sent(event: dict[str, Any], post: Told) -> list[Target]:
     return targets
 
 
+async def _who_was_sent_item(instance: Instance, event: dict[str, Any]) -> list[Target]:
+    """A server without a link, at each inbox that was sent the post."""
+    peer_id = msgspec.json.decode(event["data"])["peer"]
+    rows = await db.fetch(
+        "SELECT DISTINCT d.inbox FROM delivery d JOIN event e ON e.id = d.event_id WHERE e.post_id = $1"
+        " AND d.peer_id = $2 AND e.kind IN ('post_published', 'post_edited') AND (d.state = 'sent' OR d.attempts > 0)",
+        event["post_id"],
+        peer_id,
+    )
+    return [(peer_id, row["inbox"]) for row in rows]
+
+
 async def _personal(event: dict[str, Any], post: Told) -> list[Target]:
     """Outside any space: followers elsewhere, those named, and for a gesture the author."""
     if event["kind"] in (Kind.REACTED, Kind.REACTION_UNDONE):
@@ -276,6 +288,9 @@ _BY_KIND: dict[Kind, Callable[[Instance, dict[str, Any]], Awaitable[list[Target]
     Kind.MEMBER_REMOVED: _to_named("member"),
     Kind.SPACE_CHANGED: _space_changed,
     Kind.PERSON_CHANGED: _person_changed,
+    Kind.RECALLED: _to_peer,
+    Kind.RECALL_ANSWERED: _to_peer,
+    Kind.ITEM_RECALLED: _who_was_sent_item,
     Kind.LINK_OFFERED: _to_peer,
     Kind.LINK_ACCEPTED: _to_peer,
     Kind.LINK_CONFIRMED: _to_peer,

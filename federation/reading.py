@@ -12,7 +12,7 @@ from typing import Any
 
 from federation.errors import Malformed
 from federation.json_reading import JsonLimits, parse_json
-from federation.vocabulary import ACTIVITY_STREAMS, NOTES, PUBLIC_NAMES
+from federation.vocabulary import ACTIVITY_STREAMS, NOTES, PUBLIC_NAMES, RECALL
 from server.limits import (
     ATTACHMENTS,
     CONTENT_BYTES,
@@ -257,6 +257,11 @@ def type_of(value: Any) -> str:
         return ""
     kinds = value.get("type")
     return next((kind for kind in many(kinds) if isinstance(kind, str) and len(kind) <= 100), "")
+
+
+def is_recall(said: Activity) -> bool:
+    """Whether an activity takes back what its host sent: a Delete that is a Recall too."""
+    return said.type == "Delete" and RECALL in many(said.document.get("type"))
 
 
 def identifier(value: Any) -> str:

@@ -5,6 +5,7 @@ pages too stand here only for those who ask for ActivityStreams (see `Shared`).
 """
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,10 +15,14 @@ from federation import facts, wellknown
 from federation.answering import Shared, answered, document, nothing, viewer_of, whole_number
 from federation.documents import actors, collections
 from federation.documents.posts import alone, note, read_told, tombstone
-from federation.inbox import Inbox
+from federation.documents.recalls import page, recall_uri
+from federation.errors import FederationError
+from federation.inbox import Inbox, signed_request
 from federation.instance import Instance
 from federation.keyring import instance_actor_id
 from federation.own_actors import OwnPerson, OwnSpace, is_gone, own_person, own_space
+from federation.recall_messages import page_of
+from federation.verify import verify
 from federation.vocabulary import CONTEXT
 from server import database as db
 from server.errors import NotFound
@@ -27,6 +32,7 @@ from server.queries.posts import SeenPost
 from server.queries.withdrawn import was_public
 from server.viewer import PeerServer, Viewer
 
+MOST_PAGES = 1_000_000
 INBOXES = ("/inbox", "/actor/inbox", "/@{name}/inbox", "/spaces/{slug}/inbox")
 
 
@@ -41,6 +47,7 @@ def routes(instance: Instance, inbox: Inbox) -> list[Route]:
         "/spaces/{slug}": own.space,
         "/spaces/{slug}/outbox": own.space_outbox,
         "/spaces/{slug}/members": own.space_members,
+        "/spaces/{slug}/recalls/{id}/items": own.recall_items,
         "/posts/{id}": own.post,
         "/posts/{id}/replies": own.post_replies,
         "/posts/{id}/context": own.post_context,
@@ -151,6 +158,22 @@ class Documents:
         entries = await collected.members(viewer, found.space, after, own_only=uri != whole)
         return document(collections.page(uri, after, entries, collections.addresses(entries)))
 
+    async def recall_items(self, request: Request) -> Response:
+        """What was taken back from the instance that asks; its link may have ended, its key stands."""
+        try:
+            signed = signed_request(self.instance, request, b"")
+            sender = await verify(self.instance, signed)
+        except FederationError:
+            raise NotFound(detail="for the instance that it was told to") from None
+        number = whole_number(request.query_params.get("page")) or 0
+        if urlsplit(sender.actor_uri).path != "/actor" or number > MOST_PAGES:
+            raise NotFound(detail="for the instance itself")
+        recall_id, slug = whole_number(request.path_params["id"]) or 0, request.path_params["slug"]
+        found = await page_of(recall_id, sender.peer_id or 0, number)
+        if found is None or await _slug_of(recall_id) != slug:
+            raise NotFound(detail="for the instance that it was told to")
+        return document(page(recall_uri(self.here.space(slug), recall_id), number, found[0], more=found[1]))
+
     async def _space(self, request: Request) -> tuple[Viewer, OwnSpace]:
         viewer = await self._viewer(request)
         found = await own_space(self.instance, viewer, request.path_params["slug"])
@@ -259,6 +282,11 @@ async def _part(request: Request, viewer: Viewer, uri: str) -> str:
     if row is None or row["host"] != host:
         raise NotFound(detail="another server's part")
     return f"{uri}?host={host}"
+
+
+async def _slug_of(recall_id: int) -> str:
+    row = await db.fetch_one("SELECT s.slug FROM recall r JOIN space s ON s.id = r.space_id WHERE r.id = $1", recall_id)
+    return row["slug"] if row else ""
 
 
 async def _uri_of(actor_id: int) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from federation.composing import Receiver, Sealed, compose
 from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
+from federation.recalling import urgent
 from federation.schedule import Decision, Fate, Outcome, State, answered, next_try
 from federation.signing import Manner, manner_of, sign_as
 from federation.vocabulary import ACTIVITY_JSON
@@ -51,6 +52,7 @@ class Peer:
     last_ok_at: int | None
     knock: str
     linked: bool
+    suspended: bool = False
     leased_until: int = 0
 
     @property
@@ -82,18 +84,24 @@ async def take_due(owner: str, limit: int, but: Collection[int] = ()) -> list[Pe
     now = now_ms()
     rows = await db.fetch(
         """SELECT q.id, q.host, q.state, q.failures, q.failing_since_at, q.last_ok_at, q.knock,
-             CASE WHEN l.state = 'active' THEN 1 ELSE 0 END AS linked
+             CASE WHEN l.state = 'active' THEN 1 ELSE 0 END AS linked,
+             CASE WHEN l.state = 'suspended' THEN 1 ELSE 0 END AS suspended
            FROM peer q LEFT JOIN link l ON l.peer_id = q.id
            WHERE q.due_at <= $1 AND q.lease_until_at < $1 AND q.blocked_at IS NULL AND q.state <> 'archived'
-             AND COALESCE(l.state, '') <> 'suspended'
              AND EXISTS (SELECT 1 FROM delivery d WHERE d.state = 'pending' AND d.peer_id = q.id)
+             AND (COALESCE(l.state, '') <> 'suspended' OR EXISTS (SELECT 1 FROM recall_target t JOIN delivery d
+               ON d.event_id = t.event_id AND d.peer_id = q.id AND d.state = 'pending' WHERE t.peer_id = q.id
+               AND t.state IN ('waiting', 'unreachable', 'late')))
            ORDER BY q.due_at LIMIT $2""",
         now,
         limit + len(but),
     )
     until = now + LEASE_MS
     free = [row for row in rows if row["id"] not in but]
-    due = [Peer(**{**row, "linked": bool(row["linked"]), "leased_until": until}) for row in free]
+    due = [
+        Peer(**{**row, "linked": bool(row["linked"]), "suspended": bool(row["suspended"]), "leased_until": until})
+        for row in free
+    ]
     taken = await _lease([peer.id for peer in due[:limit]], owner, now, until)
     return [peer for peer in due if peer.id in taken]
 
@@ -163,6 +171,10 @@ class Sender:
         return done, manner, False
 
     async def _next(self, peer: Peer, limit: int) -> list[dict[str, Any]]:
+        """What goes now: recalls before anything else, then in order."""
+        first = await urgent(peer.id, limit)
+        if first or peer.suspended:
+            return first
         return await db.fetch(
             "SELECT id, event_id, inbox, attempts FROM delivery WHERE state = 'pending' AND peer_id = $1"
             " ORDER BY seq LIMIT $2",

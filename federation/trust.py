@@ -11,7 +11,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from federation.errors import Malformed, Refused, Untrusted
-from federation.reading import Activity, IncomingActor, IncomingNote
+from federation.reading import Activity, IncomingActor, IncomingNote, is_recall
 
 Origin = tuple[str, str, int]
 _PORTS = {"http": 80, "https": 443}
@@ -75,6 +75,8 @@ def speaks_for(sender: VerifiedSender, activity: Activity) -> None:
         return
     if sender.linked and same_origin(sender.actor_uri, activity.actor):
         return
+    if is_recall(activity) and same_origin(sender.actor_uri, activity.actor):
+        return  # it is believed by its proof alone, also after the link has ended
     raise Untrusted("The signature is not the actor's own.", f"{sender.key_id} for {activity.actor}")
 
 

@@ -10,6 +10,9 @@ DATA_INTEGRITY = "https://w3id.org/security/data-integrity/v2"
 PARVIS = "https://parvis.example/ns#"
 LINK_V1 = f"{PARVIS}link-v1"
 
+RECALL = "parvis:Recall"
+RECEIPT = "parvis:RecallReceipt"
+
 PUBLIC = f"{ACTIVITY_STREAMS}#Public"
 PUBLIC_NAMES = frozenset({PUBLIC, "as:Public", "Public"})
 

@@ -22,6 +22,7 @@ from federation.instance import Instance
 from federation.keyring import instance_actor_id
 from federation.outbox import sequence_waiting
 from federation.processing import process_waiting
+from federation.recalling import work_off
 from federation.sending import Peer, Sender, release, take_due
 from server import database as db
 from server import live
@@ -72,6 +73,7 @@ class Worker:
             (self._send, ("sequenced", "served", "receipt")),
             (lambda: fetch_waiting(self.instance), ("file",)),
             (run_due, ("access",)),
+            (lambda: work_off(self.instance), ("recall", "served", "receipt", "post_withdrawn")),
         ]
         self._loops = [asyncio.create_task(self._loop(step, kinds)) for step, kinds in steps]
         self._begun.set()

@@ -1044,7 +1044,11 @@ class Migration(migrations.Migration):
             options={
                 "table": "event",
                 "app": "models",
-                "indexes": [Index(fields=["sequenced_at", "id"]), Index(fields=["post_id"])],
+                "indexes": [
+                    Index(fields=["sequenced_at", "id"]),
+                    Index(fields=["post_id"]),
+                    Index(fields=["space_id"]),
+                ],
                 "pk_attr": "id",
             },
             bases=["Model"],

@@ -20,6 +20,7 @@ Inside a transaction a statement costs about 20 µs on SQLite and a round trip o
 the network inside one: on SQLite every other writer waits meanwhile.
 """
 
+import asyncio
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -188,6 +189,20 @@ def together() -> AbstractAsyncContextManager[Any]:
     """
     inside = running.get()
     return transaction() if inside is None else Joined(inside)
+
+
+async def forget_erased() -> None:
+    """Sees to it that what was deleted and committed does not stay in files of the embedded database.
+
+    SQLite: freed pages are overwritten already; its write-ahead log, which still has the old ones, is emptied as
+    soon as no reader needs it (it is tried for a second). PostgreSQL: nothing; its vacuum reuses the space.
+    """
+    if engine_name() == "sqlite":
+        for _ in range(10):
+            rows = await _opened().checkpoint()
+            if not rows:
+                return
+            await asyncio.sleep(0.1)
 
 
 def after_commit(call: Callable[[], object]) -> None:

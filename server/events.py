@@ -34,6 +34,9 @@ class Kind(StrEnum):
     JOIN_ANSWERED = "join_answered"  # our space answers; data: member, uri, accepted
     LEFT = "left"  # one of ours leaves a space elsewhere; data: uri
     MEMBER_REMOVED = "member_removed"  # our space lets somebody elsewhere go; data: member
+    RECALLED = "recalled"  # data: target (of the recall), peer
+    ITEM_RECALLED = "item_recalled"  # to a server without a link; data: target, peer
+    RECALL_ANSWERED = "recall_answered"  # data: purge, peer
     SPACE_CHANGED = "space_changed"
     PERSON_CHANGED = "person_changed"
     LINK_OFFERED = "link_offered"  # data: peer

@@ -15,7 +15,7 @@ QUEUE_LENGTH = 1000
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something happened. Kinds are those of events, and `notice`, `access`, `receipt`, `file`, `sequenced`,
+    """Something happened. Kinds are those of events, and `notice`, `access`, `receipt`, `recall`, `file`, `sequenced`,
     `served`, `lagged`."""
 
     kind: str

@@ -137,6 +137,15 @@ class Client(Dialect):
         text = prepared(query)[0]
         return await (await self.writer()).alone(lambda connection: insert(connection, text, values))
 
+    async def checkpoint(self) -> int:
+        """Moves the write-ahead log into the file and empties it; not 0 when a reader was in the way."""
+        writer = await self.writer()
+        async with writer.lock:
+            _, rows = await finish(
+                writer.lane.submit(lambda connection: select(connection, "PRAGMA wal_checkpoint(TRUNCATE)", ()))
+            )
+        return int(next(iter(rows[0].values()))) if rows else 0
+
     async def execute_script(self, query: str) -> None:
         """Statements one by one, each committed by itself: PRAGMA and VACUUM work here."""
         writer = await self.writer()

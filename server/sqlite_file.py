@@ -45,6 +45,7 @@ WRITER_PRAGMAS = (
     "synchronous=FULL",
     "journal_size_limit=67108864",
     "foreign_keys=ON",
+    "secure_delete=ON",  # what is erased is not left behind in free pages
     "cache_size=-65536",
     "mmap_size=0",
     "busy_timeout=0",  # whoever waits does so in the thread, see _patient

@@ -26,6 +26,7 @@ GROUPS = (
     "server.commands.upkeep",
     "server.commands.setup",
     "server.commands.audit",
+    "server.commands.recalls",
     "federation.commands.spaces",
     "federation.commands.links",
     "federation.commands.deliveries",

@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 
-from federation.handlers import actors, links, membership, posts
+from federation.handlers import actors, links, membership, posts, recalls
 from federation.handlers.call import Call
-from federation.vocabulary import ACTORS, NOTES
+from federation.reading import is_recall
+from federation.vocabulary import ACTORS, NOTES, RECALL, RECEIPT
 
 Handler = Callable[[Call], Awaitable[None]]
 
@@ -17,6 +18,8 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("Update", NOTE): posts.update,
     ("Update", ACTOR): actors.update,
     ("Delete", ANY): posts.delete,
+    ("Delete", RECALL): recalls.recalled,
+    (RECEIPT, ANY): recalls.answered,
     ("Like", ANY): posts.like,
     ("EmojiReact", ANY): posts.like,
     ("Announce", ANY): posts.announce,
@@ -36,5 +39,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
 def handler_for(call: Call) -> Handler | None:
     """The handler of an activity, or None when it is not one that we take."""
     kind = call.said.object_type
+    if is_recall(call.said):
+        return HANDLERS["Delete", RECALL]
     shape = NOTE if kind in NOTES else ACTOR if kind in ACTORS else ANY
     return HANDLERS.get((call.said.type, shape)) or HANDLERS.get((call.said.type, ANY))

@@ -5,6 +5,7 @@ from typing import Any
 
 from server import database as db
 from server import live
+from server.actions import recalls
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden, NotFound
 from server.openness import LinkState
@@ -120,6 +121,7 @@ async def change(row: dict[str, Any], state: LinkState, **values: Any) -> None:
 async def over(row: dict[str, Any], cause: str = "") -> None:
     """Nobody of theirs is in a space of ours any more, nobody of ours in theirs, and no space names them."""
     peer = row["peer_id"]
+    await recalls.take_back_all(recalls.SYSTEM, peer, "link_end")
     await db.execute("DELETE FROM membership WHERE peer_id = $1", peer)
     await db.execute("DELETE FROM membership WHERE space_id IN (SELECT id FROM space WHERE peer_id = $1)", peer)
     await db.execute("DELETE FROM space_partner WHERE peer_id = $1", peer)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from server import database as db
 from server import live
+from server.actions import recalls
 from server.actions.audit import note
 from server.actions.notices import notify
 from server.clock import now_ms
@@ -139,6 +140,7 @@ async def remove(viewer: Employee | Operator, space_id: int, actor_id: int) -> N
                 await _answer(space, who.id, row["uri"], accepted=False)
             else:
                 await record(Kind.MEMBER_REMOVED, actor_id=space.actor_id, space_id=space.id, data={"member": who.id})
+            await recalls.after_leaving(viewer, space.id, who.peer_id, "remove_member")
 
 
 # --- what comes from elsewhere --------------------------------------------------------------------
@@ -171,6 +173,7 @@ async def left(viewer: RemotePerson, space_uri: str) -> None:
         space = await spaces.find_by_uri(viewer, space_uri)
         if space.hosted_here:
             await _out(space.id, viewer.actor_id)
+            await recalls.after_leaving(viewer, space.id, viewer.peer_id, "left")
 
 
 async def invited(viewer: PeerServer, space_id: int, actor_id: int, uri: str, by: int | None) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from server import database as db
 from server import live
+from server.actions import recalls
 from server.actions.finding import make_findable
 from server.actions.notices import forget, notify
 from server.clock import now_ms
@@ -211,6 +212,9 @@ async def withdraw(viewer: Viewer, post_id: int) -> None:
         post = await posts.find(viewer, post_id)
         post.demand(viewer, Act.WITHDRAW_POST)
         await _withdrawn(post.id, post.author_id, post.space.id if post.space else None)
+        by_author = isinstance(viewer, (Employee, RemotePerson)) and viewer.actor_id == post.author_id
+        if post.space is not None and post.space.hosted_here and not by_author:
+            await recalls.take_back_item(viewer, post.space.id, post.id)
 
 
 async def receive_withdrawal(author_id: int, uri: str, original: str = "") -> None:

@@ -22,7 +22,7 @@ class Event(Model):
 
     class Meta:
         table = "event"
-        indexes = (Index(fields=("sequenced_at", "id")), Index(fields=("post_id",)))
+        indexes = (Index(fields=("sequenced_at", "id")), Index(fields=("post_id",)), Index(fields=("space_id",)))
 
 
 class Delivery(Model):

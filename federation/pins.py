@@ -1,0 +1,34 @@
+"""The keys that stand for a partner's instance whatever its documents say, and whatever became of the link."""
+
+from typing import Any
+
+from federation.proving import holds
+from server import database as db
+from server.clock import now_ms
+
+Key = tuple[str, str, str, str]
+
+
+async def pinned_keys(peer_id: int) -> list[Key]:
+    """(id, owner, kind, value) of the keys pinned for an instance; none when there never was a link with it."""
+    row = await db.fetch_one(
+        "SELECT their_key_uri, their_key, their_old_key_uri, their_old_key, their_old_until_at FROM link"
+        " WHERE peer_id = $1",
+        peer_id,
+    )
+    if row is None or not row["their_key"]:
+        return []
+    keys = [_key(row["their_key_uri"], row["their_key"])]
+    if row["their_old_key"] and (row["their_old_until_at"] or 0) > now_ms():
+        keys.append(_key(row["their_old_key_uri"], row["their_old_key"]))
+    return keys
+
+
+def _key(uri: str, value: str) -> Key:
+    return uri, uri.partition("#")[0], "multikey", value
+
+
+async def proved_by_pin(peer_id: int, document: dict[str, Any]) -> bool:
+    """Whether a document carries a proof made with a key that is pinned for this instance."""
+    keys = await pinned_keys(peer_id)
+    return any(holds(document, key[1], [key]) for key in keys)

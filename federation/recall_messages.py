@@ -1,0 +1,69 @@
+"""What a delivery of a recall or of its receipt says, built from its rows at the moment of sending."""
+
+from typing import Any
+
+import msgspec
+
+from federation.documents.activities import Fact, Message
+from federation.documents.recalls import INLINE, Listed, recall
+from federation.instance import Instance
+from server import database as db
+from server.actions.recalls import TARGET
+from server.events import Kind
+from server.recall_terms import OPEN, RecallScope
+
+
+async def about_recall(instance: Instance, fact: Fact, event: dict[str, Any], peer_id: int) -> Message | None:
+    """None when there is nothing left to tell: the other side has answered meanwhile."""
+    if fact.kind is Kind.RECALL_ANSWERED:
+        return await _receipt(instance, fact, peer_id)
+    if fact.kind is Kind.RECALLED:
+        return await _recall(instance, fact, peer_id)
+    return None
+
+
+async def _receipt(instance: Instance, fact: Fact, peer_id: int) -> Message | None:
+    row = await db.fetch_one(
+        "SELECT receipt FROM purge WHERE id = $1 AND peer_id = $2 AND receipt <> ''", fact.detail("purge"), peer_id
+    )
+    return Message(msgspec.json.decode(row["receipt"]), instance.here.instance) if row else None
+
+
+async def _recall(instance: Instance, fact: Fact, peer_id: int) -> Message | None:
+    target = await db.fetch_one(f"{TARGET} WHERE t.id = $1 AND t.peer_id = $2", fact.detail("target"), peer_id)
+    if target is None or target["state"] not in OPEN:
+        return None
+    peer = await db.fetch_one("SELECT base_url FROM peer WHERE id = $1", peer_id)
+    scope = RecallScope(target["scope"])
+    listed = Listed(
+        recall_id=target["recall_id"],
+        space_uri=fact.space_uri,
+        scope=(RecallScope.SPACE if scope.whole else scope).value,
+        items=target["items"],
+        root=target["root"],
+        up_to=target["created_at"],
+        keep=target["keep"],
+        deadline_at=target["deadline_at"],
+        uris=await items_of(target["id"]) if target["items"] <= INLINE else None,
+    )
+    return recall(fact, listed, f"{peer['base_url']}/actor" if peer else "", instance.here)
+
+
+async def items_of(target_id: int) -> list[str]:
+    """The whole list of a target."""
+    rows = await db.fetch("SELECT uris FROM recall_part WHERE target_id = $1 ORDER BY number", target_id)
+    return [uri for row in rows for uri in msgspec.json.decode(row["uris"])]
+
+
+async def page_of(recall_id: int, peer_id: int, number: int) -> tuple[list[str], bool] | None:
+    """One page of what was recalled from an instance, and whether there is another; None when there is no such."""
+    rows = await db.fetch(
+        "SELECT p.number, p.uris FROM recall_part p JOIN recall_target t ON t.id = p.target_id WHERE t.recall_id = $1"
+        " AND t.peer_id = $2 AND p.number IN ($3, CAST($3 AS INTEGER) + 1) ORDER BY p.number",
+        recall_id,
+        peer_id,
+        number,
+    )
+    if not rows or rows[0]["number"] != number:
+        return None
+    return msgspec.json.decode(rows[0]["uris"]), len(rows) > 1

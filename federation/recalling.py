@@ -1,0 +1,102 @@
+"""Recalls on their way: ours are gathered, told and told again; those of others are carried out and answered.
+
+Both are rows that this loop works off in small steps. Nothing of a step is held anywhere else, so it may stop at any
+moment. A recall goes before anything else that waits for the same instance: see `urgent`.
+"""
+
+import logging
+from typing import Any
+
+import msgspec
+
+from federation.documents import recalls as documents
+from federation.errors import FederationError, Malformed, Refused
+from federation.instance import Instance
+from federation.json_reading import parse_json
+from federation.keyring import instance_key
+from federation.reading import identifier, many, type_of
+from federation.signatures.proofs import with_proof
+from federation.signing import Manner, sign_as_instance
+from federation.trust import same_origin
+from server import database as db
+from server.actions import purges, recalls
+from server.clock import now_ms
+
+log = logging.getLogger("parvis.recalls")
+
+AT_ONCE = 20
+OF_A_LINK = Manner(linked=True, scheme="rfc9421")
+MOST_ON_A_PAGE = 1_000
+
+
+async def work_off(instance: Instance) -> int:
+    """One step of everything that is under way; how many steps were taken."""
+    taken = 0
+    for target in await recalls.ungathered(AT_ONCE):
+        await recalls.gather(target)
+        taken += 1
+    await recalls.follow_up()
+    for purge in await purges.listing(AT_ONCE):
+        taken += await _fetch_page(instance, purge)
+    taken += await purges.step(instance.settings.files_dir)
+    for purge in await purges.ready(AT_ONCE):
+        await _sign(instance, purge)
+        taken += 1
+    return taken
+
+
+async def urgent(peer_id: int, limit: int) -> list[dict[str, Any]]:
+    """Deliveries of recalls to one instance: they go before anything else."""
+    return await db.fetch(
+        "SELECT d.id, d.event_id, d.inbox, d.attempts FROM recall_target t JOIN delivery d ON d.event_id = t.event_id"
+        " AND d.peer_id = t.peer_id WHERE t.peer_id = $1 AND t.state IN ('waiting', 'unreachable', 'late')"
+        " AND d.state = 'pending' ORDER BY d.seq LIMIT $2",
+        peer_id,
+        limit,
+    )
+
+
+# --- the list of a recall of others --------------------------------------------------------------
+
+
+async def _fetch_page(instance: Instance, purge: dict[str, Any]) -> int:
+    """The next page of a list, from the host's own origin; 0 when it cannot be had now."""
+    try:
+        uris, following = await _read_page(instance, purge)
+    except FederationError as error:
+        log.info("list not had", extra={"action": "recall.list", "reason": str(error)})
+        await purges.later(purge, error.sentence)
+        return 0
+    await purges.add_page(purge, uris, following)
+    return 1
+
+
+async def _read_page(instance: Instance, purge: dict[str, Any]) -> tuple[list[str], str]:
+    address = purge["list_uri"]
+    if not same_origin(address, purge["base_url"]):
+        raise Refused("The list is at another origin.", address)
+    sign = await sign_as_instance(instance, OF_A_LINK)
+    answer = await instance.transport.get_json(address, sign=sign)
+    document = parse_json(answer.body)
+    uris = [identifier(item) for item in many(document.get("orderedItems"))[: MOST_ON_A_PAGE + 1]]
+    if type_of(document) != "OrderedCollectionPage" or not uris or len(uris) > MOST_ON_A_PAGE or not all(uris):
+        raise Malformed("That is no page of the list of a recall.", address)
+    following = identifier(document.get("next"))
+    if following == address:
+        raise Malformed("The list goes round in a circle.", address)
+    return uris, following
+
+
+# --- the receipt ---------------------------------------------------------------------------------
+
+
+async def _sign(instance: Instance, purge: dict[str, Any]) -> None:
+    """Everything is gone: what became of it is signed once, and told until it is heard."""
+    await db.forget_erased()
+    counts: dict[str, int] = msgspec.json.decode(purge["counts"])
+    retained: list[dict[str, Any]] = []
+    if counts.get("own"):
+        retained.append({"reason": "own-authored", "items": counts["own"]})
+    bare = documents.receipt(purge, counts, retained, instance.here, now_ms())
+    signed = with_proof(bare, await instance_key(instance), now_ms())
+    await purges.finish(purge, msgspec.json.encode(signed).decode())

@@ -1,0 +1,397 @@
+"""A partner takes back what we have of its space: hidden at once, erased in small steps, answered when all is gone.
+
+Each step is one transaction that erases at most STEP posts and notes how far it came, so a purge of thousands keeps
+nobody waiting and goes on after any crash where its rows stand. What was erased leaves its address and nothing
+else, so that a copy which comes late stays away. Bytes of files go last, when no row needs them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from server import database as db
+from server import files, live
+from server.clock import now_ms
+from server.errors import NotFound
+from server.events import Kind, record
+from server.ids import new_id
+from server.recall_terms import Keep, RecallScope, root_of
+from server.sql import Clause, one_of
+
+STEP = 200
+"""Posts erased in one transaction."""
+FILES_AT_ONCE = 100
+MOST_ITEMS = 1_000_000
+"""More than a recall may list."""
+DROP = "drop_file"
+"""The job that removes the bytes of a file which no row needs."""
+MOST_LISTINGS = 8
+COUNTED = ("items", "media", "index", "notifications", "derived")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A recall as the host of the space says it. `uris`: the list, when it came along; else it is at `list_uri`."""
+
+    uri: str
+    scope: RecallScope
+    root: str
+    items: int
+    keep: Keep
+    deadline_at: int | None
+    list_uri: str = ""
+    uris: Sequence[str] | None = None
+
+
+async def begin(peer_id: int, space_id: int | None, asked: Asked) -> None:
+    """Takes a recall: what it is about is hidden in this transaction, and erased from now on.
+
+    The same one again is answered again once it was answered. `space_id`: the space here, None when nothing of it
+    ever came. Raises NotFound when the id belongs to another instance's recall.
+    """
+    async with db.together():
+        known = await db.fetch_one("SELECT id, peer_id, state FROM purge WHERE uri = $1", asked.uri)
+        if known is not None:
+            if known["peer_id"] != peer_id:
+                raise NotFound(detail="another instance's recall")
+            if known["state"] == "done":
+                await _answer(known["id"], space_id, peer_id)
+            return
+        purge_id, now = new_id(), now_ms()
+        listed = asked.uris is not None or not asked.items
+        await db.insert(
+            "purge",
+            {
+                "id": purge_id,
+                "peer_id": peer_id,
+                "space_id": space_id,
+                "uri": asked.uri,
+                "scope": asked.scope.value,
+                "root": asked.root,
+                "items": asked.items,
+                "list_uri": asked.list_uri,
+                "keep": asked.keep.value,
+                "deadline_at": asked.deadline_at,
+                "state": "items" if listed else "listing",
+                "received_at": now,
+            },
+        )
+        await _write_parts(purge_id, 0, asked.uris or ())
+        if space_id is not None and asked.scope.whole:
+            await _hide(space_id)
+        db.after_commit(partial(live.publish, live.Fact("recall", space_id=space_id)))
+
+
+async def _hide(space_id: int) -> None:
+    """From this commit on nobody here is in that space: nothing of it is shown, and nothing more is taken."""
+    await db.execute("DELETE FROM membership WHERE space_id = $1", space_id)
+    await db.execute("DELETE FROM notice WHERE space_id = $1", space_id)
+    db.after_commit(partial(live.publish, live.Fact("access", space_id=space_id)))
+
+
+async def _write_parts(purge_id: int, after: int, uris: Sequence[str]) -> int:
+    """Keeps some of the list in steps; the number of the last one."""
+    rows = [
+        {
+            "id": new_id(),
+            "purge_id": purge_id,
+            "number": after + start // STEP + 1,
+            "uris": msgspec.json.encode(list(uris[start : start + STEP])).decode(),
+        }
+        for start in range(0, len(uris), STEP)
+    ]
+    await db.insert_many("purge_part", rows)
+    return after + len(rows)
+
+
+# --- the list ------------------------------------------------------------------------------------
+
+
+async def listing(limit: int) -> list[dict[str, Any]]:
+    """Purges whose list is still to be fetched, and it is time to."""
+    return await db.fetch(
+        "SELECT p.*, q.base_url FROM purge p JOIN peer q ON q.id = p.peer_id WHERE p.state = 'listing'"
+        " AND p.next_at <= $1 ORDER BY p.id LIMIT $2",
+        now_ms(),
+        limit,
+    )
+
+
+async def add_page(purge: Mapping[str, Any], uris: Sequence[str], following: str) -> None:
+    """Keeps a page of the list; `following`: where the next one is, '' after the last."""
+    async with db.transaction():
+        row = await db.fetch_one("SELECT list_uri FROM purge WHERE id = $1 AND state = 'listing'", purge["id"])
+        if row is None or row["list_uri"] != purge["list_uri"]:
+            return  # somebody else did
+        last = await db.fetch_one(
+            "SELECT COALESCE(MAX(number), 0) AS n FROM purge_part WHERE purge_id = $1", purge["id"]
+        )
+        await _write_parts(purge["id"], last["n"] if last else 0, uris)
+        if following:
+            await db.execute("UPDATE purge SET list_uri = $1, tries = 0 WHERE id = $2", following, purge["id"])
+            return
+        if await _is_whole(purge):
+            await db.execute("UPDATE purge SET state = 'items', tries = 0 WHERE id = $1", purge["id"])
+        else:
+            await give_up(purge["id"], "the list is not the one whose root was told")
+
+
+async def _is_whole(purge: Mapping[str, Any]) -> bool:
+    rows = await db.fetch("SELECT uris FROM purge_part WHERE purge_id = $1", purge["id"])
+    uris = [uri for row in rows for uri in msgspec.json.decode(row["uris"])]
+    return len(uris) == int(purge["items"]) and root_of(uris) == str(purge["root"])
+
+
+async def later(purge: Mapping[str, Any], reason: str) -> None:
+    """The list cannot be had now."""
+    wait = 2_000 << min(int(purge["tries"]), 10)
+    await db.execute(
+        "UPDATE purge SET tries = tries + 1, next_at = $1, reason = $2 WHERE id = $3",
+        now_ms() + wait,
+        reason[:300],
+        purge["id"],
+    )
+
+
+async def give_up(purge_id: int, reason: str) -> None:
+    """There is no list to go by: nothing is answered, and administrators see why."""
+    await db.execute("UPDATE purge SET state = 'refused', reason = $1 WHERE id = $2", reason[:300], purge_id)
+
+
+# --- the steps -----------------------------------------------------------------------------------
+
+
+async def step(folder: Path) -> int:
+    """One step of every purge that has one to take; how many took one. `folder`: where files are kept."""
+    purges = await db.fetch("SELECT * FROM purge WHERE state IN ('items', 'space', 'files') ORDER BY id LIMIT 20")
+    for purge in purges:
+        if purge["state"] == "files":
+            await _drop_files(purge, folder)
+            continue
+        async with db.transaction():
+            # the row as it is now: another process may have taken this step
+            now = await db.fetch_one("SELECT * FROM purge WHERE id = $1", purge["id"])
+            if now is not None and now["state"] == "items":
+                await _listed_items(now)
+            elif now is not None and now["state"] == "space":
+                await _rest_of_space(now)
+    return len(purges)
+
+
+async def _listed_items(purge: dict[str, Any]) -> None:
+    part = await db.fetch_one(
+        "SELECT id, uris FROM purge_part WHERE purge_id = $1 AND done_at IS NULL ORDER BY number LIMIT 1", purge["id"]
+    )
+    if part is None:
+        following = "space" if RecallScope(purge["scope"]).whole and purge["space_id"] is not None else "files"
+        await db.execute("UPDATE purge SET state = $1 WHERE id = $2", following, purge["id"])
+        return
+    uris: list[str] = msgspec.json.decode(part["uris"])
+    counts = await _gone(purge, uris)
+    await db.execute("UPDATE purge_part SET done_at = $1 WHERE id = $2", now_ms(), part["id"])
+    await _count(purge, counts)
+
+
+async def _gone(purge: dict[str, Any], uris: Sequence[str]) -> dict[str, int]:
+    """Erases these items of the space; what never came is remembered as gone. Items of other spaces stay."""
+    found = await db.fetch(
+        *Clause("SELECT id, uri, author_id, peer_id, space_id, deleted_at FROM post WHERE")
+        .join(one_of("uri", uris))
+        .statement()
+    )
+    here = [row for row in found if row["space_id"] is not None and row["space_id"] == purge["space_id"]]
+    kept = [row for row in here if _stays(purge, row)]
+    elsewhere = [row for row in found if row["space_id"] != purge["space_id"]]
+    counts = await _erase([row["id"] for row in here if row not in kept])
+    known = {row["uri"] for row in found}
+    await _remember_gone(purge, [uri for uri in uris if uri not in known])
+    stay = len([row for row in elsewhere if row["deleted_at"] is None])
+    own = 0 if RecallScope(purge["scope"]).whole else len(kept)  # else they are counted with the rest of the space
+    return counts | {"items": len(uris) - len(kept) - stay, "own": own}
+
+
+def _stays(purge: Mapping[str, Any], post: Mapping[str, Any]) -> bool:
+    """What our own people wrote, where the host says that they may keep it."""
+    return purge["keep"] == Keep.OWN_AUTHORED and post["peer_id"] is None and post["deleted_at"] is None
+
+
+async def _remember_gone(purge: Mapping[str, Any], uris: Sequence[str]) -> None:
+    """Tombstones for what never came, of the host's own origin: of others it has no word to say."""
+    peer = await db.fetch_one("SELECT base_url FROM peer WHERE id = $1", purge["peer_id"])
+    space = await db.fetch_one("SELECT actor_id FROM space WHERE id = $1", purge["space_id"]) if uris else None
+    if peer is None or space is None:
+        return
+    now = now_ms()
+    rows = [
+        {
+            "id": new_id(),
+            "uri": uri,
+            "author_id": space["actor_id"],
+            "space_id": purge["space_id"],
+            "peer_id": purge["peer_id"],
+            "visibility": "",
+            "published_at": now,
+            "deleted_at": now,
+        }
+        for uri in uris
+        if uri.startswith(f"{peer['base_url']}/")
+    ]
+    await db.insert_many("post", rows, ignore=True)
+
+
+async def _rest_of_space(purge: dict[str, Any]) -> None:
+    """What of the space was not listed, then what says that it was: names, people, notices, refused documents."""
+    rows = await db.fetch(
+        "SELECT id, peer_id, deleted_at FROM post WHERE space_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+        purge["space_id"],
+        purge["cursor"],
+        STEP,
+    )
+    if rows:
+        kept = [row for row in rows if _stays(purge, row)]
+        live_rows = [row for row in rows if row["deleted_at"] is None and row not in kept]
+        counts = await _erase([row["id"] for row in live_rows])
+        counts |= {"items": len(live_rows), "own": len(kept)}
+        await db.execute("UPDATE purge SET cursor = $1 WHERE id = $2", rows[-1]["id"], purge["id"])
+        await _count(purge, counts)
+        return
+    await _count(purge, await _forget_space(purge))
+    await db.execute("UPDATE purge SET state = 'files' WHERE id = $1", purge["id"])
+
+
+async def _forget_space(purge: dict[str, Any]) -> dict[str, int]:
+    """The space itself: an address stays, without a name."""
+    space_id = purge["space_id"]
+    notices = await db.execute("DELETE FROM notice WHERE space_id = $1", space_id)
+    await db.execute("DELETE FROM membership WHERE space_id = $1", space_id)
+    await db.execute("UPDATE event SET original = '' WHERE space_id = $1 AND original <> ''", space_id)
+    space = await db.fetch_one(
+        "SELECT a.id, a.uri, a.name FROM space s JOIN actor a ON a.id = s.actor_id WHERE s.id = $1", space_id
+    )
+    derived = 1
+    if space is not None:
+        await db.execute("UPDATE space SET name = $1, description = '' WHERE id = $2", space["name"], space_id)
+        await db.execute(
+            "UPDATE actor SET display_name = '', summary = '' WHERE id = $1 AND peer_id IS NOT NULL", space["id"]
+        )
+        derived += await db.execute(
+            "UPDATE receipt SET body = '' WHERE peer_id = $1 AND processed_at IS NOT NULL AND body <> ''",
+            purge["peer_id"],
+        )
+    derived += await _forget_people(purge["peer_id"])
+    return {"notifications": notices, "derived": derived}
+
+
+async def _forget_people(peer_id: int) -> int:
+    """Names of people at that instance of whom nothing else is left here: their address and keys stay."""
+    return await db.execute(
+        "UPDATE actor SET display_name = '', summary = '' WHERE peer_id = $1 AND kind = 'person' AND display_name <> ''"
+        " AND NOT EXISTS (SELECT 1 FROM post p WHERE p.author_id = actor.id AND p.deleted_at IS NULL)"
+        " AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.actor_id = actor.id)"
+        " AND NOT EXISTS (SELECT 1 FROM follow f WHERE f.follower_id = actor.id OR f.followed_id = actor.id)"
+        " AND NOT EXISTS (SELECT 1 FROM mention n WHERE n.actor_id = actor.id)"
+        " AND NOT EXISTS (SELECT 1 FROM reaction r WHERE r.actor_id = actor.id)",
+        peer_id,
+    )
+
+
+async def _erase(post_ids: Sequence[int]) -> dict[str, int]:
+    """Erases posts and whatever was made of them; how many rows of each kind."""
+    if not post_ids:
+        return {}
+    counts = {"media": await _erase_files(post_ids)}
+    for table, counted in _MADE_OF_POSTS:
+        query = Clause(f"DELETE FROM {table} WHERE").join(one_of("post_id", post_ids))
+        counts[counted] = counts.get(counted, 0) + await db.execute(*query.statement())
+    for change in (
+        "UPDATE event SET original = '', data = '{}' WHERE original <> '' AND",
+        "UPDATE event SET data = '{}' WHERE kind IN ('reacted', 'reaction_undone') AND",
+    ):
+        await db.execute(*Clause(change).join(one_of("post_id", post_ids)).statement())
+    erased = Clause(
+        "UPDATE post SET html = '', source = '', summary = '', language = '', deleted_at = COALESCE(deleted_at, ?)"
+        " WHERE",
+        (now_ms(),),
+    )
+    await db.execute(*erased.join(one_of("id", post_ids)).statement())
+    return counts
+
+
+_MADE_OF_POSTS = (
+    ("search_row", "index"),
+    ("notice", "notifications"),
+    ("post_version", "derived"),
+    ("mention", "derived"),
+    ("reaction", "derived"),
+)
+
+
+async def _erase_files(post_ids: Sequence[int]) -> int:
+    """Forgets the files of posts, and leaves a job for the bytes of each."""
+    query = Clause("SELECT id, sha256 FROM attachment WHERE").join(one_of("post_id", post_ids))
+    rows = await db.fetch(*query.statement())
+    now = now_ms()
+    for row in rows:
+        await db.execute("DELETE FROM job WHERE kind = 'fetch_file' AND key = $1", str(row["id"]))
+    jobs = [
+        {"id": new_id(), "kind": DROP, "key": sha256, "due_at": now, "created_at": now}
+        for sha256 in sorted({row["sha256"] for row in rows if row["sha256"]})
+    ]
+    await db.insert_many("job", jobs, ignore=True)
+    await db.execute(*Clause("DELETE FROM attachment WHERE").join(one_of("post_id", post_ids)).statement())
+    return len(rows)
+
+
+async def _count(purge: Mapping[str, Any], more: Mapping[str, int]) -> None:
+    row = await db.fetch_one("SELECT counts FROM purge WHERE id = $1", purge["id"])
+    counts: dict[str, int] = msgspec.json.decode(row["counts"]) if row else {}
+    for name, number in more.items():
+        counts[name] = counts.get(name, 0) + number
+    await db.execute("UPDATE purge SET counts = $1 WHERE id = $2", msgspec.json.encode(counts).decode(), purge["id"])
+
+
+# --- the bytes -----------------------------------------------------------------------------------
+
+
+async def drop_files(folder: Path) -> int:
+    """Removes bytes that no row needs any more, some of them; how many jobs came to their end."""
+    jobs = await db.fetch("SELECT id, key FROM job WHERE kind = $1 ORDER BY due_at LIMIT $2", DROP, FILES_AT_ONCE)
+    for job in jobs:
+        async with db.transaction():
+            # inside a writing transaction, so that nobody gives these bytes to a new row meanwhile
+            await db.execute("DELETE FROM job WHERE id = $1", job["id"])
+            if not await db.fetch_one("SELECT id FROM attachment WHERE sha256 = $1 LIMIT 1", job["key"]):
+                files.remove(folder, job["key"])
+    return len(jobs)
+
+
+async def _drop_files(purge: Mapping[str, Any], folder: Path) -> None:
+    if not await drop_files(folder):
+        await db.execute("UPDATE purge SET state = 'signing' WHERE id = $1 AND state = 'files'", purge["id"])
+
+
+async def ready(limit: int = 20) -> list[dict[str, Any]]:
+    """Purges of which nothing is left, whose receipt is to be signed."""
+    return await db.fetch("SELECT * FROM purge WHERE state = 'signing' ORDER BY id LIMIT $1", limit)
+
+
+async def finish(purge: Mapping[str, Any], receipt: str) -> None:
+    """Keeps the signed receipt and records the fact that tells it."""
+    async with db.transaction():
+        if await db.execute(
+            "UPDATE purge SET state = 'done', done_at = $1, receipt = $2, reason = ''"
+            " WHERE id = $3 AND state = 'signing'",
+            now_ms(),
+            receipt,
+            purge["id"],
+        ):
+            await db.execute("DELETE FROM purge_part WHERE purge_id = $1", purge["id"])
+            await _answer(purge["id"], purge["space_id"], purge["peer_id"])
+
+
+async def _answer(purge_id: int, space_id: int | None, peer_id: int) -> None:
+    await record(Kind.RECALL_ANSWERED, space_id=space_id, data={"purge": purge_id, "peer": peer_id})
