@@ -7,8 +7,11 @@ import msgspec
 from federation.documents.activities import Fact, Message
 from federation.documents.recalls import INLINE, Listed, recall
 from federation.instance import Instance
+from federation.signatures.proofs import with_proof
+from federation.signing import key_towards
 from server import database as db
 from server.actions.recalls import TARGET
+from server.clock import now_ms
 from server.events import Kind
 from server.recall_terms import OPEN, RecallScope
 
@@ -26,7 +29,14 @@ async def _receipt(instance: Instance, fact: Fact, peer_id: int) -> Message | No
     row = await db.fetch_one(
         "SELECT receipt FROM purge WHERE id = $1 AND peer_id = $2 AND receipt <> ''", fact.detail("purge"), peer_id
     )
-    return Message(msgspec.json.decode(row["receipt"]), instance.here.instance) if row else None
+    return await _proved(instance, msgspec.json.decode(row["receipt"]), peer_id) if row else None
+
+
+async def _proved(instance: Instance, document: dict[str, Any], peer_id: int) -> Message:
+    """With the proof of this instance, by the key that the other side holds."""
+    peer = await db.fetch_one("SELECT host FROM peer WHERE id = $1", peer_id)
+    key = await key_towards(instance, peer["host"] if peer else "")
+    return Message(with_proof(document, key, now_ms()), instance.here.instance)
 
 
 async def _recall(instance: Instance, fact: Fact, peer_id: int) -> Message | None:
@@ -46,7 +56,8 @@ async def _recall(instance: Instance, fact: Fact, peer_id: int) -> Message | Non
         deadline_at=target["deadline_at"],
         uris=await items_of(target["id"]) if target["items"] <= INLINE else None,
     )
-    return recall(fact, listed, f"{peer['base_url']}/actor" if peer else "", instance.here)
+    document = recall(fact, listed, f"{peer['base_url']}/actor" if peer else "", instance.here)
+    return await _proved(instance, document, peer_id)
 
 
 async def items_of(target_id: int) -> list[str]:

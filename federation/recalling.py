@@ -13,9 +13,7 @@ from federation.documents import recalls as documents
 from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
 from federation.json_reading import parse_json
-from federation.keyring import instance_key
 from federation.reading import identifier, many, type_of
-from federation.signatures.proofs import with_proof
 from federation.signing import Manner, sign_as_instance
 from federation.trust import same_origin
 from server import database as db
@@ -40,7 +38,7 @@ async def work_off(instance: Instance) -> int:
         taken += await _fetch_page(instance, purge)
     taken += await purges.step(instance.settings.files_dir)
     for purge in await purges.ready(AT_ONCE):
-        await _sign(instance, purge)
+        await _answer(instance, purge)
         taken += 1
     return taken
 
@@ -90,13 +88,12 @@ async def _read_page(instance: Instance, purge: dict[str, Any]) -> tuple[list[st
 # --- the receipt ---------------------------------------------------------------------------------
 
 
-async def _sign(instance: Instance, purge: dict[str, Any]) -> None:
-    """Everything is gone: what became of it is signed once, and told until it is heard."""
+async def _answer(instance: Instance, purge: dict[str, Any]) -> None:
+    """Everything is gone: what became of it is written down, and told, signed, until it is heard."""
     await db.forget_erased()
     counts: dict[str, int] = msgspec.json.decode(purge["counts"])
     retained: list[dict[str, Any]] = []
     if counts.get("own"):
         retained.append({"reason": "own-authored", "items": counts["own"]})
     bare = documents.receipt(purge, counts, retained, instance.here, now_ms())
-    signed = with_proof(bare, await instance_key(instance), now_ms())
-    await purges.finish(purge, msgspec.json.encode(signed).decode())
+    await purges.finish(purge, msgspec.json.encode(bare).decode())

@@ -61,6 +61,11 @@ async def sign_as_instance(instance: Instance, manner: Manner) -> Sign:
     return await sign_as(instance, instance.here.instance, manner)
 
 
+async def key_towards(instance: Instance, host: str) -> PrivateKey:
+    """The Ed25519 key of this instance that a partner holds: the newest, or the one before until it took the word."""
+    return (await _older(instance)).get(host) or await instance_key(instance)
+
+
 _older_kept: dict[str, tuple[float, dict[str, PrivateKey]]] = {}
 
 

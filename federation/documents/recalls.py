@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from federation.documents.activities import Fact, Message
+from federation.documents.activities import Fact
 from federation.vocabulary import CONTEXT, RECALL, RECEIPT, moment
 from server.ids import Addresses
 
@@ -31,8 +31,8 @@ def recall_uri(space_uri: str, recall_id: int) -> str:
     return f"{space_uri}/recalls/{recall_id}"
 
 
-def recall(fact: Fact, listed: Listed, to: str, here: Addresses) -> Message:
-    """The host takes back; proved with the key that the other side pinned, whatever became of the link."""
+def recall(fact: Fact, listed: Listed, to: str, here: Addresses) -> dict[str, Any]:
+    """The host takes back; still without the proof of the key that the other side pinned."""
     address = recall_uri(listed.space_uri, listed.recall_id)
     collection: dict[str, Any] = {
         "id": f"{address}/items",
@@ -46,7 +46,7 @@ def recall(fact: Fact, listed: Listed, to: str, here: Addresses) -> Message:
         collection["orderedItems"] = list(listed.uris)
     else:
         collection["first"] = f"{address}/items?page=1"
-    document = {
+    return {
         "@context": CONTEXT,
         "id": here.activity(fact.id),
         "type": ["Delete", RECALL],
@@ -58,7 +58,6 @@ def recall(fact: Fact, listed: Listed, to: str, here: Addresses) -> Message:
         "parvis:keep": listed.keep,
         "parvis:deadline": moment(listed.deadline_at),
     }
-    return Message(document, here.instance, proved_by=here.instance)
 
 
 def page(address: str, number: int, uris: Sequence[str], *, more: bool) -> dict[str, Any]:
@@ -97,8 +96,3 @@ def receipt(
 
 
 COUNTED = ("items", "media", "index", "notifications", "derived")
-
-
-def of_plain(fact: Fact, document: Mapping[str, Any], signer_uri: str, here: Addresses) -> Message:
-    """What a server without a link is told of one item: the activity that takes it back in its own terms."""
-    return Message({"@context": CONTEXT, "id": here.activity(fact.id), **document}, signer_uri)
