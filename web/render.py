@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from server.openness import Level, Reach, Role
+from server.policy_words import LEVEL_SENTENCES, LEVELS
 from server.refusals import N_
 from server.settings import LANGUAGES
 from web.locale import Speech, speech
@@ -16,20 +17,6 @@ from web.static_files import versioned
 
 TEMPLATES = Path(__file__).with_name("templates")
 
-LEVEL_WORDS = {
-    Level.CLOSED: N_("Fermé"),
-    Level.INTERNAL: N_("Interne"),
-    Level.PARTNERS: N_("Partenaires"),
-    Level.NETWORK: N_("Réseau"),
-    Level.PUBLIC: N_("Public"),
-}
-LEVEL_SENTENCES = {
-    Level.CLOSED: N_("Seuls les membres lisent."),
-    Level.INTERNAL: N_("Tous les collègues lisent et participent. Personne d’extérieur."),
-    Level.PARTNERS: N_("Les membres, dont des invités et des personnes des partenaires nommés."),
-    Level.NETWORK: N_("Toute personne identifiée d’une instance non bloquée."),
-    Level.PUBLIC: N_("Tout le monde, sans compte."),
-}
 ROLE_WORDS = {Role.MEMBER: N_("membre"), Role.STEWARD: N_("animateur·rice"), Role.OWNER: N_("responsable")}
 VISIBILITY_WORDS = {
     "public": N_("Public"),
@@ -78,7 +65,7 @@ def _environment(speaks: Speech) -> Environment:
     environment.globals |= {
         "language": speaks.language,
         "static": versioned,
-        "level_words": {level: speaks.gettext(words) for level, words in LEVEL_WORDS.items()},
+        "level_words": {level: speaks.gettext(words) for level, words in LEVELS.items()},
         "level_sentences": {level: speaks.gettext(words) for level, words in LEVEL_SENTENCES.items()},
         "role_words": {role: speaks.gettext(words) for role, words in ROLE_WORDS.items()},
         "visibility_words": {name: speaks.gettext(words) for name, words in VISIBILITY_WORDS.items()},
