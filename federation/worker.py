@@ -26,6 +26,7 @@ from federation.recalling import work_off
 from federation.sending import Peer, Sender, release, take_due
 from server import database as db
 from server import live
+from server.actions.retention import run_retention
 from server.actions.timers import run_due
 from server.events import Kind
 
@@ -73,6 +74,7 @@ class Worker:
             (self._send, ("sequenced", "served", "receipt")),
             (lambda: fetch_waiting(self.instance), ("file",)),
             (run_due, ("access",)),
+            (run_retention, ()),
             (lambda: work_off(self.instance), ("recall", "served", "receipt", "post_withdrawn")),
         ]
         self._loops = [asyncio.create_task(self._loop(step, kinds)) for step, kinds in steps]

@@ -15,8 +15,8 @@ QUEUE_LENGTH = 1000
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something happened. Kinds are those of events, and `notice`, `access`, `receipt`, `recall`, `file`, `sequenced`,
-    `served`, `lagged`."""
+    """Something happened. Kinds are those of events, and `notice`, `access`, `narrowed`, `receipt`, `recall`, `file`,
+    `sequenced`, `served`, `lagged`."""
 
     kind: str
     post_id: int | None = None

@@ -11,6 +11,7 @@ from web.pages import (
     live,
     login,
     notifications,
+    overseeing,
     people,
     posts,
     search,
@@ -72,6 +73,10 @@ def routes() -> list[Route]:
         page("/admin/people/{name}/reinstate", admin.reinstate, POST),
         page("/admin/deliveries", admin.told),
         page("/admin/audit", admin.deeds),
+        page("/admin/spaces", overseeing.spaces),
+        page("/admin/glass", overseeing.glasses),
+        page("/admin/glass", overseeing.ask, POST),
+        page("/admin/glass/{id}/{step}", overseeing.step, POST),
         Route("/live", live.stream, name="live"),
         Route("/media/{id}/{name:path}", files.media, name="media"),
     ]

@@ -25,11 +25,11 @@ from server.clock import now_ms
 from server.errors import Conflict, Forbidden, Invalid, NotFound
 from server.events import Kind, record
 from server.ids import new_id
-from server.openness import Level
+from server.openness import Audience, Existence, Level
 from server.policy import Act
 from server.queries import policies, spaces
 from server.refusals import N_
-from server.space_policy import SpacePolicy, canonical, compare, from_json, only_narrows, reset_outside
+from server.space_policy import SpacePolicy, canonical, cell_of, compare, from_json, only_narrows, reset_outside
 from server.viewer import Employee, Operator
 
 MOVED = N_("L’ouverture de cet espace vient de changer (version %(version)s) : relisez-la avant d’appliquer.")
@@ -342,6 +342,12 @@ async def _paced(plan: plans.Plan) -> None:
         raise Forbidden(TOO_MANY_OPENINGS, params={"limit": rails.openings_a_week}, detail="paced")
 
 
+def _known_narrowing(plan: plans.Plan) -> bool:
+    """Whether colleagues lose something of a space that they all knew: their open pages look again at once."""
+    knew = cell_of(plan.before, Audience.STAFF).existence > Existence.HIDDEN
+    return knew and any(not cell.grows and cell.audience is Audience.STAFF for cell in plan.cells)
+
+
 def _opens_widely(plan: plans.Plan) -> bool:
     """Whether a space comes to the levels where anybody identified may come in."""
     return plan.after.level.rank >= Level.NETWORK.rank > plan.before.level.rank
@@ -372,6 +378,8 @@ async def _apply(
     )
     await record(Kind.SPACE_CHANGED, actor_id=space.actor_id, space_id=space.id)
     db.after_commit(partial(live.publish, live.Fact("access", space_id=space.id)))
+    if _known_narrowing(plan):
+        db.after_commit(partial(live.publish, live.Fact("narrowed", space_id=space.id)))
     return Done(Outcome.APPLIED, epoch, plan.hash, None, effects)
 
 

@@ -217,6 +217,14 @@ async def withdraw(viewer: Viewer, post_id: int) -> None:
             await recalls.take_back_item(viewer, post.space.id, post.id)
 
 
+async def expire(post_id: int) -> None:
+    """A post has had its time in its space: it goes as if its author had taken it back."""
+    async with db.together():
+        row = await db.fetch_one("SELECT author_id, space_id FROM post WHERE id = $1 AND deleted_at IS NULL", post_id)
+        if row is not None:
+            await _withdrawn(post_id, row["author_id"], row["space_id"])
+
+
 async def receive_withdrawal(author_id: int, uri: str, original: str = "") -> None:
     """Somebody elsewhere, or a steward of the space's host, takes a post back.
 

@@ -36,6 +36,8 @@ PAGES = [
     "/admin/people",
     "/admin/deliveries",
     "/admin/audit",
+    "/admin/spaces",
+    "/admin/glass",
     "/nulle-part",
 ]
 PUBLIC = ["/login", "/spaces/actualites", "/nulle-part"]

@@ -11,7 +11,7 @@ from babel.messages.catalog import Message
 
 from tests.house.sentences import bare_constants, english, every, in_code, in_templates, places, templates, unmarked
 
-SAME_IN_BOTH = {"Administration", "Instance", "Notifications", "Pages", "Public", "active"}
+SAME_IN_BOTH = {"Administration", "Version", "Instance", "Notifications", "Pages", "Public", "active"}
 NOT_WORDS = {
     "postgres://… (default: an SQLite file)",
     "sqlite://FILE or postgres://…",

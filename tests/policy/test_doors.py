@@ -135,6 +135,10 @@ SESSIONS = {
     "POST /admin/people/{name}/link": "401 403 403 200 401 401 401",
     "GET /admin/deliveries": "303 403 403 200 303 303 303",
     "GET /admin/audit": "303 403 403 200 303 303 303",
+    "GET /admin/spaces": "303 403 403 200 303 303 303",
+    "GET /admin/glass": "303 200 200 200 303 303 303",
+    "POST /admin/glass": "401 403 403 422 401 401 401",
+    "POST /admin/glass/{id}/{step}": "401 404 404 404 401 401 401",
     "GET /media/{id}/{name:path}": "404 404 404 404 404 404 404",
     "POST /admin/people/{name}/reinstate": "401 403 403 303 401 401 401",
     "POST /admin/people/{name}/suspend": "401 401 403 303 401 401 401",
@@ -145,7 +149,7 @@ SESSIONS = {
 STREAMS = {"GET /live"}
 """An answer that does not end: tests/unit/web/pages/test_live.py asks it as everybody."""
 
-AUDITED = {("GET /admin/audit", "odile")}
+AUDITED = {("GET /admin/audit", "odile"), ("GET /admin/spaces", "odile")}
 """An administrator reads what was done to which space, by its address; never what was written there."""
 
 NOTHING = "404 404 404 404 404 404 404"

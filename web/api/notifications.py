@@ -21,6 +21,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "parvis_invitation": ("invitation",),
     "parvis_member": ("member",),
     "parvis_request": ("request",),
+    "parvis_glass": ("glass", "glass_asked"),
 }
 """What the field calls our kinds of notices. Ours alone are told to those clients only that ask for them."""
 

@@ -103,7 +103,7 @@ async def _events(viewer: Employee, facts: list[Fact]) -> list[ServerSentEvent]:
     events = [_event("post", _post(update)) for update in found]
     if any(fact.kind == "notice" and fact.actor_id == viewer.actor_id for fact in facts):
         events.append(_event("notice", {"unread": await notifications.unread(viewer)}))
-    if any(fact.kind == "access" and fact.actor_id == viewer.actor_id for fact in facts):
+    if any(fact.kind == "narrowed" or (fact.kind == "access" and fact.actor_id == viewer.actor_id) for fact in facts):
         events.append(_event("access", {}))
     return events
 

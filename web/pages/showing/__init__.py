@@ -1,6 +1,7 @@
 """What pages show: values from the queries into templates, in the reader's language."""
 
 from web.pages.showing.office import admin, admin_audit, admin_deliveries, admin_people, links
+from web.pages.showing.overseeing import glasses, overseen
 from web.pages.showing.own import login, login_once, notifications, settings
 from web.pages.showing.people import people, person, results
 from web.pages.showing.posts import audience_line, audience_there, card, composer, editor, home, thread, who_sees
@@ -18,6 +19,7 @@ __all__ = [
     "card",
     "composer",
     "editor",
+    "glasses",
     "home",
     "links",
     "login",
@@ -26,6 +28,7 @@ __all__ = [
     "new_space",
     "notifications",
     "openness",
+    "overseen",
     "people",
     "person",
     "results",

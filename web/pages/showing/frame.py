@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from server.errors import DomainError
+from server.openness import Office
 from server.queries import accounts, directory, notifications, spaces
 from server.queries.accounts import OwnAccount
 from server.queries.spaces import SeenSpace
@@ -68,6 +69,9 @@ ADMIN_ITEMS = (
     ("links", "/links", "link", N_("Instances liées"), False),
     ("admin", "/admin", "gear", N_("Administration"), False),
 )
+
+
+AUDITOR_ITEMS = (("admin", "/admin/audit", "gear", N_("Contrôle"), False),)
 
 
 async def speech_for(request: Request, viewer: Viewer) -> tuple[Speech, OwnAccount | None]:
@@ -131,7 +135,8 @@ async def _frame(visit: Visit, speaks: Speech, me: OwnAccount | None, current: s
         return Frame(instance, visit.here.host, current)
     mine = await spaces.known(visit.viewer, mine=True, limit=MOST_SPACES)
     invited = [row.space for row in await directory.invitations(visit.viewer)]
-    items = ITEMS + (ADMIN_ITEMS if visit.viewer.is_admin else ())
+    auditor = visit.viewer.office is Office.AUDITOR
+    items = ITEMS + (ADMIN_ITEMS if visit.viewer.is_admin else AUDITOR_ITEMS if auditor else ())
     menu = [MenuItem(name, address, icon, speaks.gettext(words), phone) for name, address, icon, words, phone in items]
     return Frame(
         instance=instance,

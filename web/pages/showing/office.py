@@ -85,6 +85,12 @@ KIND_WORDS = {
     "members_disagree": N_("un désaccord sur les membres"),
 }
 DEED_WORDS = {
+    "ask_glass": N_("a demandé à lire un espace"),
+    "grant_glass": N_("a accordé une lecture exceptionnelle"),
+    "end_glass": N_("a mis fin à une lecture exceptionnelle"),
+    "ask_openness": N_("a demandé une ouverture"),
+    "decline_openness": N_("a refusé une ouverture"),
+    "review_openness": N_("a confirmé l’ouverture"),
     "open_space": N_("a créé un espace"),
     "set_openness": N_("a changé l’ouverture"),
     "name_partner": N_("a nommé un partenaire"),

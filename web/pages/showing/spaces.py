@@ -20,8 +20,9 @@ from server.openness import (
     Variant,
 )
 from server.policy import Act
-from server.queries import directory, spaces
+from server.queries import directory, overseeing, spaces
 from server.queries.directory import MemberList
+from server.queries.overseeing import Glass
 from server.queries.posts import PostCard
 from server.queries.spaces import SeenSpace
 from server.refusals import N_
@@ -160,12 +161,19 @@ async def space(visit: Visit, seen: SeenSpace, posts: Sequence[PostCard]) -> Res
         space=seen,
         tabs=tabs_of(speaks, seen),
         views=[shown(visit, post) for post in posts],
+        read_by=await _read_by(seen),
         may_read=bool(seen.may(visit.viewer, Act.READ)),
         standing=standing_of(visit, seen),
         composing=await composing_in(visit, seen) if first else None,
         older=older,
         partners=await spaces.partners(visit.viewer, seen) if seen.rights().members >= Members.ORGANISATIONS else [],
     )
+
+
+async def _read_by(seen: SeenSpace) -> list[Glass]:
+    """Exceptional readings that are going on: the space's own people see them, and so does whoever reads so."""
+    inside = seen.standing.audience in (Audience.STAFF_MEMBER, Audience.GLASS)
+    return await overseeing.reading_now(seen.id) if inside and seen.hosted_here else []
 
 
 async def about(visit: Visit, seen: SeenSpace) -> Response:

@@ -1,0 +1,56 @@
+"""Every space in figures, and exceptional readings: for administrators and auditors; owners decide of their own."""
+
+from starlette.responses import Response
+
+from server.actions import break_glass
+from server.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
+from server.queries import overseeing
+from web.pages import showing
+from web.pages.visits import Visit, see
+
+STEPS = frozenset({"grant", "end"})
+
+
+async def spaces(visit: Visit) -> Response:
+    """`/admin/spaces`: every space with its policy and counts, never its content."""
+    found = await overseeing.spaces(visit.viewer, after=visit.query("after"), limit=overseeing.PAGE + 1)
+    return await showing.overseen(visit, found[: overseeing.PAGE], more=len(found) > overseeing.PAGE)
+
+
+async def glasses(visit: Visit) -> Response:
+    """`/admin/glass`: who reads exceptionally, why, until when."""
+    return await _shown(visit)
+
+
+async def ask(visit: Visit) -> Response:
+    """`POST /admin/glass`: an administrator asks to read a space."""
+    viewer, form = visit.me, await visit.form()
+    slug = form.line("space", 100)
+    try:
+        await break_glass.ask(viewer, slug, form.text("reason", break_glass.REASON_CHARACTERS))
+    except (Invalid, NotFound) as refused:
+        return await _shown(visit, refused, slug)
+    return see("/admin/glass")
+
+
+async def step(visit: Visit) -> Response:
+    """`POST /admin/glass/{id}/{step}`: grant, end."""
+    viewer, form = visit.me, await visit.form()
+    name = str(visit.request.path_params["step"])
+    if name not in STEPS:
+        raise NotFound(detail="no such step")
+    try:
+        if name == "grant":
+            hours = form.line("hours", 3)
+            await break_glass.grant(viewer, visit.id(), int(hours) if hours.isdecimal() else 1)
+        else:
+            await break_glass.end(viewer, visit.id())
+    except (Conflict, Forbidden) as refused:
+        return await _shown(visit, refused)
+    return see("/admin/glass")
+
+
+async def _shown(visit: Visit, refused: DomainError | None = None, slug: str = "") -> Response:
+    found = await overseeing.glasses(visit.me, before=visit.cursor("before"), limit=overseeing.PAGE + 1)
+    more = len(found) > overseeing.PAGE
+    return await showing.glasses(visit, found[: overseeing.PAGE], more=more, refused=refused, slug=slug)
