@@ -40,6 +40,10 @@ class Guest:
     side: str = ""
     scopes: frozenset[str] | None = None
 
+    @property
+    def office(self) -> Office:
+        return Office.GUEST
+
 
 @dataclass(frozen=True, slots=True)
 class RemotePerson:
@@ -64,6 +68,9 @@ class Operator:
 
     name: str = "operator"
 
+
+Resident = Employee | Guest
+"""Somebody who signs in here. What only colleagues may do asks for an Employee."""
 
 Viewer = Anonymous | Employee | Guest | RemotePerson | PeerServer | Operator
 

@@ -12,7 +12,18 @@ from server.actions.spaces import NewSpace, name_partner, open_space
 from server.clock import now_ms
 from server.ids import Addresses, new_id
 from server.openness import Level, Office, Reach, Visibility
-from server.viewer import Anonymous, Employee, Operator, PeerServer, RemotePerson, Viewer
+from server.rights import DAY_MS
+from server.viewer import (
+    Anonymous,
+    Employee,
+    Guest,
+    Operator,
+    PeerServer,
+    RemotePerson,
+    Resident,
+    Viewer,
+    guest_side,
+)
 
 HERE = Addresses("https://aubrac.test")
 KESTREL = "kestrel.test"
@@ -67,6 +78,16 @@ async def employee(name: str, display_name: str, office: Office = Office.MEMBER)
     return Employee(account_id, actor_id, office)
 
 
+async def guest(name: str, display_name: str, sponsor: Employee, organisation: str = "", days: int = 30) -> Guest:
+    """Somebody from outside with an account here; `sponsor` answers for them."""
+    actor_id = await _actor(HERE.person(name), name, display_name, "", None)
+    account_id, now = new_id(), now_ms()
+    row = {"id": account_id, "actor_id": actor_id, "name": name, "office": Office.GUEST.value, "created_at": now}
+    row |= {"organisation": organisation, "sponsor_id": sponsor.actor_id, "until_at": now + days * DAY_MS}
+    await db.insert("account", row)
+    return Guest(account_id, actor_id, guest_side(organisation, actor_id))
+
+
 async def stranger(name: str, display_name: str, host: str) -> RemotePerson:
     """Somebody elsewhere whom this instance has met."""
     peer_id = await _peer_id(host)
@@ -79,7 +100,7 @@ async def space(
     slug: str,
     level: Level,
     owner: Employee,
-    *members: Employee | RemotePerson,
+    *members: Resident | RemotePerson,
     listed: bool = True,
     reach: Reach = Reach.INVITED,
     partners: tuple[str, ...] = (),
@@ -94,7 +115,7 @@ async def space(
     return space_id
 
 
-async def enter(space_id: int, who: Employee | RemotePerson, role: str = "member", state: str = "member") -> None:
+async def enter(space_id: int, who: Resident | RemotePerson, role: str = "member", state: str = "member") -> None:
     """Puts somebody into a space, or on the way into it, as the rows say it."""
     peer_id = who.peer_id if isinstance(who, RemotePerson) else None
     row = {"id": new_id(), "space_id": space_id, "actor_id": who.actor_id, "peer_id": peer_id, "role": role}
@@ -102,7 +123,7 @@ async def enter(space_id: int, who: Employee | RemotePerson, role: str = "member
 
 
 async def say(
-    who: Employee | RemotePerson,
+    who: Resident | RemotePerson,
     text: str,
     space_id: int | None = None,
     *,
@@ -110,7 +131,7 @@ async def say(
     visibility: Visibility = Visibility.COLLEAGUES,
 ) -> int:
     """Somebody writes; returns the post's id."""
-    if isinstance(who, Employee):
+    if isinstance(who, Resident):
         draft = Draft(text, space_id, visibility, reply_to_id=answers)
         return await publish(who, draft, HERE)
     answered = await db.fetch_one("SELECT uri FROM post WHERE id = $1", answers) if answers else None

@@ -69,6 +69,7 @@ def routes() -> list[Route]:
         page("/admin/people", admin.people),
         page("/admin/people", admin.add, POST),
         page("/admin/people/{name}/link", admin.link, POST),
+        page("/admin/people/{name}/extend", admin.extend, POST),
         page("/admin/people/{name}/suspend", admin.suspend, POST),
         page("/admin/people/{name}/reinstate", admin.reinstate, POST),
         page("/admin/deliveries", admin.told),

@@ -6,6 +6,7 @@ Nobody signs up: an administrator or the command line adds people (T10). Their k
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -21,8 +22,9 @@ from server.limits import DISPLAY_NAME_CHARACTERS, EMAIL_CHARACTERS
 from server.openness import Office
 from server.queries.offices import demand_administrator
 from server.refusals import N_
+from server.rights import DAY_MS
 from server.settings import LANGUAGES
-from server.viewer import Employee, Operator
+from server.viewer import Employee, Operator, Resident
 
 BAD_NAME = N_(
     "Un identifiant a 1 à 64 lettres minuscules sans accent, chiffres, points, tirets ou soulignés, sans point ni "
@@ -32,7 +34,16 @@ NAME_TAKEN = N_("« %(name)s » est déjà pris, par une personne ou par un 
 BAD_DISPLAY_NAME = N_("Un nom a au plus %(limit)s caractères, sur une ligne.")
 BAD_EMAIL = N_("« %(email)s » n’est pas une adresse électronique.")
 EMAIL_TAKEN = N_("Cette adresse électronique est déjà celle d’une autre personne.")
-BAD_OFFICE = N_("« %(office)s » n’est pas un rôle : member, admin ou auditor.")
+BAD_OFFICE = N_("« %(office)s » n’est pas un rôle : member, admin, auditor ou guest.")
+LONG_JOB = N_("Une fonction, une organisation ont au plus %(limit)s caractères, sur une ligne.")
+NEEDS_SPONSOR = N_("Une personne de l’extérieur a un répondant, qui travaille ici : nommez-le.")
+NEEDS_END = N_("Une personne de l’extérieur a une date de fin, à venir, comme 2027-06-30.")
+GUESTS_ONLY = N_("Un répondant, une date de fin, une organisation se disent d’une personne de l’extérieur.")
+NOT_HERE = N_("« %(who)s » ne travaille pas ici, ou n’y travaille plus.")
+NOT_A_GUEST = N_("« %(who)s » n’est pas une personne de l’extérieur.")
+STAYS_OUTSIDE = N_(
+    "Une personne de l’extérieur ne devient pas collègue par un changement de rôle : ajoutez-lui un autre compte."
+)
 BAD_LANGUAGE = N_("« %(language)s » n’est pas une langue d’ici : fr ou en.")
 UNKNOWN_SCOPE = N_("« %(scope)s » n’est pas un droit connu.")
 WHOLE_SESSION_ONLY = N_("Un jeton n’a pas le droit de faire cela : passez par votre navigateur.")
@@ -42,6 +53,7 @@ LAST_ADMIN = N_("Cette personne est la dernière à administrer l’instance :
 LABEL_CHARACTERS = 100
 SCOPES_CHARACTERS = 200
 _SCOPES = ("read", "write", "follow", "push", "admin")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,62}[a-z0-9_])?")
 _EMAIL = re.compile(
     r"[a-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}){0,10}"
@@ -51,7 +63,11 @@ _EMAIL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class NewPerson:
-    """Somebody who begins to work here. Without a password they come in by a one-time link first."""
+    """Somebody who begins to work here. Without a password they come in by a one-time link first.
+
+    Of a guest it says who answers for them (`sponsor`, a name), until which day (`until`, as 2027-06-30) and of
+    which organisation they are.
+    """
 
     name: str
     display_name: str = ""
@@ -59,6 +75,10 @@ class NewPerson:
     office: str = Office.MEMBER.value
     language: str = ""
     password: str = field(default="", repr=False)
+    job: str = ""
+    sponsor: str = ""
+    until: str = ""
+    organisation: str = ""
 
     def tidied(self) -> "NewPerson":
         """Without spaces around; the address in lower case."""
@@ -69,6 +89,10 @@ class NewPerson:
             self.office.strip().lower() or Office.MEMBER.value,
             self.language.strip().lower(),
             self.password,
+            _line(self.job),
+            self.sponsor.strip().removeprefix("@").lower(),
+            self.until.strip(),
+            _line(self.organisation),
         )
 
 
@@ -95,11 +119,56 @@ async def add_person(viewer: Employee | Operator, new: NewPerson, here: Addresse
             raise Conflict(NAME_TAKEN, params={"name": new.name})
         if new.email and await db.fetch_one("SELECT id FROM account WHERE email = $1", new.email):
             raise Conflict(EMAIL_TAKEN)
+        sponsor_id = await _sponsor(new.sponsor) if new.office == Office.GUEST else None
         added = (await write_people([new], here))[0]
-        if password_hash:
-            await db.execute("UPDATE account SET password_hash = $1 WHERE id = $2", password_hash, added.account_id)
-        await note(viewer, "add_person", subject=new.name, office=new.office)
+        await db.execute(
+            "UPDATE account SET password_hash = $1, sponsor_id = $2 WHERE id = $3",
+            password_hash,
+            sponsor_id,
+            added.account_id,
+        )
+        outside: dict[str, Any] = {"sponsor": new.sponsor, "until": new.until} if sponsor_id else {}
+        await note(viewer, "add_person", subject=new.name, office=new.office, **outside)
         return added
+
+
+async def extend_guest(viewer: Employee | Operator, account_id: int, until: str) -> None:
+    """Moves the end of a guest, later or earlier; `until` as 2027-06-30. Raises Invalid, NotFound, Forbidden.
+
+    Their sponsor may, and administrators.
+    """
+    async with db.transaction():
+        row = await _found(account_id)
+        if not (isinstance(viewer, Employee) and viewer.scopes is None and viewer.actor_id == row["sponsor_id"]):
+            demand_administrator(viewer)
+        if row["office"] != Office.GUEST:
+            raise Invalid(NOT_A_GUEST, field="name", params={"who": row["name"]})
+        until_at = end_of(until)
+        if until_at is None:
+            raise Invalid(NEEDS_END, field="until")
+        await db.execute("UPDATE account SET until_at = $1 WHERE id = $2", until_at, account_id)
+        await note(viewer, "extend_guest", subject=row["name"], before=_day_of(row["until_at"]), after=until)
+        tell_access_changed(account_id)
+
+
+def end_of(day: str) -> int | None:
+    """The last moment of a day to come (2027-06-30, in UTC), in milliseconds; None for what is none."""
+    if not _DAY.fullmatch(day):
+        return None
+    try:
+        date = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    end = int(date.timestamp() * 1000) + DAY_MS - 1
+    return end if end > now_ms() else None
+
+
+def _day_of(ms: int | None) -> str:
+    return "" if ms is None else datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split(" ")).strip()
 
 
 def faults_of(new: NewPerson, here: Addresses) -> list[Invalid]:
@@ -115,7 +184,32 @@ def faults_of(new: NewPerson, here: Addresses) -> list[Invalid]:
         faults.append(Invalid(BAD_OFFICE, field="office", params={"office": new.office[:80]}))
     if new.language not in ("", *LANGUAGES):
         faults.append(Invalid(BAD_LANGUAGE, field="language", params={"language": new.language[:80]}))
+    return faults + _faults_of_guest(new)
+
+
+def _faults_of_guest(new: NewPerson) -> list[Invalid]:
+    faults = []
+    for name in ("job", "organisation"):
+        if len(getattr(new, name)) > DISPLAY_NAME_CHARACTERS or not (getattr(new, name) or "x").isprintable():
+            faults.append(Invalid(LONG_JOB, field=name, params={"limit": DISPLAY_NAME_CHARACTERS}))
+    if new.office != Office.GUEST:
+        said = next((name for name in ("sponsor", "until", "organisation") if getattr(new, name)), "")
+        return [*faults, Invalid(GUESTS_ONLY, field=said)] if said else faults
+    if not new.sponsor:
+        faults.append(Invalid(NEEDS_SPONSOR, field="sponsor"))
+    if end_of(new.until) is None:
+        faults.append(Invalid(NEEDS_END, field="until"))
     return faults
+
+
+async def _sponsor(name: str) -> int:
+    """The actor of a colleague who answers for a guest. Raises Invalid."""
+    row = await db.fetch_one(
+        "SELECT actor_id FROM account WHERE name = $1 AND office <> 'guest' AND suspended_at IS NULL", name
+    )
+    if row is None:
+        raise Invalid(NOT_HERE, field="sponsor", params={"who": name[:80]})
+    return int(row["actor_id"])
 
 
 async def write_people(people: list[NewPerson], here: Addresses) -> list[Added]:
@@ -164,6 +258,8 @@ async def set_office(viewer: Employee | Operator, account_id: int, office: Offic
     demand_administrator(viewer)
     async with db.transaction():
         row = await _found(account_id)
+        if Office.GUEST in (office, row["office"]):
+            raise Invalid(STAYS_OUTSIDE, field="office")
         if office is not Office.ADMIN:
             await _keep_an_administrator(row)
         await db.execute("UPDATE account SET office = $1 WHERE id = $2", office.value, account_id)
@@ -202,7 +298,7 @@ async def revoke_token(raw: str) -> None:
             tell_access_changed(row["account_id"])
 
 
-async def revoke_token_by_id(viewer: Employee, token_id: int) -> None:
+async def revoke_token_by_id(viewer: Resident, token_id: int) -> None:
     """Ends one of the viewer's own tokens, and its streams (T2). Raises NotFound, Forbidden for a token."""
     if viewer.scopes is not None:
         raise Forbidden(WHOLE_SESSION_ONLY)
@@ -239,7 +335,9 @@ def tell_access_changed(account_id: int) -> None:
 
 
 async def _found(account_id: int) -> dict[str, Any]:
-    row = await db.fetch_one("SELECT id, actor_id, name, office, suspended_at FROM account WHERE id = $1", account_id)
+    row = await db.fetch_one(
+        "SELECT id, actor_id, name, office, suspended_at, sponsor_id, until_at FROM account WHERE id = $1", account_id
+    )
     if row is None:
         raise NotFound(detail="no such account")
     return row
@@ -289,5 +387,8 @@ def _account_row(ids: Added, new: NewPerson, now: int) -> dict[str, Any]:
         "email": new.email or None,
         "office": new.office,
         "language": new.language,
+        "job": new.job,
+        "organisation": new.organisation,
+        "until_at": end_of(new.until),
         "created_at": now,
     }

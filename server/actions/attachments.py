@@ -8,12 +8,12 @@ from server.ids import new_id
 from server.limits import DESCRIPTION_BYTES
 from server.media_types import safe_name, sniff
 from server.refusals import N_
-from server.viewer import Employee
+from server.viewer import Resident
 
 LONG_DESCRIPTION = N_("La description du fichier dépasse %(limit)s octets.")
 
 
-async def bring(viewer: Employee, stored: Stored, name: str, description: str = "") -> int:
+async def bring(viewer: Resident, stored: Stored, name: str, description: str = "") -> int:
     """Notes a file whose bytes are kept; returns its id. It is its owner's alone until a post carries it."""
     _check(description)
     file_id, name = new_id(), safe_name(name)
@@ -31,7 +31,7 @@ async def bring(viewer: Employee, stored: Stored, name: str, description: str = 
     return file_id
 
 
-async def describe(viewer: Employee, file_id: int, description: str) -> None:
+async def describe(viewer: Resident, file_id: int, description: str) -> None:
     """Says what is in a file, before a post carries it. Raises NotFound for anybody else's."""
     _check(description)
     changed = await db.execute(

@@ -7,7 +7,7 @@ import msgspec
 from server import database as db
 from server.clock import now_ms
 from server.ids import new_id
-from server.viewer import Employee, Operator, RemotePerson, Viewer
+from server.viewer import Employee, Guest, Operator, RemotePerson, Viewer
 
 
 async def note(viewer: Viewer, act: str, *, subject: str = "", space_id: int | None = None, **data: Any) -> None:
@@ -17,7 +17,7 @@ async def note(viewer: Viewer, act: str, *, subject: str = "", space_id: int | N
         {
             "id": new_id(),
             "at": now_ms(),
-            "actor_id": viewer.actor_id if isinstance(viewer, (Employee, RemotePerson)) else None,
+            "actor_id": viewer.actor_id if isinstance(viewer, (Employee, Guest, RemotePerson)) else None,
             "operator": viewer.name if isinstance(viewer, Operator) else "",
             "act": act,
             "space_id": space_id,

@@ -15,11 +15,12 @@ from server.clock import now_ms
 from server.errors import Conflict, Forbidden, NotFound
 from server.events import Kind, record
 from server.ids import new_id
-from server.openness import Level, LinkState, MemberState, Role
-from server.policy import Act
+from server.openness import Audience, Level, LinkState, MemberState, Office, Role
+from server.policy import Act, Standing, rights
 from server.queries import spaces
+from server.queries.guests import admitted
 from server.refusals import N_, demand
-from server.viewer import Employee, Operator, PeerServer, RemotePerson, Viewer
+from server.viewer import Employee, Guest, Operator, PeerServer, RemotePerson, Resident, Viewer
 
 STAYS_INSIDE = N_(
     "Vous ne pouvez pas inviter %(who)s, parce que l’espace n’est pas ouvert à l’extérieur. "
@@ -33,6 +34,12 @@ NOT_LINKED = N_(
     "Vous ne pouvez pas inviter %(who)s, parce que l’instance %(host)s n’est pas liée à la nôtre. "
     "Il suffirait que les deux administrateurs la lient."
 )
+NO_GUESTS = N_(
+    "Vous ne pouvez pas inviter %(who)s, parce que l’espace n’est pas ouvert à l’extérieur. "
+    "Il suffirait qu’il passe au niveau Partenaires."
+)
+GUESTS_LEAD_NOTHING = N_("Une personne de l’extérieur n’anime pas un espace : elle en est membre.")
+GUEST_IS_OUT = N_("Le séjour de %(who)s est terminé : prolongez-le d’abord.")
 LAST_OWNER = N_("Un espace garde au moins un responsable : nommez-en un autre d’abord.")
 NO_SUCH_PERSON = N_("Cette personne n’existe pas.")
 
@@ -45,13 +52,15 @@ class Invitee:
     name: str
     host: str
     peer_id: int | None
+    guest: bool = False
+    admitted: bool = True
 
     @property
     def handle(self) -> str:
         return f"{self.name}@{self.host}" if self.host else self.name
 
 
-async def add(viewer: Employee | Operator, space_id: int, actor_id: int, role: Role = Role.MEMBER) -> MemberState:
+async def add(viewer: Resident | Operator, space_id: int, actor_id: int, role: Role = Role.MEMBER) -> MemberState:
     """Brings somebody in: a colleague at once, a person elsewhere by an invitation; who had asked is admitted.
 
     Doing it again changes nothing. Raises NotFound, Forbidden with the sentence that says what would be enough.
@@ -64,10 +73,15 @@ async def add(viewer: Employee | Operator, space_id: int, actor_id: int, role: R
             raise Forbidden(N_("Cet espace est tenu par une autre instance : c’est elle qui invite."))
         present = await _row(space.id, who.id)
         if present is not None and present["state"] == MemberState.MEMBER:
+            if who.guest and role is not Role.MEMBER:
+                raise Forbidden(GUESTS_LEAD_NOTHING)
             await _set_role(space.id, who.id, role, present["role"])
             return MemberState.MEMBER
         if who.peer_id is not None:
             await _admits_outside(space, who)
+        if who.guest:
+            space.demand(viewer, Act.ADMIT_MEMBERS)
+            _admits_guests(space, who, role)
         await note(viewer, "add_member", subject=who.handle, space_id=space.id, role=role.value)
         if who.peer_id is None:
             await _enter(space.id, who, role)
@@ -81,7 +95,7 @@ async def add(viewer: Employee | Operator, space_id: int, actor_id: int, role: R
         return MemberState.INVITED
 
 
-async def join(viewer: Employee, space_id: int) -> MemberState:
+async def join(viewer: Resident, space_id: int) -> MemberState:
     """One of our people comes in, or asks to: what the space's openness says. Doing it again changes nothing."""
     async with db.transaction():
         space = await spaces.find_by_id(viewer, space_id)
@@ -89,6 +103,8 @@ async def join(viewer: Employee, space_id: int) -> MemberState:
             return MemberState.MEMBER
         me = await _person(viewer.actor_id)
         if not space.hosted_here:
+            if isinstance(viewer, Guest):
+                raise NotFound(detail="a space elsewhere is not for guests of ours")
             return await _ask_host(viewer, space, me)
         if space.may(viewer, Act.ACCEPT_INVITATION) or space.may(viewer, Act.JOIN):
             await _enter(space.id, me, Role.MEMBER)
@@ -108,7 +124,7 @@ async def ask_elsewhere(viewer: Employee, space_id: int) -> MemberState:
         return await _ask_host(viewer, space, await _person(viewer.actor_id))
 
 
-async def leave(viewer: Employee, space_id: int) -> None:
+async def leave(viewer: Resident, space_id: int) -> None:
     """One of our people leaves, or declines an invitation."""
     async with db.transaction():
         space = await spaces.find_by_id(viewer, space_id)
@@ -120,7 +136,7 @@ async def leave(viewer: Employee, space_id: int) -> None:
             await record(Kind.LEFT, actor_id=viewer.actor_id, space_id=space.id, data={"uri": row["uri"]})
 
 
-async def remove(viewer: Employee | Operator, space_id: int, actor_id: int) -> None:
+async def remove(viewer: Resident | Operator, space_id: int, actor_id: int) -> None:
     """A steward lets somebody go; their instance is told, and gets nothing more from this moment."""
     async with db.transaction():
         space = await spaces.find_by_id(viewer, space_id)
@@ -184,7 +200,7 @@ async def invited(viewer: PeerServer, space_id: int, actor_id: int, uri: str, by
         if row is not None and row["state"] == MemberState.MEMBER:
             return
         account = await db.fetch_one("SELECT id, invitations FROM account WHERE actor_id = $1", actor_id)
-        if account is None or who.peer_id is not None:
+        if account is None or who.peer_id is not None or who.guest:
             raise NotFound(detail="nobody here to invite")
         await _put(space_id, who, Role.MEMBER, MemberState.INVITED, uri, by)
         await notify([actor_id], "invitation", key=f"invitation:{space_id}", by=by, space_id=space_id)
@@ -228,19 +244,37 @@ async def removed(viewer: PeerServer, space_uri: str, actor_id: int) -> None:
 
 async def _person(actor_id: int) -> Invitee:
     row = await db.fetch_one(
-        "SELECT id, name, host, peer_id FROM actor WHERE id = $1 AND kind = 'person' AND suspended_at IS NULL"
-        " AND gone_at IS NULL",
+        f"""SELECT a.id, a.name, a.host, a.peer_id, c.office, CASE WHEN {admitted("c", "$2")} THEN 1 ELSE 0 END AS comes
+            FROM actor a LEFT JOIN account c ON c.actor_id = a.id
+            WHERE a.id = $1 AND a.kind = 'person' AND a.suspended_at IS NULL AND a.gone_at IS NULL""",
         actor_id,
+        now_ms(),
     )
     if row is None:
         raise NotFound(NO_SUCH_PERSON)
-    return Invitee(row["id"], row["name"], row["host"], row["peer_id"])
+    guest = row["office"] == Office.GUEST
+    return Invitee(row["id"], row["name"], row["host"], row["peer_id"], guest, not guest or bool(row["comes"]))
 
 
 async def _row(space_id: int, actor_id: int) -> dict[str, str] | None:
     return await db.fetch_one(
         "SELECT role, state, uri FROM membership WHERE space_id = $1 AND actor_id = $2", space_id, actor_id
     )
+
+
+def takes_guests(space: spaces.SeenSpace) -> bool:
+    """Whether a space has room for people from outside as it is now."""
+    return bool(space.hosted_here and rights(space.facts, Standing(Audience.GUEST_MEMBER)).existence)
+
+
+def _admits_guests(space: spaces.SeenSpace, who: Invitee, role: Role) -> None:
+    """Whether this space has room for people from outside; else says what would be enough."""
+    if not takes_guests(space):
+        raise Forbidden(NO_GUESTS, params={"who": who.handle})
+    if role is not Role.MEMBER:
+        raise Forbidden(GUESTS_LEAD_NOTHING)
+    if not who.admitted:
+        raise Forbidden(GUEST_IS_OUT, params={"who": who.handle})
 
 
 async def _admits_outside(space: spaces.SeenSpace, who: Invitee) -> None:
@@ -349,4 +383,4 @@ async def _ask_stewards(space_id: int, asker: int) -> None:
 
 
 def _by(viewer: Viewer) -> int | None:
-    return viewer.actor_id if isinstance(viewer, Employee) else None
+    return viewer.actor_id if isinstance(viewer, Resident) else None

@@ -14,7 +14,7 @@ from server.actions import recalls
 from server.actions.finding import make_findable
 from server.actions.notices import forget, notify
 from server.clock import now_ms
-from server.errors import Conflict, Invalid, NotFound
+from server.errors import Conflict, Forbidden, Invalid, NotFound
 from server.events import Kind, record
 from server.ids import Addresses, new_id
 from server.limits import ATTACHMENTS
@@ -24,11 +24,12 @@ from server.queries import posts, spaces
 from server.refusals import N_
 from server.sql import Clause, one_of
 from server.text import MentionTarget, find_mentions, render
-from server.viewer import Employee, PeerServer, RemotePerson, Viewer
+from server.viewer import Employee, Guest, PeerServer, RemotePerson, Resident, Viewer
 
 EMPTY = N_("Votre message est vide : écrivez quelque chose, ou joignez un fichier.")
 NO_SUCH_FILE = N_("Un des fichiers joints n’existe pas, ou n’est pas à vous.")
 TOO_MANY_FILES = N_("Un message porte au plus %(limit)s fichiers.")
+GUESTS_IN_SPACES = N_("Vous êtes ici l’invité·e d’espaces : c’est dans l’un d’eux que vous publiez.")
 EMOJI_BYTES = 64
 FUTURE_MS = 10 * 60 * 1000
 """How far ahead of our clock a date from elsewhere may be; later ones are taken as now (R20)."""
@@ -77,7 +78,7 @@ class Arrived:
     original: str = ""  # the activity as it came, for the relay
 
 
-async def publish(viewer: Employee, draft: Draft, here: Addresses) -> int:
+async def publish(viewer: Resident, draft: Draft, here: Addresses) -> int:
     """One of our people says something; returns the post's id, the same one for the same `client_key`.
 
     Raises NotFound, Forbidden, Invalid or TooLarge, each with a sentence.
@@ -160,7 +161,7 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
         return post_id
 
 
-async def edit(viewer: Employee, post_id: int, source: str, here: Addresses, language: str = "") -> None:
+async def edit(viewer: Resident, post_id: int, source: str, here: Addresses, language: str = "") -> None:
     """Says it better; what it said before is kept for those who may read it."""
     async with db.together():
         post = await posts.find(viewer, post_id)
@@ -239,7 +240,7 @@ async def receive_withdrawal(author_id: int, uri: str, original: str = "") -> No
 
 
 async def react(
-    viewer: Employee | RemotePerson, post_id: int, emoji: str = "", uri: str = "", original: str = ""
+    viewer: Resident | RemotePerson, post_id: int, emoji: str = "", uri: str = "", original: str = ""
 ) -> None:
     """Answers with a gesture; doing it twice is once. An empty emoji is the plain thank-you."""
     if len(emoji.encode()) > EMOJI_BYTES:
@@ -286,7 +287,7 @@ async def gesture(place: Place, actor_id: int, emoji: str, uri: str, original: s
     await record(Kind.REACTED, actor_id=actor_id, data=data, original=original, event_id=event_id, **where)
 
 
-async def unreact(viewer: Employee | RemotePerson, post_id: int, emoji: str = "") -> None:
+async def unreact(viewer: Resident | RemotePerson, post_id: int, emoji: str = "") -> None:
     """Takes the gesture back."""
     async with db.together():
         post = await posts.find(viewer, post_id)
@@ -334,19 +335,23 @@ class _Parent:
     author_id: int
 
 
-async def _said_before(viewer: Employee, key: str | None) -> int | None:
+async def _said_before(viewer: Resident, key: str | None) -> int | None:
     if key is None:
         return None
     row = await db.fetch_one("SELECT id FROM post WHERE author_id = $1 AND client_key = $2", viewer.actor_id, key)
     return int(row["id"]) if row else None
 
 
-async def _place(viewer: Employee, draft: Draft, parent: posts.SeenPost | None) -> spaces.SeenSpace | None:
+async def _place(viewer: Resident, draft: Draft, parent: posts.SeenPost | None) -> spaces.SeenSpace | None:
     """Where it will stand: a reply stands where its parent does."""
     if parent is not None:
         parent.demand(viewer, Act.REPLY)
+        if isinstance(viewer, Guest) and parent.space is None and parent.visibility != Visibility.DIRECT:
+            raise Forbidden(GUESTS_IN_SPACES)
         return parent.space
     if draft.space_id is None:
+        if isinstance(viewer, Guest):
+            raise Forbidden(GUESTS_IN_SPACES)
         return None
     space = await spaces.find_by_id(viewer, draft.space_id)
     space.demand(viewer, Act.POST)
@@ -403,7 +408,7 @@ async def _the_same(uri: str, author_id: int) -> int:
     return int(before["id"])
 
 
-async def _attach(viewer: Employee, post_id: int, file_ids: Sequence[int]) -> None:
+async def _attach(viewer: Resident, post_id: int, file_ids: Sequence[int]) -> None:
     if len(file_ids) > ATTACHMENTS:
         raise Invalid(TOO_MANY_FILES, field="media_ids", params={"limit": ATTACHMENTS})
     for position, file_id in enumerate(file_ids):
@@ -477,7 +482,8 @@ async def _hears(actor_id: int, peer_id: int | None, space: spaces.SeenSpace) ->
         "SELECT id FROM membership WHERE space_id = $1 AND actor_id = $2 AND state = 'member'", space.id, actor_id
     ):
         return True
-    if peer_id is not None:
+    guest = "SELECT id FROM account WHERE actor_id = $1 AND office = 'guest'"
+    if peer_id is not None or await db.fetch_one(guest, actor_id):
         return space.facts.variant in (Variant.NETWORK, Variant.PUBLIC)
     colleague = Employee(0, actor_id)
     standing = Standing(audience_of(colleague, space.facts, member=False, partner=False))

@@ -8,8 +8,9 @@ from server.events import Kind, record
 from server.limits import DISPLAY_NAME_CHARACTERS, SUMMARY_BYTES
 from server.refusals import N_
 from server.settings import LANGUAGES
-from server.viewer import Employee
+from server.viewer import Employee, Resident
 
+BAD_JOB = N_("Une fonction a au plus %(limit)s caractères, sur une ligne.")
 BAD_NAME = N_("Un nom a 1 à %(limit)s caractères, sur une ligne.")
 LONG_SUMMARY = N_("Ce que vous dites de vous dépasse %(limit)s octets.")
 NOT_OFFERED = N_("Ce choix n’existe pas.")
@@ -31,19 +32,21 @@ class Preferences:
     language: str = ""
     theme: str = ""
     invitations: str = "accept"
+    job: str = ""
 
 
-async def save(viewer: Employee, wanted: Preferences) -> None:
+async def save(viewer: Resident, wanted: Preferences) -> None:
     """Keeps them all, or none. Raises Invalid naming the field, TooLarge, Forbidden for a token."""
     if viewer.scopes is not None:
         raise Forbidden(WHOLE_SESSION_ONLY)
     _check(wanted)
     async with db.transaction():
         await db.execute(
-            "UPDATE account SET language = $1, theme = $2, invitations = $3 WHERE id = $4",
+            "UPDATE account SET language = $1, theme = $2, invitations = $3, job = $4 WHERE id = $5",
             wanted.language,
             wanted.theme,
             wanted.invitations,
+            wanted.job,
             viewer.account_id,
         )
         changed = await db.execute(
@@ -52,7 +55,7 @@ async def save(viewer: Employee, wanted: Preferences) -> None:
             wanted.summary,
             viewer.actor_id,
         )
-        if changed:
+        if changed and isinstance(viewer, Employee):
             await record(Kind.PERSON_CHANGED, actor_id=viewer.actor_id)
 
 
@@ -60,6 +63,8 @@ def _check(wanted: Preferences) -> None:
     name = wanted.display_name
     if not name.strip() or len(name) > DISPLAY_NAME_CHARACTERS or not name.isprintable():
         raise Invalid(BAD_NAME, field="display_name", params={"limit": DISPLAY_NAME_CHARACTERS})
+    if len(wanted.job) > DISPLAY_NAME_CHARACTERS or not (wanted.job or "x").isprintable():
+        raise Invalid(BAD_JOB, field="job", params={"limit": DISPLAY_NAME_CHARACTERS})
     if len(wanted.summary.encode()) > SUMMARY_BYTES:
         raise TooLarge(LONG_SUMMARY, params={"limit": SUMMARY_BYTES})
     choices = (("language", ("", *LANGUAGES)), ("theme", THEMES), ("invitations", INVITATIONS))

@@ -15,9 +15,10 @@ from server.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from server.ids import new_id
 from server.limits import EMAIL_CHARACTERS
 from server.queries.accounts import SESSION_MS
+from server.queries.guests import admitted
 from server.queries.offices import demand_administrator
 from server.refusals import N_
-from server.viewer import Employee, Operator
+from server.viewer import Employee, Operator, Resident
 
 WRONG = N_("Identifiant ou mot de passe incorrect.")
 WRONG_NOW = N_("Ce n’est pas votre mot de passe actuel.")
@@ -46,11 +47,13 @@ async def sign_in(name: str, password: str, address: str, user_agent: str = "") 
     counted = attempts.buckets("sign_in", name, address)
     await attempts.count(counted)
     row = await db.fetch_one(
-        "SELECT id, password_hash, suspended_at FROM account WHERE name = $1 OR email = $1",
+        f"SELECT c.id, c.password_hash, CASE WHEN {admitted('c', '$2')} THEN 1 ELSE 0 END AS admitted"
+        " FROM account c WHERE c.name = $1 OR c.email = $1",
         name if len(name) <= EMAIL_CHARACTERS and name.isascii() and name.isprintable() else "",
+        now_ms(),
     )
     fits = await verify_password(password, row["password_hash"] if row else "")
-    if row is None or not fits or row["suspended_at"] is not None:
+    if row is None or not fits or not row["admitted"]:
         raise Unauthenticated(WRONG)
     fresh = await hash_password(password) if is_outdated(row["password_hash"]) else row["password_hash"]
     async with db.transaction():
@@ -74,7 +77,7 @@ async def sign_in_with_link(raw: str, address: str, user_agent: str = "") -> Sig
     async with db.transaction():
         rows = await db.fetch(
             "UPDATE sign_in_link SET used_at = $1 WHERE token_hash = $2 AND used_at IS NULL AND expires_at > $3"
-            " AND account_id IN (SELECT id FROM account WHERE suspended_at IS NULL) RETURNING account_id",
+            f" AND account_id IN (SELECT c.id FROM account c WHERE {admitted('c', '$3')}) RETURNING account_id",
             now_ms(),
             token_hash(raw),
             now_ms(),
@@ -91,7 +94,9 @@ async def new_sign_in_link(viewer: Employee | Operator, account_id: int) -> str:
     demand_administrator(viewer)
     raw, now = new_token(), now_ms()
     async with db.transaction():
-        row = await db.fetch_one("SELECT name FROM account WHERE id = $1 AND suspended_at IS NULL", account_id)
+        row = await db.fetch_one(
+            f"SELECT c.name FROM account c WHERE c.id = $1 AND {admitted('c', '$2')}", account_id, now
+        )
         if row is None:
             raise NotFound(detail="no such account")
         await db.insert(
@@ -108,7 +113,7 @@ async def new_sign_in_link(viewer: Employee | Operator, account_id: int) -> str:
     return raw
 
 
-async def change_password(viewer: Employee, present: str, wanted: str, raw: str) -> None:
+async def change_password(viewer: Resident, present: str, wanted: str, raw: str) -> None:
     """Changes one's own password. All other sessions, all tokens and links end (T3); `raw`: the cookie that stays.
 
     Somebody who came by a link and has none yet needs no present one. Raises Invalid naming the field,
@@ -145,7 +150,7 @@ async def sign_out(raw: str) -> None:
             tell_access_changed(row["account_id"])
 
 
-async def revoke_session(viewer: Employee, session_id: int) -> None:
+async def revoke_session(viewer: Resident, session_id: int) -> None:
     """Ends one of the viewer's own sessions. Raises NotFound for anybody else's, Forbidden for a token."""
     if viewer.scopes is not None:
         raise Forbidden(WHOLE_SESSION_ONLY)

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,18 @@ def register(commands: Any) -> None:
     verb.add_argument("--name", default="", help="as people read it")
     verb.add_argument("--email", default="")
     verb.add_argument("--role", choices=[office.value for office in Office], default=Office.MEMBER.value)
+    verb.add_argument("--job", default="", help="what they do, as people from outside may read it")
+    verb.add_argument("--sponsor", default="", metavar="NAME", help="of a guest: the colleague who answers for them")
+    verb.add_argument("--until", default="", metavar="DATE", help="of a guest: their last day here, such as 2027-06-30")
+    verb.add_argument("--organisation", default="", metavar="TEXT", help="of a guest: where they are from")
     verb.add_argument("--password-stdin", action="store_true", help="the password is the first line of stdin")
     verb.add_argument("--json", action="store_true", help=f"print actor and a token for “{SCOPES}”")
     verb.set_defaults(verb=add)
+
+    verb = verbs.add_parser("extend", help="move the last day of a guest")
+    verb.add_argument("handle", metavar="NAME")
+    verb.add_argument("--until", required=True, metavar="DATE", help="their last day here, such as 2027-06-30")
+    verb.set_defaults(verb=extend)
 
     verb = verbs.add_parser("list", help="everybody, by name")
     verb.add_argument("--json", action="store_true", help="one JSON array")
@@ -58,6 +68,7 @@ def register(commands: Any) -> None:
 async def add(settings: Settings, args: argparse.Namespace) -> int:
     password = sys.stdin.readline().rstrip("\r\n") if args.password_stdin else ""
     new = accounts.NewPerson(args.handle, args.name, args.email, args.role, password=password)
+    new = replace(new, job=args.job, sponsor=args.sponsor, until=args.until, organisation=args.organisation)
     async with opened(settings) as here:
         added = await accounts.add_person(OPERATOR, new, here)
         actor = here.person(added.name)
@@ -87,8 +98,15 @@ def _row(row: AccountRow) -> dict[str, Any]:
         "email": row.email,
         "role": row.office.value,
         "suspended": row.suspended_at is not None,
-        "since": datetime.fromtimestamp(row.created_at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "since": _moment(row.created_at),
+        "organisation": row.organisation,
+        "sponsor": row.sponsor,
+        "until": _moment(row.until_at) if row.until_at else "",
     }
+
+
+def _moment(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 async def _named(handle: str) -> AccountRow:
@@ -96,6 +114,14 @@ async def _named(handle: str) -> AccountRow:
         return await find(OPERATOR, handle)
     except NotFound:
         raise Failure(f"nobody here is called {handle}; “parvis people list” shows who is.") from None
+
+
+async def extend(settings: Settings, args: argparse.Namespace) -> int:
+    async with opened(settings):
+        row = await _named(args.handle)
+        await accounts.extend_guest(OPERATOR, row.id, args.until)
+    remark(f"{row.name} comes in until {args.until}.")
+    return 0
 
 
 async def suspend(settings: Settings, args: argparse.Namespace) -> int:

@@ -12,9 +12,10 @@ from server.clock import now_ms
 from server.credentials import token_hash
 from server.errors import NotFound, Unavailable
 from server.openness import Office
+from server.queries.guests import admitted
 from server.queries.offices import demand_administrator
 from server.sql import Clause
-from server.viewer import Anonymous, Employee, Viewer
+from server.viewer import Anonymous, Employee, Guest, Resident, Viewer, guest_side
 
 PAGE = 100
 MOST_TOKEN_CHARACTERS = 500
@@ -40,6 +41,10 @@ class OwnAccount:
     read_up_to: int
     has_password: bool
     created_at: int
+    job: str = ""
+    organisation: str = ""  # a guest's
+    until_at: int | None = None  # a guest's last moment here
+    sponsor: str = ""  # the name of who answers for a guest
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,10 @@ class AccountRow:
     created_at: int
     suspended_at: int | None
     seen_at: int | None
+    job: str = ""
+    organisation: str = ""
+    until_at: int | None = None
+    sponsor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +87,15 @@ class IssuedToken:
     created_at: int
 
 
-async def viewer_of_session(raw: str) -> Employee | Anonymous:
-    """Who is signed in with this cookie: Anonymous when it is unknown, over, or its person suspended (T8)."""
+async def viewer_of_session(raw: str) -> Resident | Anonymous:
+    """Who is signed in with this cookie: Anonymous when it is unknown, over, or its person is out (T8)."""
     if not 0 < len(raw) <= MOST_TOKEN_CHARACTERS:
         return Anonymous()
     now = now_ms()
     row = await db.fetch_one(
-        """SELECT s.id AS session_id, s.seen_at, c.id, c.actor_id, c.office FROM session s
-           JOIN account c ON c.id = s.account_id
-           WHERE s.token_hash = $1 AND s.expires_at > $2 AND c.suspended_at IS NULL""",
+        f"""SELECT s.id AS session_id, s.seen_at, c.id, c.actor_id, c.office, c.organisation FROM session s
+            JOIN account c ON c.id = s.account_id
+            WHERE s.token_hash = $1 AND s.expires_at > $2 AND {admitted("c", "$2")}""",
         token_hash(raw),
         now,
     )
@@ -94,21 +103,28 @@ async def viewer_of_session(raw: str) -> Employee | Anonymous:
         return Anonymous()
     if row["seen_at"] <= now - SEEN_MS:
         await _seen(row["session_id"], now)
-    return Employee(row["id"], row["actor_id"], Office(row["office"]))
+    return viewer_of_row(row)
 
 
-async def find_token(raw: str) -> Employee | None:
-    """Whose token this is, with its scopes; None when it is unknown, revoked, or its person suspended (T8)."""
+def viewer_of_row(row: dict[str, Any], scopes: frozenset[str] | None = None) -> Resident:
+    """Whose account a row is: its id, actor_id, office and organisation."""
+    if row["office"] == Office.GUEST:
+        return Guest(row["id"], row["actor_id"], guest_side(row["organisation"], row["actor_id"]), scopes)
+    return Employee(row["id"], row["actor_id"], Office(row["office"]), scopes)
+
+
+async def find_token(raw: str) -> Resident | None:
+    """Whose token this is, with its scopes; None when it is unknown, revoked, or its person is out (T8)."""
     if not 0 < len(raw) <= MOST_TOKEN_CHARACTERS:
         return None
     row = await db.fetch_one(
-        """SELECT t.scopes, c.id, c.actor_id, c.office FROM access_token t JOIN account c ON c.id = t.account_id
-           WHERE t.token_hash = $1 AND t.revoked_at IS NULL AND c.suspended_at IS NULL""",
+        f"""SELECT t.scopes, c.id, c.actor_id, c.office, c.organisation FROM access_token t
+            JOIN account c ON c.id = t.account_id
+            WHERE t.token_hash = $1 AND t.revoked_at IS NULL AND {admitted("c", "$2")}""",
         token_hash(raw),
+        now_ms(),
     )
-    if row is None:
-        return None
-    return Employee(row["id"], row["actor_id"], Office(row["office"]), frozenset(row["scopes"].split()))
+    return None if row is None else viewer_of_row(row, frozenset(row["scopes"].split()))
 
 
 async def session_id(raw: str) -> int | None:
@@ -122,19 +138,19 @@ async def session_id(raw: str) -> int | None:
 async def link_opens_for(raw: str) -> str | None:
     """The name that a one-time link would sign in; None when it is used, over or unknown. Uses nothing up."""
     row = await db.fetch_one(
-        """SELECT c.name FROM sign_in_link l JOIN account c ON c.id = l.account_id
-           WHERE l.token_hash = $1 AND l.used_at IS NULL AND l.expires_at > $2 AND c.suspended_at IS NULL""",
+        f"""SELECT c.name FROM sign_in_link l JOIN account c ON c.id = l.account_id
+            WHERE l.token_hash = $1 AND l.used_at IS NULL AND l.expires_at > $2 AND {admitted("c", "$2")}""",
         token_hash(raw),
         now_ms(),
     )
     return str(row["name"]) if row else None
 
 
-async def own(viewer: Employee) -> OwnAccount:
+async def own(viewer: Resident) -> OwnAccount:
     """The viewer's own account."""
     row = await db.fetch_one(
-        """SELECT c.*, a.display_name, a.summary FROM account c JOIN actor a ON a.id = c.actor_id
-           WHERE c.id = $1""",
+        """SELECT c.*, a.display_name, a.summary, b.display_name AS sponsor FROM account c
+           JOIN actor a ON a.id = c.actor_id LEFT JOIN actor b ON b.id = c.sponsor_id WHERE c.id = $1""",
         viewer.account_id,
     )
     if row is None:
@@ -153,10 +169,14 @@ async def own(viewer: Employee) -> OwnAccount:
         read_up_to=row["read_up_to"],
         has_password=bool(row["password_hash"]),
         created_at=row["created_at"],
+        job=row["job"],
+        organisation=row["organisation"],
+        until_at=row["until_at"],
+        sponsor=row["sponsor"] or "",
     )
 
 
-async def sessions(viewer: Employee, raw: str = "") -> list[OpenSession]:
+async def sessions(viewer: Resident, raw: str = "") -> list[OpenSession]:
     """The viewer's browsers, the latest first. `raw`: the cookie of the one that asks."""
     rows = await db.fetch(
         "SELECT id, user_agent, created_at, seen_at, token_hash FROM session"
@@ -171,7 +191,7 @@ async def sessions(viewer: Employee, raw: str = "") -> list[OpenSession]:
     ]
 
 
-async def tokens(viewer: Employee) -> list[IssuedToken]:
+async def tokens(viewer: Resident) -> list[IssuedToken]:
     """The viewer's tokens that hold, the latest first."""
     rows = await db.fetch(
         "SELECT id, label, scopes, created_at FROM access_token"
@@ -201,8 +221,9 @@ async def find(viewer: Viewer, name: str) -> AccountRow:
 
 
 _ACCOUNTS = """SELECT c.id, c.actor_id, c.name, c.email, c.office, c.created_at, c.suspended_at, a.display_name,
+    c.job, c.organisation, c.until_at, COALESCE(b.name, '') AS sponsor,
     (SELECT MAX(s.seen_at) FROM session s WHERE s.account_id = c.id) AS seen_at
-    FROM account c JOIN actor a ON a.id = c.actor_id"""
+    FROM account c JOIN actor a ON a.id = c.actor_id LEFT JOIN actor b ON b.id = c.sponsor_id"""
 
 
 def _account(row: dict[str, Any]) -> AccountRow:

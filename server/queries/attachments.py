@@ -6,7 +6,7 @@ from server.policy import Act
 from server.queries import posts
 from server.queries.posts import FileCard, file_card
 from server.refusals import N_
-from server.viewer import Employee, Viewer
+from server.viewer import Resident, Viewer
 
 STILL_ARRIVING = N_("Ce fichier n’est pas encore arrivé de l’autre instance : réessayez dans un instant.")
 
@@ -21,7 +21,7 @@ async def find(viewer: Viewer, attachment_id: int) -> FileCard:
     if row is None:
         raise NotFound(detail="no such file")
     if row["post_id"] is None:
-        if not isinstance(viewer, Employee) or viewer.actor_id != row["owner_id"]:
+        if not isinstance(viewer, Resident) or viewer.actor_id != row["owner_id"]:
             raise NotFound(detail="somebody else's file")
     else:
         post = await posts.find(viewer, row["post_id"])

@@ -10,6 +10,7 @@ from typing import Any
 from server import database as db
 from server.clock import now_ms
 from server.policy import Act, scope_posts
+from server.queries import sides
 from server.queries.posts import READABLE
 from server.queries.spaces import SeenSpace
 from server.sql import Clause
@@ -88,7 +89,8 @@ async def members(viewer: Viewer, space: SeenSpace, after: int | None = None, *,
     """
     whose = Clause("m.peer_id = ?", (_peer(viewer),))
     if not own_only and space.may(viewer, Act.NAME_MEMBERS):
-        whose = Clause("(m.peer_id = ? OR m.peer_id IS NULL)", (_peer(viewer),))
+        # the addresses of a third instance's people are that instance's to tell, whatever the space shows on its pages
+        whose = Clause("(m.peer_id = ? OR m.peer_id IS NULL)", (_peer(viewer),)).and_(await sides.named(viewer, space))
     query = (
         Clause("SELECT m.id, a.uri, m.since_at AS at FROM membership m JOIN actor a ON a.id = m.actor_id WHERE")
         .then(f"m.space_id = ? AND m.state = 'member' AND {_PRESENT}", space.id)
@@ -104,6 +106,8 @@ async def count_members(viewer: Viewer, space: SeenSpace, *, own_only: bool = Fa
         query = query.then("AND m.peer_id = ?", _peer(viewer))
     elif not space.may(viewer, Act.COUNT_MEMBERS):
         return None
+    else:
+        query = query.and_(await sides.counted(viewer, space))
     row = await db.fetch_one(*query.statement())
     return int(row["n"]) if row else None
 

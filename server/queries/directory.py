@@ -8,12 +8,12 @@ from server import database as db
 from server.clock import now_ms
 from server.openness import Existence, MemberState, Role
 from server.policy import Act, scope_spaces
-from server.queries import spaces
+from server.queries import sides, spaces
 from server.queries.folding import folded, named
-from server.queries.posts import PersonCard, person_card
+from server.queries.posts import GUEST_UNTIL, PersonCard, person_card
 from server.queries.spaces import SeenSpace
 from server.sql import Clause, any_of, one_of
-from server.viewer import Employee, Viewer
+from server.viewer import Resident, Viewer
 
 PAGE = 50
 
@@ -40,11 +40,15 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """How many people one instance has in a space; `host` '' is ours."""
+    """How many people one instance has in a space; `host` '' is ours.
+
+    `guests`: people of an organisation, with accounts here.
+    """
 
     host: str
     title: str
     count: int
+    guests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +69,23 @@ class MemberList:
 async def listed(viewer: Viewer, *, matching: str = "", after: str = "", limit: int = PAGE) -> list[SpaceRow]:
     """Spaces that a viewer may find, by name; `after`: the slug of the last one of the page before."""
     found = scope_spaces(viewer, now_ms(), Existence.LISTED)
-    if isinstance(viewer, Employee):
+    if isinstance(viewer, Resident):
         # whoever is in it, invited or asking knows it already
         found = any_of([found, Clause("m.state IS NOT NULL AND m.state <> 'asked'")])
     return await _rows(viewer, found, matching, after, limit)
 
 
-async def mine(viewer: Employee, *, matching: str = "", after: str = "", limit: int = PAGE) -> list[SpaceRow]:
+async def mine(viewer: Resident, *, matching: str = "", after: str = "", limit: int = PAGE) -> list[SpaceRow]:
     """The spaces that somebody is a member of, by name."""
     return await _rows(viewer, Clause("m.state = 'member'"), matching, after, limit)
 
 
-async def invitations(viewer: Employee) -> list[SpaceRow]:
+async def invitations(viewer: Resident) -> list[SpaceRow]:
     """The spaces that wait for this person's answer."""
     return await _rows(viewer, Clause("m.state = 'invited'"), "", "", PAGE)
 
 
-async def writable(viewer: Employee, limit: int = 100) -> list[SeenSpace]:
+async def writable(viewer: Resident, limit: int = 100) -> list[SeenSpace]:
     """The spaces in which this person may write: what a composer offers."""
     rows = await _rows(viewer, Clause("m.state = 'member'"), "", "", limit)
     return [row.space for row in rows if row.space.may(viewer, Act.POST)]
@@ -94,21 +98,24 @@ async def _rows(viewer: Viewer, found: Clause, matching: str, after: str, limit:
     if after:
         where = where.then("AND (s.name, s.id) > (SELECT name, id FROM space WHERE slug = ?)", after)
     kept = await spaces.selected(viewer, where.then("ORDER BY s.name, s.id LIMIT ?", limit))
-    counts = await _counts([space.id for space in kept if space.hosted_here and space.may(viewer, Act.COUNT_MEMBERS)])
+    counts = await _counts(viewer, [s for s in kept if s.hosted_here and s.may(viewer, Act.COUNT_MEMBERS)])
     return [SpaceRow(space, counts.get(space.id)) for space in kept]
 
 
-async def _counts(space_ids: Sequence[int]) -> dict[int, int]:
-    if not space_ids:
+async def _counts(viewer: Viewer, counted: Sequence[SeenSpace]) -> dict[int, int]:
+    """How many are in each, before this viewer: those of blind partners one by one, all others together."""
+    if not counted:
         return {}
-    query = (
-        Clause("SELECT space_id, COUNT(*) AS n FROM membership WHERE state = 'member' AND")
-        .join(one_of("space_id", space_ids))
-        .then("GROUP BY space_id")
-    )
-    return {space_id: 0 for space_id in space_ids} | {
-        row["space_id"]: row["n"] for row in await db.fetch(*query.statement())
-    }
+    blind = [space for space in counted if await sides.counted(viewer, space) != sides.EVERYBODY]
+    told = {space.id: 0 for space in counted}
+    for space in blind:
+        told[space.id] = sum(row.count for row in await _organisations(space.id, await sides.counted(viewer, space)))
+    open_ids = [space.id for space in counted if space not in blind]
+    if open_ids:
+        query = Clause("SELECT space_id, COUNT(*) AS n FROM membership WHERE state = 'member' AND")
+        query = query.join(one_of("space_id", open_ids)).then("GROUP BY space_id")
+        told |= {row["space_id"]: row["n"] for row in await db.fetch(*query.statement())}
+    return told
 
 
 # --- who is in a space ----------------------------------------------------------------------------
@@ -121,8 +128,10 @@ async def members(viewer: Viewer, space: SeenSpace, *, after: str = "", limit: i
     """
     if not space.may(viewer, Act.COUNT_MEMBERS):
         return MemberList(whole=space.hosted_here)
-    organisations = await _organisations(space.id)
-    people = await _people(space.id, after, limit + 1) if space.may(viewer, Act.NAME_MEMBERS) else []
+    organisations = await _organisations(space.id, await sides.counted(viewer, space))
+    people: list[Member] = []
+    if space.may(viewer, Act.NAME_MEMBERS):
+        people = await _people(space.id, await sides.named(viewer, space), after, limit + 1)
     return MemberList(
         count=sum(row.count for row in organisations) if space.hosted_here else None,
         organisations=organisations if space.may(viewer, Act.SEE_ORGANISATIONS) else (),
@@ -137,28 +146,37 @@ async def find_member(viewer: Viewer, space: SeenSpace, actor_id: int) -> Member
     """Somebody in this space, or on the way into it, as far as the viewer may know."""
     if not space.may(viewer, Act.NAME_MEMBERS):
         return None
-    rows = await _select(Clause("m.space_id = ? AND m.actor_id = ?", (space.id, actor_id)), 1)
+    whose = await sides.named(viewer, space)
+    rows = await _select(Clause("m.space_id = ? AND m.actor_id = ?", (space.id, actor_id)).and_(whose), 1)
     if rows and rows[0].state is not MemberState.MEMBER and not space.may(viewer, Act.ADMIT_MEMBERS):
         return None
     return rows[0] if rows else None
 
 
-async def _organisations(space_id: int) -> tuple[Organisation, ...]:
-    rows = await db.fetch(
-        """SELECT COALESCE(q.host, '') AS host, COALESCE(q.title, '') AS title, COUNT(*) AS n
-           FROM membership m LEFT JOIN peer q ON q.id = m.peer_id WHERE m.space_id = $1 AND m.state = 'member'
-           GROUP BY q.host, q.title ORDER BY 1""",
-        space_id,
+async def _organisations(space_id: int, counted: Clause) -> tuple[Organisation, ...]:
+    """Ours first, then the organisations of guests, then instances."""
+    query = (
+        Clause(
+            "SELECT COALESCE(q.host, '') AS host, COALESCE(q.title, c.organisation, '') AS title,"
+            " CASE WHEN c.id IS NULL THEN 0 ELSE 1 END AS guests, COUNT(*) AS n FROM membership m"
+            " LEFT JOIN peer q ON q.id = m.peer_id"
+            " LEFT JOIN account c ON c.actor_id = m.actor_id AND c.office = 'guest'"
+            " WHERE m.space_id = ? AND m.state = 'member'",
+            (space_id,),
+        )
+        .and_(counted)
+        .then("GROUP BY 1, 2, 3 ORDER BY 1, 3, 2")
     )
-    return tuple(Organisation(row["host"], row["title"], row["n"]) for row in rows)
+    rows = await db.fetch(*query.statement())
+    return tuple(Organisation(row["host"], row["title"], row["n"], bool(row["guests"])) for row in rows)
 
 
 _RANK = "CASE m.role WHEN 'owner' THEN 0 WHEN 'steward' THEN 1 ELSE 2 END"
 
 
-async def _people(space_id: int, after: str, limit: int) -> list[Member]:
+async def _people(space_id: int, whose: Clause, after: str, limit: int) -> list[Member]:
     present = "m.state = 'member' AND a.suspended_at IS NULL AND a.gone_at IS NULL"
-    where = Clause(f"m.space_id = ? AND {present}", (space_id,))
+    where = Clause(f"m.space_id = ? AND {present}", (space_id,)).and_(whose)
     rank, _, member_id = after.partition(".")
     if rank.isdecimal() and member_id.isdecimal() and len(member_id) < 19:
         where = where.then(f"AND ({_RANK}, m.id) > (CAST(? AS BIGINT), CAST(? AS BIGINT))", int(rank), int(member_id))
@@ -172,8 +190,8 @@ async def _waiting(space_id: int) -> tuple[Member, ...]:
 async def _select(where: Clause, limit: int) -> list[Member]:
     query = (
         Clause(
-            f"SELECT a.*, m.id AS m_id, m.role, m.state, m.since_at, q.title, {_RANK} AS m_rank FROM membership m"
-            " JOIN actor a ON a.id = m.actor_id LEFT JOIN peer q ON q.id = m.peer_id WHERE"
+            f"SELECT a.*, {GUEST_UNTIL}, m.id AS m_id, m.role, m.state, m.since_at, q.title, {_RANK} AS m_rank"
+            " FROM membership m JOIN actor a ON a.id = m.actor_id LEFT JOIN peer q ON q.id = m.peer_id WHERE"
         )
         .join(where)
         .then(f"ORDER BY {_RANK}, m.id LIMIT ?", limit)

@@ -15,7 +15,7 @@ from server.queries import spaces
 from server.queries.posts import READABLE, PersonCard, PostCard, cards, people
 from server.queries.spaces import SeenSpace
 from server.sql import Clause, one_of
-from server.viewer import Employee
+from server.viewer import Resident
 
 PAGE = 30
 MOST_COUNTED = 100
@@ -37,7 +37,7 @@ class Waiting:
 
 
 async def waiting(
-    viewer: Employee,
+    viewer: Resident,
     *,
     kinds: Sequence[str] = (),
     before: int | None = None,
@@ -62,7 +62,7 @@ async def waiting(
     return await _shown(viewer, sorted(rows, key=lambda row: -row["id"]))
 
 
-async def unread(viewer: Employee) -> int:
+async def unread(viewer: Resident) -> int:
     """How many wait and were not seen, at most MOST_COUNTED."""
     query = (
         Clause("SELECT COUNT(*) AS n FROM (SELECT w.id FROM notice w WHERE")
@@ -73,7 +73,7 @@ async def unread(viewer: Employee) -> int:
     return int(row["n"]) if row else 0
 
 
-def _theirs(viewer: Employee) -> Clause:
+def _theirs(viewer: Resident) -> Clause:
     """Notices (notice w) of things that this person may know of now."""
     post = Clause(f"w.post_id IS NULL OR EXISTS (SELECT 1 {READABLE} WHERE p.id = w.post_id AND")
     post = post.join(scope_posts(viewer, now_ms())).then(")")
@@ -82,7 +82,7 @@ def _theirs(viewer: Employee) -> Clause:
     return Clause("w.actor_id = ?", (viewer.actor_id,)).and_(post).and_(space)
 
 
-async def _shown(viewer: Employee, rows: list[dict[str, Any]]) -> list[Waiting]:
+async def _shown(viewer: Resident, rows: list[dict[str, Any]]) -> list[Waiting]:
     by = await people(row["by_id"] for row in rows if row["by_id"])
     posts = {card.id: card for card in await cards(viewer, [row["post_id"] for row in rows if row["post_id"]])}
     # found through scope_spaces above
@@ -104,11 +104,11 @@ async def _shown(viewer: Employee, rows: list[dict[str, Any]]) -> list[Waiting]:
     ]
 
 
-def _admits(viewer: Employee, space: SeenSpace | None) -> bool:
+def _admits(viewer: Resident, space: SeenSpace | None) -> bool:
     return space is not None and bool(space.may(viewer, Act.ADMIT_MEMBERS))
 
 
-def _open(viewer: Employee, row: dict[str, Any], space: SeenSpace | None, asking: set[tuple[int, int]]) -> bool:
+def _open(viewer: Resident, row: dict[str, Any], space: SeenSpace | None, asking: set[tuple[int, int]]) -> bool:
     if row["kind"] == "invitation":
         return space is not None and space.state is MemberState.INVITED
     return row["kind"] == "request" and (row["space_id"], row["by_id"]) in asking

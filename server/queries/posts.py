@@ -15,6 +15,9 @@ from server.refusals import demand
 from server.sql import Clause, one_of
 from server.viewer import Employee, Guest, PeerServer, RemotePerson, Viewer, side_of
 
+GUEST_UNTIL = "(SELECT c.until_at FROM account c WHERE c.actor_id = a.id AND c.office = 'guest') AS guest_until"
+"""Beside the columns of an actor a: until when they are here, if they are a guest."""
+
 READABLE = "FROM post p LEFT JOIN space s ON s.id = p.space_id"
 
 
@@ -28,6 +31,7 @@ class PersonCard:
     host: str  # '' for our own
     display_name: str
     kind: str = "person"
+    until_at: int | None = None  # the last moment here of a guest, a person from outside with an account of ours
 
     @property
     def handle(self) -> str:
@@ -240,6 +244,7 @@ _CARD = f"""SELECT p.id, p.uri, p.author_id, p.space_id, p.visibility, p.html, p
  p.published_at, p.edited_at, p.reply_to_id, p.root_id, p.peer_id, p.stamp, p.stamp_blind, p.side, p.held_at,
  p.deleted_at,
  a.uri AS a_uri, a.name AS a_name, a.host AS a_host, a.display_name AS a_display, a.kind AS a_kind,
+ (SELECT c.until_at FROM account c WHERE c.actor_id = a.id AND c.office = 'guest') AS a_until,
  s.slug, s.name AS s_name, s.peer_id AS s_peer, {spaces.FACTS},
  g.host AS s_host, g.uri AS s_uri,
  ra.id AS ra_id, ra.uri AS ra_uri, ra.name AS ra_name, ra.host AS ra_host, ra.display_name AS ra_display
@@ -282,7 +287,7 @@ async def _parts(viewer: Viewer, ids: list[int]) -> _Parts:
         parts.reactions[row["post_id"]].append(ReactionCount(row["emoji"], row["n"], bool(row["mine"])))
     for row in await db.fetch(*_of("SELECT * FROM attachment WHERE", ids, "ORDER BY position, id")):
         parts.files[row["post_id"]].append(file_card(row))
-    naming = "SELECT n.post_id, a.* FROM mention n JOIN actor a ON a.id = n.actor_id WHERE"
+    naming = f"SELECT n.post_id, a.*, {GUEST_UNTIL} FROM mention n JOIN actor a ON a.id = n.actor_id WHERE"
     for row in await db.fetch(*_of(naming, ids, "ORDER BY n.id")):
         parts.mentions[row["post_id"]].append(person_card(row))
     if isinstance(viewer, Employee):
@@ -323,7 +328,9 @@ def _card(row: dict[str, Any], parts: _Parts, standing: Standing) -> PostCard:
     space = None
     if row["space_id"]:
         space = SpaceCard(row["space_id"], row["slug"], row["s_name"], Level(row["level"]), row["s_host"], row["s_uri"])
-    author = PersonCard(row["author_id"], row["a_uri"], row["a_name"], row["a_host"], row["a_display"], row["a_kind"])
+    author = PersonCard(
+        row["author_id"], row["a_uri"], row["a_name"], row["a_host"], row["a_display"], row["a_kind"], row["a_until"]
+    )
     answered = None
     if row["ra_id"] and row["reply_to_id"] in parts.answered:
         answered = PersonCard(row["ra_id"], row["ra_uri"], row["ra_name"], row["ra_host"], row["ra_display"])
@@ -373,8 +380,9 @@ def _facts(row: dict[str, Any]) -> PostFacts:
 
 
 def person_card(row: dict[str, Any]) -> PersonCard:
-    """From a row of `actor`."""
-    return PersonCard(row["id"], row["uri"], row["name"], row["host"], row["display_name"], row["kind"])
+    """From a row of `actor`, with GUEST_UNTIL where guests are told from others."""
+    until_at = row.get("guest_until")
+    return PersonCard(row["id"], row["uri"], row["name"], row["host"], row["display_name"], row["kind"], until_at)
 
 
 def file_card(row: dict[str, Any]) -> FileCard:
@@ -397,5 +405,6 @@ async def people(ids: Iterable[int]) -> dict[int, PersonCard]:
     wanted = list(dict.fromkeys(ids))
     if not wanted:
         return {}
-    rows = await db.fetch(*Clause("SELECT * FROM actor WHERE").join(one_of("id", wanted)).statement())
+    query = Clause(f"SELECT a.*, {GUEST_UNTIL} FROM actor a WHERE").join(one_of("a.id", wanted))
+    rows = await db.fetch(*query.statement())
     return {row["id"]: person_card(row) for row in rows}

@@ -24,9 +24,9 @@ from server.policy import (
     variant_of,
 )
 from server.refusals import demand
-from server.rights import NAMED, Less, taken
+from server.rights import INSIDE, NAMED, Less, taken
 from server.sql import Clause, one_of
-from server.viewer import Employee, Guest, PeerServer, RemotePerson, Viewer, side_of
+from server.viewer import Employee, Guest, Operator, PeerServer, RemotePerson, Viewer, side_of
 
 FACTS = """s.level, s.listed, s.reach, s.staff_read, s.partner_view, s.history, s.history_days, s.narrowed,
  s.opened_at, s.closed_at"""
@@ -50,6 +50,7 @@ class SeenSpace:
     level: Level
     listed: bool
     reach: Reach
+    partner_view: PartnerView
     epoch: int
     created_at: int
     facts: SpaceFacts
@@ -122,10 +123,13 @@ async def partners(viewer: Viewer, space: SeenSpace) -> list[PartnerName]:
     """The instances that a space names, for those who may see which organisations are in it."""
     if not space.may(viewer, Act.SEE_ORGANISATIONS):
         return []
+    others = space.partner_view is not PartnerView.BLIND or space.standing.audience in INSIDE
     rows = await db.fetch(
         "SELECT q.host, q.title FROM space_partner n JOIN peer q ON q.id = n.peer_id WHERE n.space_id = $1"
-        " ORDER BY q.host LIMIT 200",
+        " AND (q.id = $2 OR CAST($3 AS INT) = 1) ORDER BY q.host LIMIT 200",
         space.id,
+        viewer.peer_id if isinstance(viewer, (RemotePerson, PeerServer)) else 0,
+        int(others or isinstance(viewer, Operator)),
     )
     return [PartnerName(row["host"], row["title"] or row["host"]) for row in rows]
 
@@ -163,11 +167,15 @@ def _select(viewer: Viewer) -> Clause:
     if isinstance(viewer, PeerServer):
         membership = Clause(
             "LEFT JOIN (SELECT space_id, 'member' AS state, 'member' AS role, MIN(since_at) AS since_at"
-            " FROM membership WHERE peer_id = ? AND state = 'member' GROUP BY space_id) m ON m.space_id = s.id",
-            (peer,),
+            " FROM membership WHERE peer_id = ? AND state = 'member' AND COALESCE(until_at, ?) >= ?"
+            " GROUP BY space_id) m ON m.space_id = s.id",
+            (peer, now_ms(), now_ms()),
         )
     else:
-        membership = Clause("LEFT JOIN membership m ON m.space_id = s.id AND m.actor_id = ?", (actor,))
+        membership = Clause(
+            "LEFT JOIN membership m ON m.space_id = s.id AND m.actor_id = ? AND COALESCE(m.until_at, ?) >= ?",
+            (actor, now_ms(), now_ms()),
+        )
     glass = Clause("0")
     if isinstance(viewer, Employee) and viewer.is_admin:
         glass = Clause(
@@ -208,6 +216,7 @@ def _seen(viewer: Viewer, row: dict[str, Any]) -> SeenSpace:
         level=Level(row["level"]),
         listed=bool(row["listed"]),
         reach=Reach(row["reach"]),
+        partner_view=PartnerView(row["partner_view"]),
         epoch=row["epoch"],
         created_at=row["created_at"],
         facts=facts,

@@ -12,7 +12,7 @@ from server.clock import now_ms
 from server.policy import scope_posts
 from server.queries.posts import READABLE, PostCard, cards
 from server.sql import Clause
-from server.viewer import Employee, Viewer
+from server.viewer import Employee, Resident, Viewer
 
 PAGE = 20
 MOST = 80
@@ -36,7 +36,7 @@ class Window:
     upward: bool = False
 
 
-async def home(viewer: Employee, window: Window) -> list[PostCard]:
+async def home(viewer: Resident, window: Window) -> list[PostCard]:
     """What is new for somebody: their spaces, the people they follow, colleagues at large, what names them."""
     spaces = await db.fetch(
         "SELECT space_id FROM membership WHERE actor_id = $1 AND state = 'member' ORDER BY since_at DESC LIMIT $2",
@@ -51,7 +51,8 @@ async def home(viewer: Employee, window: Window) -> list[PostCard]:
     people = [row["followed_id"] for row in followed] + [viewer.actor_id]
     sources = [Clause("p.space_id = ?", (row["space_id"],)) for row in spaces]
     sources += [Clause("p.author_id = ?", (i,)) for i in people]
-    sources.append(Clause("p.visibility = 'colleagues'"))
+    if isinstance(viewer, Employee):
+        sources.append(Clause("p.visibility = 'colleagues'"))
     sources.append(Clause("p.id IN (SELECT post_id FROM mention WHERE actor_id = ?)", (viewer.actor_id,)))
     return await cards(viewer, await _merged(viewer, sources, window))
 

@@ -7,9 +7,10 @@ from server import database as db
 from server.openness import Visibility
 from server.policy import Act
 from server.queries import posts, spaces
+from server.queries.spaces import SeenSpace
 from server.sql import Clause, one_of
 from server.transactions import Row
-from server.viewer import Employee
+from server.viewer import Employee, Resident
 
 KINDS = {
     "post_published": "new",
@@ -39,15 +40,18 @@ class Update:
     mine: bool
 
 
-async def told(viewer: Employee, facts: Iterable[tuple[str, int]]) -> list[Update]:
+async def told(viewer: Resident, facts: Iterable[tuple[str, int]]) -> list[Update]:
     """Those of these facts (kind of event, post id) that this person may hear of, in order, each once."""
     wanted = [(KINDS[kind], post_id) for kind, post_id in dict.fromkeys(facts) if kind in KINDS]
     ids = list(dict.fromkeys(post_id for _, post_id in wanted))
     if not ids:
         return []
-    select = "SELECT id, author_id, space_id, visibility, reply_to_id, root_id, deleted_at FROM post WHERE"
+    select = (
+        "SELECT id, author_id, space_id, visibility, reply_to_id, root_id, deleted_at, held_at, side, stamp_blind"
+        " FROM post WHERE"
+    )
     rows = {row["id"]: row for row in await db.fetch(*Clause(select).join(one_of("id", ids)).statement())}
-    gone = [row for row in rows.values() if row["deleted_at"] is not None]
+    gone = [row for row in rows.values() if row["deleted_at"] is not None and row["held_at"] is None]
     allowed = await posts.readable(viewer, ids) | await _once_readable(viewer, gone)
     return [
         Update(
@@ -63,18 +67,26 @@ async def told(viewer: Employee, facts: Iterable[tuple[str, int]]) -> list[Updat
     ]
 
 
-async def _once_readable(viewer: Employee, gone: Sequence[Row]) -> set[int]:
+async def _once_readable(viewer: Resident, gone: Sequence[Row]) -> set[int]:
     """Withdrawn posts whose place this person may read: that one of them is gone tells them nothing new."""
     around = await spaces.around(viewer, {row["space_id"] for row in gone if row["space_id"]})
     read = {space_id for space_id, space in around.items() if space.may(viewer, Act.READ)}
-    return {row["id"] for row in gone if (row["space_id"] in read if row["space_id"] else _was_open(row))}
+    here = [row for row in gone if (row["space_id"] in read if row["space_id"] else _was_open(viewer, row))]
+    return {row["id"] for row in here if not row["space_id"] or _same_side(viewer, row, around[row["space_id"]])}
 
 
-def _was_open(row: Row) -> bool:
-    return row["visibility"] in (Visibility.PUBLIC, Visibility.COLLEAGUES)
+def _was_open(viewer: Resident, row: Row) -> bool:
+    open_to = (Visibility.PUBLIC, Visibility.COLLEAGUES) if isinstance(viewer, Employee) else (Visibility.PUBLIC,)
+    return row["visibility"] in open_to
 
 
-async def since(viewer: Employee, event_id: int) -> list[Update] | None:
+def _same_side(viewer: Resident, row: Row, space: SeenSpace) -> bool:
+    """Blind partners: that one of them took something back is not there for the others."""
+    blind = space.facts.blind or row["stamp_blind"]
+    return isinstance(viewer, Employee) or not blind or row["side"] in ("", viewer.side)
+
+
+async def since(viewer: Resident, event_id: int) -> list[Update] | None:
     """What this person may hear of that happened after a fact; None when it is too much to tell one by one."""
     query = Clause("SELECT kind, post_id FROM event WHERE id > ? AND post_id IS NOT NULL AND", (event_id,)).join(
         one_of("kind", KINDS)

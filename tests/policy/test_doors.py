@@ -132,6 +132,7 @@ SESSIONS = {
     "GET /admin": "303 403 403 200 303 303 303",
     "GET /admin/people": "303 403 403 200 303 303 303",
     "POST /admin/people": "401 403 403 422 401 401 401",
+    "POST /admin/people/{name}/extend": "401 403 403 422 401 401 401",
     "POST /admin/people/{name}/link": "401 403 403 200 401 401 401",
     "GET /admin/deliveries": "303 403 403 200 303 303 303",
     "GET /admin/audit": "303 403 403 200 303 303 303",

@@ -10,7 +10,7 @@ from server.queries.people import Person
 from server.queries.posts import PostCard
 from server.queries.spaces import SeenSpace
 from server.refusals import N_
-from server.viewer import Employee
+from server.viewer import Resident
 from web.api import present
 from web.api.calls import SLUG, Call, json
 from web.api.paging import window
@@ -70,7 +70,7 @@ async def follow(call: Call) -> Response:
     if isinstance(found, SeenSpace):
         await membership.join(call.me, found.id)
     else:
-        await follows.follow(call.me, found.card.id)
+        await follows.follow(call.colleague, found.card.id)
     return json(await _relationship(call, await find(call.me, call.id())))
 
 
@@ -79,11 +79,11 @@ async def unfollow(call: Call) -> Response:
     if isinstance(found, SeenSpace):
         await membership.leave(call.me, found.id)
     else:
-        await follows.unfollow(call.me, found.card.id)
+        await follows.unfollow(call.colleague, found.card.id)
     return json(await _left(call, found))
 
 
-async def find(viewer: Employee, actor_id: int) -> Person | SeenSpace:
+async def find(viewer: Resident, actor_id: int) -> Person | SeenSpace:
     """A person or a space by the id of its actor. Raises NotFound."""
     card = (await posts.people([actor_id])).get(actor_id)
     if card is None or card.kind == "application":

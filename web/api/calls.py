@@ -17,7 +17,7 @@ from starlette.routing import Route
 from server.errors import Forbidden, NotFound, Unauthenticated
 from server.ids import Addresses
 from server.refusals import SENTENCES
-from server.viewer import Anonymous, Employee, Viewer
+from server.viewer import Anonymous, Employee, Guest, Resident, Viewer
 from web.api.fields import LARGEST, Fields, read
 from web.session import caller_of
 
@@ -35,11 +35,18 @@ class Call:
     fields: Fields
 
     @property
-    def me(self) -> Employee:
-        """The colleague who calls. Raises Unauthenticated."""
-        if not isinstance(self.viewer, Employee):
+    def me(self) -> Resident:
+        """Whoever calls, a guest too. Raises Unauthenticated."""
+        if not isinstance(self.viewer, Resident):
             raise Unauthenticated(SENTENCES["sign_in_first"])
         return self.viewer
+
+    @property
+    def colleague(self) -> Employee:
+        """The colleague who calls. Raises Unauthenticated, and NotFound for guests: to them it is not there."""
+        if isinstance(self.me, Guest):
+            raise NotFound(detail="for colleagues")
+        return self.me
 
     @property
     def here(self) -> Addresses:
@@ -86,12 +93,12 @@ class Endpoint:
         return await self.answer(Call(request, viewer, fields))
 
 
-def demand_scope(viewer: Viewer, scope: str) -> Employee:
-    """The colleague, when their token is for this. Raises Unauthenticated or Forbidden (T5).
+def demand_scope(viewer: Viewer, scope: str) -> Resident:
+    """The caller, when their token is for this. Raises Unauthenticated or Forbidden (T5).
 
     `read` covers `read:statuses`; `follow` covers following.
     """
-    if not isinstance(viewer, Employee):
+    if not isinstance(viewer, Resident):
         raise Unauthenticated(SENTENCES["sign_in_first"])
     if viewer.scopes is None:
         return viewer

@@ -73,7 +73,7 @@ async def open_space(call: Call) -> Response:
         reach=body.reach,
         partners=list(dict.fromkeys(body.partners)),
     )
-    await verbs.open_space(call.me, new, call.here)
+    await verbs.open_space(call.colleague, new, call.here)
     location = {"location": call.here.space(body.slug)}
     return json(await _opened(call, body.slug), HTTPStatus.CREATED, location)
 
@@ -123,7 +123,7 @@ async def remove_member(call: Call) -> Response:
 
 async def list_links(call: Call) -> Response:
     """For administrators; their token says so by a scope of its own, which counts here as their whole session."""
-    return json({"links": [as_json(one) for one in await linked.every(replace(call.me, scopes=None))]})
+    return json({"links": [as_json(one) for one in await linked.every(replace(call.colleague, scopes=None))]})
 
 
 OPERATIONS = (

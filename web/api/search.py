@@ -9,7 +9,7 @@ from starlette.responses import Response
 from server.errors import NotFound
 from server.queries import directory, people, posts, search
 from server.queries.addresses import actor_at
-from server.viewer import Employee
+from server.viewer import Employee, Resident
 from web.api import accounts, present
 from web.api.calls import SLUG, Call, json
 
@@ -38,8 +38,12 @@ async def nothing(viewer: Employee, term: str) -> Resolved:
     return Resolved()
 
 
-async def resolve(request: Request, viewer: Employee, term: str) -> Resolved:
-    """Looks up elsewhere what is not known here. Asks nobody for what cannot be a handle or an address."""
+async def resolve(request: Request, viewer: Resident, term: str) -> Resolved:
+    """Looks up elsewhere what is not known here. Asks nobody for what cannot be a handle or an address, and nobody
+    for a guest.
+    """
+    if not isinstance(viewer, Employee):
+        return Resolved()
     looking: Lookup = request.app.state.lookup
     if is_address(term) or (SLUG.fullmatch(term) and "@" in term):
         return await looking(viewer, term)

@@ -28,6 +28,7 @@ async def save(visit: Visit) -> Response:
         language=form.line("language"),
         theme=form.line("theme"),
         invitations=form.line("invitations"),
+        job=form.line("job", 400),
     )
     try:
         await preferences.save(viewer, wanted)

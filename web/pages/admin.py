@@ -25,12 +25,16 @@ async def people(visit: Visit) -> Response:
 
 async def add(visit: Visit) -> Response:
     """`POST /admin/people`: adds somebody, and shows the link by which they come in first."""
-    viewer, form = visit.me, await visit.form()
+    viewer, form = visit.colleague, await visit.form()
     new = NewPerson(
         name=form.line("name", 100),
         display_name=form.line("display_name", 400),
         email=form.line("email", 300),
         office=form.line("office") or Office.MEMBER.value,
+        job=form.line("job", 400),
+        sponsor=form.line("sponsor", 100),
+        until=form.line("until", 20),
+        organisation=form.line("organisation", 400),
     )
     try:
         added = await verbs.add_person(viewer, new, visit.here)
@@ -46,20 +50,30 @@ async def link(visit: Visit) -> Response:
     return await _with_link(visit, row.id, row.name)
 
 
+async def extend(visit: Visit) -> Response:
+    """`POST /admin/people/{name}/extend`: moves the last day of a guest."""
+    row = await accounts.find(visit.viewer, visit.handle("name"))
+    try:
+        await verbs.extend_guest(visit.colleague, row.id, (await visit.form()).line("until", 20))
+    except Invalid as refused:
+        return await showing.admin_people(visit, await accounts.listed(visit.colleague), more=False, refused=refused)
+    return see("/admin/people")
+
+
 async def suspend(visit: Visit) -> Response:
     """`POST /admin/people/{name}/suspend`."""
     row = await accounts.find(visit.viewer, visit.handle("name"))
     try:
-        await verbs.suspend(visit.me, row.id)
+        await verbs.suspend(visit.colleague, row.id)
     except (Invalid, Conflict) as refused:
-        return await showing.admin_people(visit, await accounts.listed(visit.me), more=False, refused=refused)
+        return await showing.admin_people(visit, await accounts.listed(visit.colleague), more=False, refused=refused)
     return see("/admin/people")
 
 
 async def reinstate(visit: Visit) -> Response:
     """`POST /admin/people/{name}/reinstate`."""
     row = await accounts.find(visit.viewer, visit.handle("name"))
-    await verbs.reinstate(visit.me, row.id)
+    await verbs.reinstate(visit.colleague, row.id)
     return see("/admin/people")
 
 
@@ -83,7 +97,7 @@ async def deeds(visit: Visit) -> Response:
 
 
 async def _with_link(visit: Visit, account_id: int, name: str) -> Response:
-    token = await signing_in.new_sign_in_link(visit.me, account_id)
-    found = await accounts.listed(visit.me)
+    token = await signing_in.new_sign_in_link(visit.colleague, account_id)
+    found = await accounts.listed(visit.colleague)
     address = f"{visit.here.base}/login/once/{token}"
     return await showing.admin_people(visit, found, more=False, link=address, whom=name)

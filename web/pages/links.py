@@ -38,7 +38,7 @@ async def listed(visit: Visit) -> Response:
 
 async def offer(visit: Visit) -> Response:
     """`POST /admin/links`: proposes a link to the instance at a host."""
-    viewer, form = visit.me, await visit.form()
+    viewer, form = visit.colleague, await visit.form()
     await links.listed(viewer)  # refuses whoever is no administrator before anybody is asked
     host = form.line("host", 300).lower().removeprefix("https://").removeprefix("http://").rstrip("/")
     try:
@@ -52,7 +52,7 @@ async def offer(visit: Visit) -> Response:
 
 async def step(visit: Visit) -> Response:
     """`POST /admin/links/{host}/{step}`: accept, confirm, suspend, resume, end, kin, unkin."""
-    viewer, form = visit.me, await visit.form()
+    viewer, form = visit.colleague, await visit.form()
     host, name = str(visit.request.path_params["host"]).lower(), str(visit.request.path_params["step"])
     if name not in STEPS:
         raise NotFound(detail="no such step")
@@ -88,7 +88,7 @@ def _to_compare(link: LinkCard) -> bool:
 
 async def _words(visit: Visit, link: LinkCard) -> list[str]:
     try:
-        return await _linking(visit).words(visit.me, link.host)
+        return await _linking(visit).words(visit.colleague, link.host)
     except DomainError:
         return []
 

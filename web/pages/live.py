@@ -22,7 +22,7 @@ from server.ids import new_id
 from server.live import Fact, Listener
 from server.queries import notifications, updates
 from server.refusals import N_
-from server.viewer import Employee
+from server.viewer import Resident
 from web.session import viewer_of_cookie
 
 TOO_MANY = N_("Trop de pages sont ouvertes en même temps : fermez-en quelques-unes.")
@@ -56,7 +56,7 @@ async def stream(request: Request) -> Response:
     )
 
 
-async def told(request: Request, viewer: Employee, last: int | None) -> AsyncIterator[ServerSentEvent]:
+async def told(request: Request, viewer: Resident, last: int | None) -> AsyncIterator[ServerSentEvent]:
     """What this person hears from now on, after what they missed since the event `last`."""
     _open[viewer.account_id] += 1
     try:
@@ -73,7 +73,7 @@ async def told(request: Request, viewer: Employee, last: int | None) -> AsyncIte
             del _open[viewer.account_id]
 
 
-async def _heard(request: Request, viewer: Employee, listener: Listener) -> AsyncIterator[ServerSentEvent]:
+async def _heard(request: Request, viewer: Resident, listener: Listener) -> AsyncIterator[ServerSentEvent]:
     end, checked = monotonic() + LONGEST_SECONDS, monotonic()
     while monotonic() < end:
         facts = await _next(listener)
@@ -96,7 +96,7 @@ async def _next(listener: Listener) -> list[Fact]:
     return facts + listener.waiting(MOST_AT_ONCE)
 
 
-async def _events(viewer: Employee, facts: list[Fact]) -> list[ServerSentEvent]:
+async def _events(viewer: Resident, facts: list[Fact]) -> list[ServerSentEvent]:
     if any(fact.kind == "lagged" for fact in facts):
         return [_event("lagged", {})]
     found = await updates.told(viewer, [(f.kind, f.post_id) for f in facts if f.post_id is not None])
@@ -108,7 +108,7 @@ async def _events(viewer: Employee, facts: list[Fact]) -> list[ServerSentEvent]:
     return events
 
 
-async def _missed(viewer: Employee, last: int) -> list[ServerSentEvent]:
+async def _missed(viewer: Resident, last: int) -> list[ServerSentEvent]:
     found = await updates.since(viewer, last - OVERLAP)
     if found is None:
         return [_event("lagged", {})]
@@ -132,6 +132,6 @@ def _event(name: str, data: dict[str, Any]) -> ServerSentEvent:
     return ServerSentEvent(data=msgspec.json.encode(data).decode(), event=name, id=str(new_id()))
 
 
-async def _person(request: Request) -> Employee | None:
+async def _person(request: Request) -> Resident | None:
     viewer = await viewer_of_cookie(request)
-    return viewer if isinstance(viewer, Employee) else None
+    return viewer if isinstance(viewer, Resident) else None

@@ -7,7 +7,7 @@ from server.actions.signing_in import SignedIn
 from server.errors import DomainError
 from server.limits import PASSWORD_MAX_CHARACTERS
 from server.queries import accounts
-from server.viewer import Employee
+from server.viewer import Resident
 from web.pages import showing
 from web.pages.visits import Visit, inside, see
 from web.session import cookie_name
@@ -17,7 +17,7 @@ YEAR_SECONDS = 365 * 24 * 3600
 
 async def form(visit: Visit) -> Response:
     """`GET /login`."""
-    if isinstance(visit.viewer, Employee):
+    if isinstance(visit.viewer, Resident):
         return see(inside(visit.query("next")))
     return await showing.login(visit, onward=inside(visit.query("next")))
 

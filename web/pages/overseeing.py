@@ -24,7 +24,7 @@ async def glasses(visit: Visit) -> Response:
 
 async def ask(visit: Visit) -> Response:
     """`POST /admin/glass`: an administrator asks to read a space."""
-    viewer, form = visit.me, await visit.form()
+    viewer, form = visit.colleague, await visit.form()
     slug = form.line("space", 100)
     try:
         await break_glass.ask(viewer, slug, form.text("reason", break_glass.REASON_CHARACTERS))
@@ -35,7 +35,7 @@ async def ask(visit: Visit) -> Response:
 
 async def step(visit: Visit) -> Response:
     """`POST /admin/glass/{id}/{step}`: grant, end."""
-    viewer, form = visit.me, await visit.form()
+    viewer, form = visit.colleague, await visit.form()
     name = str(visit.request.path_params["step"])
     if name not in STEPS:
         raise NotFound(detail="no such step")
@@ -51,6 +51,6 @@ async def step(visit: Visit) -> Response:
 
 
 async def _shown(visit: Visit, refused: DomainError | None = None, slug: str = "") -> Response:
-    found = await overseeing.glasses(visit.me, before=visit.cursor("before"), limit=overseeing.PAGE + 1)
+    found = await overseeing.glasses(visit.colleague, before=visit.cursor("before"), limit=overseeing.PAGE + 1)
     more = len(found) > overseeing.PAGE
     return await showing.glasses(visit, found[: overseeing.PAGE], more=more, refused=refused, slug=slug)

@@ -12,7 +12,7 @@ from web.pages.visits import Visit, see
 
 async def listed(visit: Visit) -> Response:
     """`/people`: colleagues by name; with `q`, those elsewhere too."""
-    viewer, matching = visit.me, visit.query("q")
+    viewer, matching = visit.colleague, visit.query("q")
     if matching:
         found = await people.known(viewer, matching=matching)
     else:
@@ -30,14 +30,14 @@ async def show(visit: Visit) -> Response:
 async def follow(visit: Visit) -> Response:
     """`POST /@{name}/follow`."""
     person = await _found(visit)
-    await follows.follow(visit.me, person.card.id)
+    await follows.follow(visit.colleague, person.card.id)
     return see(f"/@{person.card.handle}")
 
 
 async def unfollow(visit: Visit) -> Response:
     """`POST /@{name}/unfollow`."""
     person = await _found(visit)
-    await follows.unfollow(visit.me, person.card.id)
+    await follows.unfollow(visit.colleague, person.card.id)
     return see(f"/@{person.card.handle}")
 
 

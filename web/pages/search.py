@@ -4,6 +4,7 @@ from starlette.responses import Response
 
 from server.errors import NotFound
 from server.queries import directory, people, posts, search
+from server.viewer import Guest
 from web.pages import showing
 from web.pages.visits import Visit, see
 
@@ -33,6 +34,8 @@ async def results(visit: Visit) -> Response:
 async def _elsewhere(visit: Visit, words: str) -> str:
     """Our page of what an address or a handle of another instance stands for; '' when it is only words."""
     if " " in words or not ("://" in words or "@" in words.lstrip("@")):
+        return ""
+    if isinstance(visit.me, Guest):
         return ""
     found = await visit.request.app.state.lookup(visit.me, words.lstrip("@") if "://" not in words else words)
     try:

@@ -6,12 +6,13 @@ from server.actions import membership
 from server.actions import spaces as verbs
 from server.actions.spaces import NewSpace
 from server.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooLarge
-from server.openness import Level, Reach, Role
+from server.openness import Level, MemberState, Reach, Role
 from server.policy import Act
 from server.queries import audience, directory, people, spaces, timelines
 from server.queries.spaces import SeenSpace
 from server.queries.timelines import Window
 from server.refusals import N_
+from server.viewer import Guest
 from web.pages import showing
 from web.pages.visits import Form, Visit, number, see
 
@@ -29,13 +30,15 @@ async def listed(visit: Visit) -> Response:
 
 
 async def new(visit: Visit) -> Response:
-    """`GET /spaces?part=new`: the form for a new space."""
+    """`GET /spaces?part=new`: the form for a new space, for colleagues."""
+    if isinstance(visit.viewer, Guest):
+        raise NotFound(detail="for colleagues")
     return await showing.new_space(visit, NewSpace("", ""))
 
 
 async def open_space(visit: Visit) -> Response:
     """`POST /spaces`: opens one, whose owner is whoever asks."""
-    viewer, form = visit.me, await visit.form()
+    viewer, form = visit.colleague, await visit.form()
     wanted = _wanted(form)
     try:
         await verbs.open_space(viewer, wanted, visit.here)
@@ -89,10 +92,21 @@ async def add(visit: Visit) -> Response:
     role = form.line("role")
     try:
         actor_id = form.id("id") or await _actor(visit, form.line("who", 300))
+        if not form.has("confirmed") and await _comes_first(visit, space, actor_id):
+            return await showing.guest(visit, space, await people.find_by_id(viewer, actor_id))
         await membership.add(viewer, space.id, actor_id, Role(role) if role in list(Role) else Role.MEMBER)
     except (*REFUSALS, NotFound) as refused:
         return await _refused(visit, space, refused, form.line("who", 300))
     return see(f"/spaces/{space.slug}/members")
+
+
+async def _comes_first(visit: Visit, space: SeenSpace, actor_id: int) -> bool:
+    """Whether this is a guest who would be new here: then whoever adds them reads first what they would get."""
+    if not space.may(visit.viewer, Act.ADMIT_MEMBERS) or not membership.takes_guests(space):
+        return False
+    person = await people.find_by_id(visit.viewer, actor_id)
+    here = await directory.find_member(visit.viewer, space, actor_id)
+    return person.card.until_at is not None and (here is None or here.state is not MemberState.MEMBER)
 
 
 async def remove(visit: Visit) -> Response:
@@ -140,7 +154,7 @@ async def _actor(visit: Visit, who: str) -> int:
     try:
         return (await people.find(visit.me, name, host)).card.id
     except NotFound:
-        found = await visit.request.app.state.lookup(visit.me, f"{name}@{host}") if host else None
+        found = await visit.request.app.state.lookup(visit.colleague, f"{name}@{host}") if host else None
     if found is None or found.actor_id is None:
         raise Invalid(UNKNOWN_PERSON, field="who", params={"who": who[:80]})
     return int(found.actor_id)

@@ -17,7 +17,7 @@ from server.ids import Addresses
 from server.limits import ATTACHMENTS
 from server.refusals import N_, SENTENCES
 from server.settings import Settings
-from server.viewer import Employee, Viewer
+from server.viewer import Employee, Guest, Resident, Viewer
 from web.session import viewer_of_cookie
 
 NOT_A_FORM = N_("Ce formulaire n’est pas lisible.")
@@ -35,11 +35,18 @@ class Visit:
     viewer: Viewer
 
     @property
-    def me(self) -> Employee:
-        """The colleague who is signed in. Raises Unauthenticated."""
-        if not isinstance(self.viewer, Employee):
+    def me(self) -> Resident:
+        """Whoever is signed in, a guest too. Raises Unauthenticated."""
+        if not isinstance(self.viewer, Resident):
             raise Unauthenticated(SENTENCES["sign_in_first"])
         return self.viewer
+
+    @property
+    def colleague(self) -> Employee:
+        """The colleague who is signed in. Raises Unauthenticated, and NotFound for guests: to them it is not there."""
+        if isinstance(self.me, Guest):
+            raise NotFound(detail="for colleagues")
+        return self.me
 
     @property
     def here(self) -> Addresses:

@@ -15,7 +15,7 @@ from server.queries.accounts import OwnAccount
 from server.queries.spaces import SeenSpace
 from server.refusals import N_
 from server.settings import Settings
-from server.viewer import Employee, Viewer
+from server.viewer import Guest, Resident, Viewer
 from web import errors, render
 from web.locale import Speech, choose
 from web.pages.visits import Visit
@@ -77,7 +77,7 @@ AUDITOR_ITEMS = (("admin", "/admin/audit", "gear", N_("Contrôle"), False),)
 async def speech_for(request: Request, viewer: Viewer) -> tuple[Speech, OwnAccount | None]:
     """The language that this caller reads, and their account when they have one."""
     settings: Settings = request.app.state.settings
-    me = await accounts.own(viewer) if isinstance(viewer, Employee) else None
+    me = await accounts.own(viewer) if isinstance(viewer, Resident) else None
     accepted = request.headers.get("accept-language", "")
     return choose(me.language if me else "", accepted, settings.default_language), me
 
@@ -129,14 +129,21 @@ async def translated(request: Request, sentence: str) -> str:
     return speaks.gettext(sentence)
 
 
+def _items(viewer: Resident) -> tuple[tuple[str, str, str, str, bool], ...]:
+    """Where somebody can go: guests have no list of people, administrators have more."""
+    if isinstance(viewer, Guest):
+        return tuple(item for item in ITEMS if item[0] != "people")
+    auditor = viewer.office is Office.AUDITOR
+    return ITEMS + (ADMIN_ITEMS if viewer.is_admin else AUDITOR_ITEMS if auditor else ())
+
+
 async def _frame(visit: Visit, speaks: Speech, me: OwnAccount | None, current: str) -> Frame:
     instance = visit.settings.name
-    if me is None or not isinstance(visit.viewer, Employee):
+    if me is None or not isinstance(visit.viewer, Resident):
         return Frame(instance, visit.here.host, current)
     mine = await spaces.known(visit.viewer, mine=True, limit=MOST_SPACES)
     invited = [row.space for row in await directory.invitations(visit.viewer)]
-    auditor = visit.viewer.office is Office.AUDITOR
-    items = ITEMS + (ADMIN_ITEMS if visit.viewer.is_admin else AUDITOR_ITEMS if auditor else ())
+    items = _items(visit.viewer)
     menu = [MenuItem(name, address, icon, speaks.gettext(words), phone) for name, address, icon, words, phone in items]
     return Frame(
         instance=instance,

@@ -27,6 +27,7 @@ OFFICE_WORDS = {
     Office.MEMBER: N_("collègue"),
     Office.ADMIN: N_("administre l’instance"),
     Office.AUDITOR: N_("regarde le journal"),
+    Office.GUEST: N_("de l’extérieur"),
 }
 LINK_WORDS = {
     LinkState.NONE: N_("aucune"),

@@ -79,7 +79,9 @@ async def settings(visit: Visit, *, token: str = "", refused: DomainError | None
     me = visit.me
     account = await accounts.own(me)
     which = FORMS.get(visit.request.url.path, "profile")
-    saved = Preferences(account.display_name, account.summary, account.language, account.theme, account.invitations)
+    saved = Preferences(
+        account.display_name, account.summary, account.language, account.theme, account.invitations, account.job
+    )
     raw = visit.request.cookies.get(cookie_name(visit.settings), "")
     return await show(
         visit,
@@ -125,4 +127,5 @@ async def _typed(visit: Visit) -> Preferences:
         form.line("language"),
         form.line("theme"),
         form.line("invitations"),
+        form.line("job", 400),
     )

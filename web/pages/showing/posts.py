@@ -15,7 +15,7 @@ from server.queries.posts import PostCard, SeenPost
 from server.queries.spaces import SeenSpace
 from server.queries.threads import Thread
 from server.text import excerpt
-from server.viewer import Employee
+from server.viewer import Employee, Resident
 from web.locale import Speech
 from web.pages.composing import Written, new_key
 from web.pages.showing.frame import piece, refused_words, show, speech_for
@@ -73,7 +73,7 @@ def shown(visit: Visit, post: PostCard, mark: int | None = None) -> Shown:
     return Shown(
         post,
         new=mark is not None and post.id > mark and _by_other(viewer, post),
-        signed_in=isinstance(viewer, Employee),
+        signed_in=isinstance(viewer, Resident),
         may_reply=bool(post.may(viewer, Act.REPLY)),
         may_react=bool(post.may(viewer, Act.REACT)),
         may_edit=bool(post.may(viewer, Act.EDIT_POST)),
@@ -82,7 +82,7 @@ def shown(visit: Visit, post: PostCard, mark: int | None = None) -> Shown:
 
 
 def _by_other(viewer: object, post: PostCard) -> bool:
-    return not (isinstance(viewer, Employee) and viewer.actor_id == post.author.id)
+    return not (isinstance(viewer, Resident) and viewer.actor_id == post.author.id)
 
 
 async def home(visit: Visit, found: list[PostCard], mark: int) -> Response:
@@ -99,7 +99,7 @@ async def thread(visit: Visit, found: Thread) -> Response:
     """A post, what it answers and what answers it, and where one can answer."""
     view = shown(visit, found.post)
     composing = None
-    if view.may_reply and isinstance(visit.viewer, Employee):
+    if view.may_reply and isinstance(visit.viewer, Resident):
         composing = await _composing(visit, Written(answers=found.post.id, key=new_key()))
     return await show(
         visit,
@@ -129,6 +129,8 @@ async def composer(visit: Visit, wrote: Written, refused: DomainError | None = N
     wrote = wrote if wrote.key else Written(wrote.text, wrote.where, wrote.answers, wrote.kept, new_key())
     status = 200 if refused is None else 422
     composing = await _composing(visit, wrote)
+    if composing is None:
+        raise refused or NotFound(detail=f"nowhere to write for {visit.me.office}")
     words = await refused_words(visit, refused)
     return await show(visit, "composer.html", "home", status=status, composing=composing, refused=words)
 
@@ -171,7 +173,7 @@ async def audience_there(visit: Visit, where: str) -> Response:
 
 async def composing_in(visit: Visit, space: SeenSpace) -> Composing | None:
     """The composer of a space's own page, for those who may post there."""
-    if not isinstance(visit.viewer, Employee) or not space.may(visit.viewer, Act.POST):
+    if not isinstance(visit.viewer, Resident) or not space.may(visit.viewer, Act.POST):
         return None
     return await _composing(visit, Written(where=space.slug, key=new_key()), space)
 
@@ -179,7 +181,7 @@ async def composing_in(visit: Visit, space: SeenSpace) -> Composing | None:
 # --- the steps -----------------------------------------------------------------------------------
 
 
-async def _composing(visit: Visit, wrote: Written, only: SeenSpace | None = None) -> Composing:
+async def _composing(visit: Visit, wrote: Written, only: SeenSpace | None = None) -> Composing | None:
     speaks, _ = await speech_for(visit.request, visit.viewer)
     if wrote.answers is not None:
         post = await posts.find(visit.viewer, wrote.answers)
@@ -189,9 +191,11 @@ async def _composing(visit: Visit, wrote: Written, only: SeenSpace | None = None
     mine = [only] if only else await spaces.known(visit.viewer, mine=True, limit=MOST_PLACES)
     mine = [space for space in mine if space.may(visit.viewer, Act.POST)]
     places = [Option(space.slug, space.name) for space in mine]
-    if only is None:
+    if only is None and isinstance(visit.viewer, Employee):
         wanted = ("colleagues", "public", "followers")
         places += [Option(f"@{name}", speaks.gettext(VISIBILITY_WORDS[name])) for name in wanted]
+    if not places:
+        return None
     where = wrote.where if any(place.value == wrote.where for place in places) else places[0].value
     line = await _line(visit, speaks, where, {space.slug: space for space in mine})
     return Composing(wrote.text, where, wrote.key, None, wrote.kept, places, line)
@@ -200,7 +204,8 @@ async def _composing(visit: Visit, wrote: Written, only: SeenSpace | None = None
 async def _line(visit: Visit, speaks: Speech, where: str, known: dict[str, SeenSpace]) -> AudienceLine:
     if where.startswith("@"):
         visibility = Visibility(where[1:])
-        return sentence(speaks, await audience.of_visibility(visit.me, visibility), VISIBILITY_LEVELS[visibility])
+        count = await audience.of_visibility(visit.colleague, visibility)
+        return sentence(speaks, count, VISIBILITY_LEVELS[visibility])
     space = known[where]
     return sentence(speaks, await audience.of_space(visit.viewer, space), space.level.value)
 

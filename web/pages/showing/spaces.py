@@ -20,14 +20,15 @@ from server.openness import (
     Variant,
 )
 from server.policy import Act
-from server.queries import directory, overseeing, spaces
+from server.queries import arrivals, directory, overseeing, spaces
 from server.queries.directory import MemberList
 from server.queries.overseeing import Glass
+from server.queries.people import Person
 from server.queries.posts import PostCard
 from server.queries.spaces import SeenSpace
 from server.refusals import N_
 from server.rights import TABLE, Rights
-from server.viewer import Employee
+from server.viewer import Resident
 from web.locale import Speech
 from web.pages.showing.frame import refused_words, show, speech_for
 from web.pages.showing.posts import composing_in, shown
@@ -68,6 +69,8 @@ class Row:
 WHO = (
     (Audience.STAFF_MEMBER, N_("Membres, collègues")),
     (Audience.STAFF, N_("Autres collègues")),
+    (Audience.GUEST_MEMBER, N_("Membres, invités")),
+    (Audience.GUEST, N_("Autres invités")),
     (Audience.PARTNER_MEMBER, N_("Membres, chez un partenaire nommé")),
     (Audience.PARTNER, N_("Autres personnes d’un partenaire nommé")),
     (Audience.FED_MEMBER, N_("Membres d’une autre instance")),
@@ -113,7 +116,7 @@ def tabs_of(speaks: Speech, space: SeenSpace) -> list[Tab]:
 
 def standing_of(visit: Visit, space: SeenSpace) -> Standing:
     """Which button the reader gets."""
-    if not isinstance(visit.viewer, Employee):
+    if not isinstance(visit.viewer, Resident):
         return Standing()
     if space.state is MemberState.MEMBER:
         return Standing(may_leave=True)
@@ -130,8 +133,8 @@ async def listed(visit: Visit, *, matching: str, after: str) -> Response:
     """Mine first, those that invite me before them, then all that may be found."""
     viewer = visit.viewer
     first = not after
-    mine = await directory.mine(viewer, matching=matching) if first and isinstance(viewer, Employee) else []
-    invited = await directory.invitations(viewer) if first and isinstance(viewer, Employee) and not matching else []
+    mine = await directory.mine(viewer, matching=matching) if first and isinstance(viewer, Resident) else []
+    invited = await directory.invitations(viewer) if first and isinstance(viewer, Resident) and not matching else []
     found = await directory.listed(viewer, matching=matching, after=after, limit=directory.PAGE + 1)
     known = {row.space.id for row in [*mine, *invited]}
     others = [row for row in found[: directory.PAGE] if row.space.id not in known]
@@ -211,6 +214,17 @@ def _row(speaks: Speech, words: str, cell: Rights) -> Row:
         reads=speaks.gettext(READS[cell.read]),
         takes_part=speaks.gettext(TAKES_PART[cell.take_part]),
         joins=speaks.gettext(JOINS[cell.join]),
+    )
+
+
+async def guest(visit: Visit, seen: SeenSpace, who: Person) -> Response:
+    """Before somebody from outside comes in: what they would have here."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    arrival = await arrivals.of_guest(visit.viewer, seen, who.card.id)
+    words = _row(speaks, N_("Membres, invités"), arrival.rights)
+    tabs = tabs_of(speaks, seen)
+    return await show(
+        visit, "space_guest.html", "spaces", space=seen, tabs=tabs, person=who, arrival=arrival, words=words
     )
 
 

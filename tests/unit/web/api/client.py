@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 
 from server.actions.accounts import issue_token
 from server.settings import Settings
-from server.viewer import Employee
+from server.viewer import Resident
 from tests.cast import HERE
 from web.api.search import nothing
 from web.app import create_app
@@ -51,9 +51,9 @@ class Client:
         return answer.json()
 
 
-async def client_of(app: Starlette, who: Employee, scopes: str = ALL) -> Client:
+async def client_of(app: Starlette, who: Resident, scopes: str = ALL) -> Client:
     return Client(app, await token_of(who, scopes))
 
 
-async def token_of(who: Employee, scopes: str = ALL) -> str:
+async def token_of(who: Resident, scopes: str = ALL) -> str:
     return await issue_token(who.account_id, scopes)

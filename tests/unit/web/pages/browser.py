@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 
 from server.actions.signing_in import SignedIn, new_sign_in_link, sign_in_with_link
 from server.settings import Settings
-from server.viewer import Employee, Operator
+from server.viewer import Operator, Resident
 from tests.cast import HERE
 from web.api.search import nothing
 from web.app import create_app
@@ -76,11 +76,11 @@ def bare(text: str, *names: str) -> str:
     return re.sub(r'nonce="[^"]*"', "", text)
 
 
-async def browser_of(app: Starlette, who: Employee) -> Browser:
+async def browser_of(app: Starlette, who: Resident) -> Browser:
     return Browser(app, await session_of(who))
 
 
-async def session_of(who: Employee) -> SignedIn:
+async def session_of(who: Resident) -> SignedIn:
     return await sign_in_with_link(await new_sign_in_link(Operator(), who.account_id), "192.0.2.1")
 
 

@@ -1,0 +1,53 @@
+"""Whom a space names and counts before somebody of one of its partners: their own, ours, and others as the space says.
+
+A side is an outside organisation (see `server.viewer`). What is said here of members (membership m) is what the
+policy says of posts: blind partners are not there for one another, and otherwise are organisations without names.
+"""
+
+from server import database as db
+from server.openness import PartnerView
+from server.queries.spaces import SeenSpace
+from server.rights import INSIDE
+from server.sql import Clause, any_of, one_of
+from server.viewer import Operator, Viewer, guest_side, peer_side, side_of
+
+EVERYBODY = Clause("1 = 1")
+
+
+async def named(viewer: Viewer, space: SeenSpace) -> Clause:
+    """The condition under which a member is named before this viewer, who may name members at all."""
+    if space.partner_view is PartnerView.EVERYONE or _inside(viewer, space):
+        return EVERYBODY
+    return await _theirs(viewer, space)
+
+
+async def counted(viewer: Viewer, space: SeenSpace) -> Clause:
+    """The condition under which a member is counted before this viewer, who may count members at all."""
+    if space.partner_view is not PartnerView.BLIND or _inside(viewer, space):
+        return EVERYBODY
+    return await _theirs(viewer, space)
+
+
+def _inside(viewer: Viewer, space: SeenSpace) -> bool:
+    return isinstance(viewer, Operator) or space.standing.audience in INSIDE
+
+
+async def _theirs(viewer: Viewer, space: SeenSpace) -> Clause:
+    """Our own people, and those of the viewer's side."""
+    side = side_of(viewer)
+    guests = await db.fetch(
+        "SELECT c.actor_id, c.organisation FROM membership m JOIN account c ON c.actor_id = m.actor_id"
+        " WHERE m.space_id = $1 AND c.office = 'guest'",
+        space.id,
+    )
+    others = [row["actor_id"] for row in guests if guest_side(row["organisation"], row["actor_id"]) != side]
+    ours = Clause("m.peer_id IS NULL")
+    if others:
+        ours = ours.then("AND NOT (").join(one_of("m.actor_id", others)).then(")")
+    peers = [peer for peer in [_peer_of(side)] if peer is not None]
+    return any_of([ours, *(Clause("m.peer_id = ?", (peer,)) for peer in peers)])
+
+
+def _peer_of(side: str) -> int | None:
+    kind, _, number = side.partition(":")
+    return int(number) if side and kind == peer_side(0).partition(":")[0] else None
