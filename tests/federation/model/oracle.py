@@ -1,0 +1,110 @@
+"""Who may see what, told by somebody who only hears what people did: no code of the product is asked.
+
+One space, hosted by `a`, for people who are invited at two partners. A partner's member reads what was written since
+they came; an instance holds what was written while somebody of it was in, and nothing once nobody is.
+"""
+
+from dataclasses import dataclass, field
+
+ALLOWED, NOT_ALLOWED = True, False
+
+
+@dataclass
+class Item:
+    """Something written. `word`: its canary, which stands in its text and nowhere else."""
+
+    number: int
+    author: str
+    host: str
+    at: float
+    answers: int | None = None
+    edits: int = 0
+    gone: bool = False
+    thanks: set[str] = field(default_factory=set)
+
+    @property
+    def word(self) -> str:
+        return f"canari{self.number:05d}x"
+
+    @property
+    def text(self) -> str:
+        return f"{self.word} v{self.edits}"
+
+
+@dataclass
+class Oracle:
+    """Everything that was done, and what must and may be seen because of it. Moments are monotonic seconds."""
+
+    home: str
+    host_of: dict[str, str]
+    items: list[Item] = field(default_factory=list)
+    member_since: dict[str, float] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
+    allowed: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)  # host → changes of having a member
+
+    def write(self, author: str, at: float, answers: int | None = None) -> Item:
+        item = Item(len(self.items), author, self.host_of[author], at, answers)
+        self.items.append(item)
+        return item
+
+    def enters(self, person: str, at: float) -> None:
+        self.member_since.setdefault(person, at)
+        self._look(at)
+
+    def leaves(self, person: str, at: float) -> None:
+        self.member_since.pop(person, None)
+        self._look(at)
+
+    def names(self, hosts: set[str], at: float) -> None:
+        """The partners that the space names now; people of the others are out."""
+        self.named = set(hosts)
+        for person in [p for p in self.member_since if self.host_of[p] not in (self.home, *hosts)]:
+            del self.member_since[person]
+        self._look(at)
+
+    def members_at(self, host: str) -> list[str]:
+        return [person for person in self.member_since if self.host_of[person] == host]
+
+    def _look(self, at: float) -> None:
+        for host in set(self.host_of.values()) - {self.home}:
+            now = bool(self.members_at(host))
+            changes = self.allowed.setdefault(host, [])
+            if not changes or changes[-1][1] is not now:
+                changes.append((at, now))
+
+    def host_since(self, host: str) -> float | None:
+        """Since when an instance has had somebody in without a break."""
+        changes = self.allowed.get(host, [])
+        return changes[-1][0] if changes and changes[-1][1] else None
+
+    def may_have_left_to(self, item: Item, host: str, at: float, slack_s: float) -> bool:
+        """Whether a byte of an item may have been on its way to a host at a moment, or just before it."""
+        if item.host == host or host == self.home:
+            return ALLOWED
+        changes = self.allowed.get(host, [])
+        inside = [
+            (start, changes[place + 1][0] if place + 1 < len(changes) else float("inf"))
+            for place, (start, now) in enumerate(changes)
+            if now
+        ]
+        return any(start - slack_s <= at <= end + slack_s and item.at >= start - slack_s for start, end in inside)
+
+    def must_see(self, person: str) -> dict[str, str]:
+        """What somebody has to see once everything has arrived: word → text."""
+        since = self._since(person)
+        if since is None:
+            return {}
+        return {i.word: i.text for i in self.items if not i.gone and (i.at > since or i.author == person)}
+
+    def may_see(self, person: str) -> set[str]:
+        """What somebody may see at most."""
+        host = self.host_of[person]
+        since = self._since(person) if host == self.home else self.host_since(host)
+        if person not in self.member_since or since is None:
+            return set()
+        return {i.word for i in self.items if not i.gone and (i.at >= since - 2 or i.host == host)}
+
+    def _since(self, person: str) -> float | None:
+        if person not in self.member_since:
+            return None
+        return 0.0 if self.host_of[person] == self.home else self.member_since[person]
