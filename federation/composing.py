@@ -17,18 +17,18 @@ from federation.documents.activities import (
     about_membership,
     between_people,
     by_author,
-    by_space,
     changed_actor,
     for_plain,
 )
 from federation.documents.actors import OwnActor, application, group, person
-from federation.documents.links import about_link, new_key
+from federation.documents.links import about_link, members_disagree, new_key
 from federation.documents.posts import Told, read_told
 from federation.instance import Instance
 from federation.keyring import instance_key, key_at
 from federation.outbox import may_be_told
 from federation.proving import proved
 from federation.recall_messages import about_recall
+from federation.relaying import relayed
 from federation.signatures.proofs import with_proof
 from server import database as db
 from server.clock import now_ms
@@ -46,7 +46,6 @@ ALWAYS = ABOUT_LINKS | RECALLS
 """What is told whatever became of the link: agreements about it, and what is taken back."""
 BETWEEN_PEOPLE = frozenset({Kind.FOLLOW_ASKED, Kind.FOLLOW_UNDONE, Kind.FOLLOW_ACCEPTED, Kind.FOLLOW_REJECTED})
 NAMED = ("followed", "follower", "invited", "member")
-MOST_RECIPIENTS = 200
 MOST_KEPT = 128
 
 
@@ -121,14 +120,7 @@ async def _by_author(instance: Instance, fact: Fact, post_id: int, key: tuple[in
 async def _by_space(instance: Instance, fact: Fact, post: Told, to: Receiver) -> Message | None:
     if not to.linked:
         return for_plain(fact, post, instance.here)
-    rows = await db.fetch(
-        "SELECT a.uri FROM membership m JOIN actor a ON a.id = m.actor_id WHERE m.space_id = $1 AND m.peer_id = $2"
-        " AND m.state = 'member' ORDER BY a.id LIMIT $3",
-        post.space_id,
-        to.peer_id,
-        MOST_RECIPIENTS,
-    )
-    return by_space(fact, post, instance.here, [row["uri"] for row in rows])
+    return await relayed(instance, fact, post, to.peer_id)
 
 
 async def _about_others(instance: Instance, fact: Fact, event: dict[str, Any], to: Receiver) -> Message | None:
@@ -136,6 +128,8 @@ async def _about_others(instance: Instance, fact: Fact, event: dict[str, Any], t
         return await _about_link(instance, fact, to)
     if fact.kind is Kind.SPACE_CHANGED:
         return await _space_changed(instance, fact, event)
+    if fact.kind is Kind.MEMBERS_DISAGREE:
+        return members_disagree(fact, instance.here)
     if fact.kind is Kind.PERSON_CHANGED:
         return await _person_changed(instance, fact, event)
     other = next((fact.detail(name) for name in NAMED if fact.detail(name)), None)
@@ -169,14 +163,14 @@ async def _new_key(instance: Instance, fact: Fact, link: dict[str, Any]) -> Mess
 
 async def _space_changed(instance: Instance, fact: Fact, event: dict[str, Any]) -> Message | None:
     row = await db.fetch_one(
-        "SELECT a.uri, a.name, a.display_name, a.summary, a.created_at, s.level, s.epoch FROM space s"
+        "SELECT a.uri, a.name, a.display_name, a.summary, a.created_at, s.level, s.epoch, s.proofs FROM space s"
         " JOIN actor a ON a.id = s.actor_id WHERE s.id = $1 AND s.peer_id IS NULL",
         event["space_id"],
     )
     if row is None:
         return None
-    level, epoch = Level(row.pop("level")), row.pop("epoch")
-    document = await group(instance, OwnActor(**row), level, epoch, full=True)
+    level, epoch, proofs = Level(row.pop("level")), row.pop("epoch"), bool(row.pop("proofs"))
+    document = await group(instance, OwnActor(**row), level, epoch, full=True, proofs=proofs)
     return changed_actor(fact, document, instance.here, [fact.space_members])
 
 

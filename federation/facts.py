@@ -5,16 +5,18 @@ for whoever was told, or for all when the post was for all. Everything else, suc
 server to which it was told and for nobody else.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
 from federation.composing import ABOUT_POSTS, Receiver, compose
-from federation.documents.activities import Fact, Message, by_author, by_space, for_plain
+from federation.documents.activities import Fact, Message, by_author, for_plain
 from federation.documents.posts import Told, alone, read_told
 from federation.instance import Instance
+from federation.outbox import may_be_told
 from federation.proving import proved
+from federation.relaying import relayed
 from server import database as db
 from server.errors import NotFound
 from server.events import Kind
@@ -59,6 +61,26 @@ async def mirror(instance: Instance, viewer: Viewer, post_id: int) -> dict[str, 
     return alone(inner)
 
 
+async def replica(instance: Instance, viewer: Viewer, post_id: int) -> dict[str, Any]:
+    """The relay of a post as it stands in a space of ours, its author's words as they came. Raises NotFound.
+
+    For a linked instance that may read it now: one with a member in the space, that the space names.
+    """
+    if not isinstance(viewer, PeerServer) or not viewer.linked:
+        raise NotFound(detail="for linked instances")
+    await posts.find(viewer, post_id)
+    post = await read_told(post_id)
+    row = await db.fetch_one(
+        "SELECT MAX(id) AS id FROM event WHERE post_id = $1 AND kind IN ('post_published', 'post_edited')", post_id
+    )
+    if post is None or row is None or row["id"] is None or not post.space_uri or post.space_peer_id is not None:
+        raise NotFound(detail="not told by a space of ours")
+    if viewer.peer_id not in await may_be_told(post, viewer.peer_id):
+        raise NotFound(detail="nobody there is in that space")
+    fact, _ = await _read(row["id"])
+    return (await relayed(instance, fact, post, viewer.peer_id)).document
+
+
 async def _about_post(
     instance: Instance, viewer: Viewer, fact: Fact, row: dict[str, Any], suffix: str
 ) -> dict[str, Any]:
@@ -67,7 +89,7 @@ async def _about_post(
     if post is None:
         raise NotFound(detail="no such post")
     address = instance.here.activity(fact.id) + suffix
-    for message in _messages(instance, viewer, fact, row, post):
+    async for message in _messages(instance, viewer, fact, row, post):
         if message.document["id"] == address:
             return await proved(instance, message)
     raise NotFound(detail="not told in that way")
@@ -92,13 +114,15 @@ async def _still_there(row: dict[str, Any]) -> bool:
     return reaction is not None
 
 
-def _messages(instance: Instance, viewer: Viewer, fact: Fact, row: dict[str, Any], post: Told) -> Iterator[Message]:
+async def _messages(
+    instance: Instance, viewer: Viewer, fact: Fact, row: dict[str, Any], post: Told
+) -> AsyncIterator[Message]:
     """Every way in which this fact is told to servers like the one that asks."""
     if row["a_peer"] is None:
         yield by_author(fact, post, instance.here)
     if post.space_uri and post.space_peer_id is None:
         if isinstance(viewer, PeerServer) and viewer.linked:
-            yield by_space(fact, post, instance.here, [])
+            yield await relayed(instance, fact, post, viewer.peer_id)
         else:
             plain = for_plain(fact, post, instance.here)
             if plain is not None:

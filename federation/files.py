@@ -11,6 +11,7 @@ import logging
 
 from federation.errors import Gone, Malformed, Refused, Unreachable
 from federation.instance import Instance
+from federation.refusals import counted
 from federation.signing import manner_towards, sign_as_instance
 from server import database as db
 from server import files, live
@@ -56,6 +57,7 @@ async def _fetch(instance: Instance, job_id: int, file_id: int, attempts: int) -
         await _later(job_id, file_id, attempts, str(error))
     except (Gone, Refused, Malformed, DomainError) as error:
         await _give_up(job_id, file_id, str(error))
+        await _count(file["source_uri"], error)
     live.publish(live.Fact("post_edited", post_id=file["post_id"], space_id=file["space_id"]))
 
 
@@ -68,7 +70,7 @@ async def _keep(instance: Instance, file_id: int, file: dict[str, str]) -> None:
     if answer.status_code != 200:
         raise Refused("The file is refused.", str(answer.status_code))
     if file["digest"] and sha256_of(file["digest"]) != hashlib.sha256(answer.content).hexdigest():
-        raise Malformed("The file is not the one that its author declared.", uri)
+        raise Malformed("The file is not the one that its author declared.", uri, rule="digest")
     folder = instance.settings.files_dir
     stored = await asyncio.to_thread(files.store, folder, io.BytesIO(answer.content), MEDIA_BYTES)
     await db.execute(
@@ -78,6 +80,15 @@ async def _keep(instance: Instance, file_id: int, file: dict[str, str]) -> None:
         sniff(stored.head, file["name"]),
         file_id,
     )
+
+
+async def _count(uri: str, error: Exception) -> None:
+    """A linked instance's administrator counterpart sees what was refused."""
+    row = await db.fetch_one(
+        "SELECT q.id FROM peer q JOIN link l ON l.peer_id = q.id WHERE q.host = $1 AND l.state = 'active'", host_of(uri)
+    )
+    if row is not None:
+        await counted(row["id"], error, uri)
 
 
 async def _done(job_id: int, error: str) -> None:

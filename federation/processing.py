@@ -14,12 +14,12 @@ from functools import partial
 from typing import Any
 
 from federation import refusals
+from federation.authors import Author, author_of
 from federation.errors import FederationError, Refused, Unreachable
 from federation.handlers import handler_for
 from federation.handlers.call import Call
 from federation.instance import Instance
-from federation.lookup import KnownActor, exactly, keys_of, known, read_exactly, remember
-from federation.proving import holds
+from federation.lookup import KnownActor, exactly, read_exactly, remember
 from federation.reading import Activity, IncomingActor, activity, activity_in, type_of
 from federation.trust import same_origin
 from federation.vocabulary import ACTORS
@@ -156,7 +156,7 @@ async def prepare(instance: Instance, row: dict[str, Any]) -> _Ready:
         if actor.peer_id != row["peer_id"]:
             raise Refused("The actor is not of the instance that sent this.", said.actor)
         fetched = await _document(instance, said, actor)
-        wrapped, wrapped_actor, proof = await _inner(instance, said, bool(row["linked"]))
+        wrapped, author = await _inner(instance, said, bool(row["linked"]), row["peer_id"])
         call = Call(
             instance=instance,
             said=said,
@@ -166,8 +166,9 @@ async def prepare(instance: Instance, row: dict[str, Any]) -> _Ready:
             key_id=row["sender_uri"],
             raw=row["body"],
             wrapped=wrapped,
-            wrapped_actor=wrapped_actor,
-            proved=proof,
+            wrapped_actor=author.actor,
+            proved=author.proved,
+            attested=author.attested,
             fetched=fetched,
         )
         return _Ready(row, call)
@@ -192,26 +193,14 @@ async def _document(instance: Instance, said: Activity, actor: KnownActor) -> In
     return document
 
 
-async def _inner(instance: Instance, said: Activity, linked: bool) -> tuple[Activity | None, KnownActor | None, bool]:
-    """The activity inside an Announce, its actor, and whether that actor's proof holds.
-
-    Only a linked server makes us ask others about what it relays (R21); and a third server is asked only when the
-    keys that we know of its people do not bear the proof out.
-    """
+async def _inner(instance: Instance, said: Activity, linked: bool, peer_id: int) -> tuple[Activity | None, Author]:
+    """The activity inside an Announce and its author. Only a linked server makes us look at what it relays (R21)."""
     if said.type != "Announce" or not linked or not type_of(said.object):
-        return None, None, False
+        return None, Author(None)
     inner = activity(said.object)
     if not same_origin(inner.id, inner.actor):
         raise Refused("The inner activity's id is not of its actor's origin.", inner.id)
-    if same_origin(inner.actor, instance.here.base):
-        return inner, await known(inner.actor), False
-    if same_origin(inner.actor, said.actor):
-        return inner, await exactly(instance, inner.actor), False
-    author = await known(inner.actor)
-    if author is not None and holds(said.object, inner.actor, await keys_of(inner.actor)):
-        return inner, author, True
-    document = await read_exactly(instance, inner.actor)
-    return inner, await remember(document), holds(said.object, document.id, document.keys)
+    return inner, await author_of(instance, said, inner, peer_id)
 
 
 async def _apply(group: list[_Ready]) -> int:

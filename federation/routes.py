@@ -52,6 +52,7 @@ def routes(instance: Instance, inbox: Inbox) -> list[Route]:
         "/posts/{id}/replies": own.post_replies,
         "/posts/{id}/context": own.post_context,
         "/posts/{id}/mirror": own.post_mirror,
+        "/posts/{id}/replica": own.post_replica,
         "/activities/{id}": own.activity,
         "/activities/{id}/announce": own.activity_announce,
         "/activities/{id}/mirror": own.activity_mirror,
@@ -99,7 +100,11 @@ class Documents:
     async def space(self, request: Request) -> Response:
         found = await own_space(self.instance, await self._viewer(request), request.path_params["slug"])
         space = found.space
-        return document(await actors.group(self.instance, found.actor, space.level, space.epoch, full=found.full))
+        row = await db.fetch_one("SELECT proofs FROM space WHERE id = $1", space.id)
+        proofs = row is None or bool(row["proofs"])
+        return document(
+            await actors.group(self.instance, found.actor, space.level, space.epoch, full=found.full, proofs=proofs)
+        )
 
     # --- their collections ------------------------------------------------------------------------
 
@@ -153,10 +158,12 @@ class Documents:
         uri = await _part(request, viewer, whole)
         if not _paged(request):
             total = await collected.count_members(viewer, found.space, own_only=uri != whole)
-            return document(collections.collection(uri, paged=isinstance(viewer, PeerServer), total=total))
+            whole_list = collections.collection(uri, paged=isinstance(viewer, PeerServer), total=total)
+            return document({**whole_list, "parvis:policyEpoch": found.space.epoch})
         after = _after(request)
         entries = await collected.members(viewer, found.space, after, own_only=uri != whole)
-        return document(collections.page(uri, after, entries, collections.addresses(entries)))
+        page = collections.page(uri, after, entries, collections.addresses(entries))
+        return document({**page, "parvis:policyEpoch": found.space.epoch})
 
     async def recall_items(self, request: Request) -> Response:
         """What was taken back from the instance that asks; its link may have ended, its key stands."""
@@ -234,6 +241,11 @@ class Documents:
         """The Note in which a space told a post itself, for servers that no link ties to us."""
         viewer = await self._viewer(request)
         return document(await facts.mirror(self.instance, viewer, _id(request)))
+
+    async def post_replica(self, request: Request) -> Response:
+        """The relay of a post in a space of ours, for a linked instance that missed it."""
+        viewer = await self._viewer(request)
+        return document(await facts.replica(self.instance, viewer, _id(request)))
 
     async def _post(self, viewer: Viewer, post_id: int) -> SeenPost:
         """Raises NotFound: also for what somebody elsewhere wrote, which only its own instance serves."""

@@ -25,9 +25,11 @@ import httpx
 import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from federation import skew
 from federation.addresses import Network, Target, allowed, check_url, resolve, within
 from federation.answers import ACTIVITY, Accept, Document, check_media_type, check_status, read_body, too_long
 from federation.errors import FederationError, Malformed, Refused, Unreachable
+from federation.trust import host_at
 
 Sign = Callable[[str, str, Mapping[str, str], bytes], Mapping[str, str]]
 """(method, url, headers, body) → the headers to send. Asked for each request, so again on each redirect."""
@@ -134,6 +136,7 @@ class Transport(httpx.AsyncBaseTransport):
         try:
             async with session.post(_wire_url(target.url), headers=headers, data=body, allow_redirects=False) as answer:
                 await _read(answer, 0 if answer.status in _REDIRECTS else ANSWER_LIMIT, cut=True)
+                skew.noticed(host_at(target.url), answer.headers.get("date", ""))
                 return Answered(answer.status, answer.headers)
         except (aiohttp.ClientError, OSError) as error:
             raise _explain(error, target) from error

@@ -24,6 +24,7 @@ from federation.outbox import sequence_waiting
 from federation.processing import process_waiting
 from federation.recalling import work_off
 from federation.sending import Peer, Sender, release, take_due
+from federation.upkeep import look_after
 from server import database as db
 from server import live
 from server.actions.retention import run_retention
@@ -73,6 +74,7 @@ class Worker:
             (lambda: sequence_waiting(self.instance), [kind.value for kind in Kind]),
             (self._send, ("sequenced", "served", "receipt")),
             (lambda: fetch_waiting(self.instance), ("file",)),
+            (lambda: look_after(self.instance), ("receipt",)),
             (run_due, ("access",)),
             (run_retention, ()),
             (lambda: work_off(self.instance), ("recall", "served", "receipt", "post_withdrawn")),

@@ -92,6 +92,7 @@ class MemberState(StrEnum):
     INVITED = "invited"
     ASKED = "asked"
     MEMBER = "member"
+    FROZEN = "frozen"  # in a space elsewhere: its host did not name them, so they read nothing until that is settled
 
 
 class Office(StrEnum):

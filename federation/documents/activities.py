@@ -93,11 +93,16 @@ _PER_KIND = {
 def by_author(fact: Fact, post: Told, here: Addresses) -> Message:
     """Told by the author: outside any space, or to the host of a space elsewhere (with their proof)."""
     document = {"@context": CONTEXT, **about_post(fact, post, here)}
-    return Message(document, fact.actor_uri, proved_by=fact.actor_uri if post.space_peer_id else "")
+    return Message(document, fact.actor_uri, proved_by=fact.actor_uri if post.space_peer_id and post.proofs else "")
 
 
-def by_space(fact: Fact, post: Told, here: Addresses, recipients: list[str]) -> Message:
-    """Told by the space to a linked instance: `recipients` are its members there, by name (FEP-0499's aim)."""
+def by_space(
+    fact: Fact, post: Told, here: Addresses, recipients: list[str], around: dict[str, Any] | None = None
+) -> Message:
+    """Told by the space to a linked instance: `recipients` are its members there, by name (FEP-0499's aim).
+
+    `around`: what the relay carries beside the activity (see `relaying`).
+    """
     inner = msgspec.json.decode(fact.original) if fact.original else about_post(fact, post, here)
     to = [PUBLIC] if post.level is Level.PUBLIC else [post.space_members]
     document = {
@@ -108,6 +113,7 @@ def by_space(fact: Fact, post: Told, here: Addresses, recipients: list[str]) -> 
         "audience": post.space_uri,
         "to": [*to, *recipients],
         "published": moment(fact.created_at),
+        **(around or {}),
         "object": inner,
     }
     return Message(document, post.space_uri)

@@ -65,7 +65,9 @@ async def person(instance: Instance, actor: OwnActor, *, full: bool) -> dict[str
     return document
 
 
-async def group(instance: Instance, actor: OwnActor, level: Level, epoch: int, *, full: bool) -> dict[str, Any]:
+async def group(
+    instance: Instance, actor: OwnActor, level: Level, epoch: int, *, full: bool, proofs: bool = True
+) -> dict[str, Any]:
     """A space. `followers` is its member collection; the stub is for those who know only that it exists."""
     document: dict[str, Any] = {
         "@context": CONTEXT,
@@ -85,6 +87,7 @@ async def group(instance: Instance, actor: OwnActor, level: Level, epoch: int, *
             "parvis:members": f"{actor.uri}/members",
             "parvis:openness": level.value,
             "parvis:policyEpoch": epoch,
+            "parvis:proofs": proofs,
             "manuallyApprovesFollowers": level is not Level.PUBLIC,
             "discoverable": level is Level.PUBLIC,
             "indexable": level is Level.PUBLIC,

@@ -56,3 +56,17 @@ def new_key(fact: Fact, link: dict[str, Any], instance_actor: dict[str, Any], he
         "published": moment(fact.created_at),
         "object": bare,
     }
+
+
+def members_disagree(fact: Fact, here: Addresses) -> Message:
+    """To the host of a space: its list of our members and ours differ, after we compared them twice."""
+    document = {
+        "@context": CONTEXT,
+        "id": here.activity(fact.id),
+        "type": "parvis:MembersDisagree",
+        "actor": here.instance,
+        "to": [fact.space_uri],
+        "object": fact.space_uri,
+        "published": moment(fact.created_at),
+    }
+    return Message(document, here.instance)

@@ -33,6 +33,7 @@ class Told:
     published_at: int
     edited_at: int | None
     deleted_at: int | None
+    proofs: bool  # whether authors prove what they write in this space
     mentioned: tuple[tuple[str, str], ...]  # (uri, handle)
     files: tuple[dict[str, Any], ...]
 
@@ -45,7 +46,7 @@ async def read_told(post_id: int) -> Told | None:
     """The post as it stands now, whoever may see it; None when there is none."""
     row = await db.fetch_one(
         """SELECT p.*, a.uri AS a_uri, a.followers_uri, a.peer_id AS a_peer, g.uri AS s_uri,
-             g.followers_uri AS s_members, s.level, s.peer_id AS s_peer, r.uri AS root_uri
+             g.followers_uri AS s_members, s.level, s.proofs, s.peer_id AS s_peer, r.uri AS root_uri
            FROM post p JOIN actor a ON a.id = p.author_id LEFT JOIN space s ON s.id = p.space_id
            LEFT JOIN actor g ON g.id = s.actor_id LEFT JOIN post r ON r.id = p.root_id
            WHERE p.id = $1""",
@@ -84,6 +85,7 @@ async def read_told(post_id: int) -> Told | None:
         published_at=row["published_at"],
         edited_at=row["edited_at"],
         deleted_at=row["deleted_at"],
+        proofs=bool(row["proofs"]),
         mentioned=tuple((m["uri"], f"@{m['name']}" + (f"@{m['host']}" if m["host"] else "")) for m in mentioned),
         files=tuple(files),
     )

@@ -30,6 +30,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("Accept", ANY): membership.answer,
     ("Reject", ANY): membership.answer,
     ("Remove", ANY): membership.remove,
+    ("parvis:MembersDisagree", ANY): membership.disagreed,
     ("Undo", ANY): membership.undo,
     ("Offer", ANY): links.offered,
     ("parvis:Confirm", ANY): links.confirmed,

@@ -17,7 +17,8 @@ class Call:
     """A verified activity, its actor's row, and what had to be fetched for it beforehand.
 
     `peer_id`, `linked` and `key_id` are of the server that sent it. `wrapped`: it came inside another's Announce;
-    `proved` then says that its own actor's proof holds.
+    `proved` then says that its own actor's proof holds, `attested` that only the host answers for who
+    that is.
     """
 
     instance: Instance
@@ -30,6 +31,7 @@ class Call:
     wrapped: Activity | None = None
     wrapped_actor: KnownActor | None = None
     proved: bool = False
+    attested: bool = False
     fetched: IncomingActor | None = None
 
     @property

@@ -8,10 +8,12 @@ from federation.handlers.call import Call
 from federation.handlers.posts import LIKES, undo_like
 from federation.reading import identifier
 from server import database as db
-from server.actions import follows, membership, spaces
+from server.actions import follows, incidents, membership, membership_lists, spaces
+from server.actions.link_keys import tell_administrators
 from server.errors import NotFound
 from server.events import Kind
 from server.openness import Level
+from server.queries import spaces as spaces_seen
 
 
 async def follow(call: Call) -> None:
@@ -71,7 +73,24 @@ async def mirror(call: Call) -> int:
     told = spaces.SpaceElsewhere(
         call.actor.id, call.actor.name, call.actor.host, fetched.display_name, fetched.summary, level
     )
-    return await spaces.mirror(call.server, told)
+    space_id = await spaces.mirror(call.server, told)
+    epoch = fetched.document.get("parvis:policyEpoch")
+    await db.execute(
+        "UPDATE space SET proofs = $1, epoch = CASE WHEN epoch < $2 THEN $2 ELSE epoch END WHERE id = $3",
+        fetched.document.get("parvis:proofs") is not False,
+        min(epoch, 1 << 53) if type(epoch) is int else 0,
+        space_id,
+    )
+    return space_id
+
+
+async def disagreed(call: Call) -> None:
+    """The other instance and we do not agree on who of theirs is in a space of ours: administrators should look."""
+    space = await spaces_seen.find_by_uri(call.server, call.said.object_id)
+    if not call.linked or not space.hosted_here:
+        raise Refused("Only of a space of ours, by a linked instance.", call.said.object_id, rule="I8")
+    await incidents.noticed(call.peer_id, "members", membership_lists.DISAGREE, space.slug)
+    await tell_administrators(call.peer_id, "members")
 
 
 async def answer(call: Call) -> None:

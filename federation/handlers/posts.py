@@ -1,18 +1,22 @@
 """Create, Update, Delete, Like, EmojiReact, Undo of a reaction, and a space's Announce of any of them."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from federation.errors import Malformed, Refused
 from federation.handlers.call import Call
 from federation.held_keys import drop_keys_of
 from federation.lookup import known
-from federation.reading import Activity, IncomingNote, identifier, note, type_of
+from federation.membership_sync import compare_members
+from federation.reading import Activity, IncomingNote, identifier, many, note, type_of
+from federation.replicas import wanted
 from federation.trust import owns_note, owns_object, same_origin
 from server import database as db
 from server.actions import posts
 from server.clock import now_ms
 from server.errors import NotFound
-from server.limits import AHEAD_MS
+from server.limits import AHEAD_MS, ATTACHMENTS
 from server.openness import Level, Visibility
 from server.queries import posts as reading_posts
 from server.queries import spaces
@@ -89,13 +93,38 @@ async def announce(call: Call) -> None:
     if space.facts.peer_id != call.peer_id:
         raise NotFound(detail="not its host (RR1)")
     if same_origin(said.actor, call.instance.here.base):
-        return  # our own words come back: the host has them
+        await _echoed(call, said)
+        return
     if said.type != "Delete" and not await _somebody_is_in(space.id):
         raise Refused("Nobody here is in that space (RR2).", call.said.actor)
+    await _of_this_policy(call, space)
     by_host = same_origin(said.actor, call.said.actor)
-    if not by_host and not call.proved:
-        raise Refused("The words of a third instance need its author's proof.", said.id)
+    if not by_host and not call.proved and not call.attested:
+        raise Refused("The words of a third instance need its author's proof.", said.id, rule="RR3")
+    await compare_members(call, space)
     await _TOLD.get(said.type, _told_nothing)(call, said, space)
+
+
+async def _echoed(call: Call, said: Activity) -> None:
+    """Our own words come back: the host has them. Words that we never said are counted, and not shown (RR3)."""
+    number = call.own_event(said.id)
+    if number is None or not await db.fetch_one("SELECT id FROM event WHERE id = $1", number):
+        raise Refused("The host relays words of ours that we never said.", said.id, rule="RR3")
+
+
+async def _of_this_policy(call: Call, space: spaces.SeenSpace) -> None:
+    """The relay was made under the policy that is known here, or a newer one (RR1): an old one may be a replay."""
+    epoch = call.said.document.get("parvis:policyEpoch")
+    known = await db.fetch_one("SELECT epoch FROM space WHERE id = $1", space.id)
+    held = known["epoch"] if known else 0
+    if type(epoch) is not int or epoch < 0:
+        if held > 1 and space.level is not Level.PUBLIC:
+            raise Refused("The relay does not say under which policy it was made.", call.said.id, rule="RR1")
+        return
+    if epoch < held:
+        raise Refused("The relay was made under an older policy than the one known here.", call.said.id, rule="RR1")
+    if epoch > held:
+        await db.execute("UPDATE space SET epoch = $1 WHERE id = $2", min(epoch, 1 << 53), space.id)
 
 
 async def _told_nothing(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
@@ -108,7 +137,9 @@ async def _told_create(call: Call, said: Activity, space: spaces.SeenSpace) -> N
     if space.uri not in (incoming.audience, *incoming.to, *incoming.cc):
         raise Refused("The object is not of this space (RR3).", incoming.id)
     _stays_inside(said, incoming, space)
-    await posts.receive(call.server, _author(call), await _arrived(incoming, None), space.id)
+    post_id = await posts.receive(call.server, _author(call), await _relayed(call, incoming), space.id)
+    if incoming.in_reply_to and not await _is_here(incoming.in_reply_to):
+        await wanted(call, post_id)
 
 
 async def _told_update(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
@@ -121,7 +152,7 @@ async def _told_update(call: Call, said: Activity, space: spaces.SeenSpace) -> N
     if incoming.updated_at is None and not same_origin(said.actor, call.said.actor):
         raise Refused("An edit by a third instance must say when it was made.", incoming.id)
     await _in_space(incoming.id, space)
-    await posts.receive_edit(call.server, _author(call), await _arrived(incoming, None))
+    await posts.receive_edit(call.server, _author(call), await _relayed(call, incoming))
 
 
 def _stays_inside(said: Activity, incoming: IncomingNote, space: spaces.SeenSpace) -> None:
@@ -243,6 +274,24 @@ async def _arrived(incoming: IncomingNote, visibility: Visibility | None) -> pos
         visibility=visibility,
         edited_at=None if incoming.updated_at is None else min(incoming.updated_at, now_ms() + AHEAD_MS),
     )
+
+
+async def _relayed(call: Call, incoming: IncomingNote) -> posts.Arrived:
+    """What a space's host relays: its files are had from the host alone, wherever the author keeps them (RR5)."""
+    arrived = await _arrived(incoming, None)
+    copies = dict(_copies(call.said.document.get("parvis:media"), call.said.actor))
+    own = same_origin(incoming.id, call.said.actor)
+    files = [replace(file, uri=file.uri if own else copies.get(file.uri, "")) for file in arrived.files]
+    return replace(arrived, files=files, attested_by=call.peer_id if call.attested else None)
+
+
+def _copies(value: Any, host: str) -> Iterator[tuple[str, str]]:
+    """(address at its author's, address of the host's copy), as the host lists them; each of the host's own origin."""
+    for item in many(value)[:ATTACHMENTS]:
+        if isinstance(item, dict):
+            url, copy = identifier(item.get("url")), identifier(item.get("parvis:replica"))
+            if url and copy and same_origin(copy, host):
+                yield url, copy
 
 
 async def _known_ids(uris: tuple[str, ...]) -> list[int]:

@@ -219,6 +219,14 @@ async def answered(viewer: PeerServer, join_uri: str, accepted: bool) -> None:
             viewer.peer_id,
         )
         if row is None:
+            known = await db.fetch_one(
+                "SELECT m.id FROM membership m JOIN space s ON s.id = m.space_id"
+                " WHERE m.uri = $1 AND m.state IN ('member', 'frozen') AND s.peer_id = $2",
+                join_uri,
+                viewer.peer_id,
+            )
+            if accepted and known is not None:
+                return  # the host's list of members said so before
             raise NotFound(detail="an answer to nothing that was asked (O24)")
         if not accepted:
             await _out(row["space_id"], row["actor_id"])

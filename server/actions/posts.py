@@ -3,6 +3,7 @@
 Every verb asks the policy first, then changes rows, writes the fact and leaves notices, in one transaction.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,6 +32,10 @@ NO_SUCH_FILE = N_("Un des fichiers joints n’existe pas, ou n’est pas à vous
 TOO_MANY_FILES = N_("Un message porte au plus %(limit)s fichiers.")
 GUESTS_IN_SPACES = N_("Vous êtes ici l’invité·e d’espaces : c’est dans l’un d’eux que vous publiez.")
 EMOJI_BYTES = 64
+WITHDRAWALS_PER_PEER = 10_000
+"""Posts of one instance that were taken back before they came and are remembered: the newest."""
+UNDONE = "taken back"
+"""What became of a gesture's activity that was undone, as its receipt says for ever."""
 FUTURE_MS = 10 * 60 * 1000
 """How far ahead of our clock a date from elsewhere may be; later ones are taken as now (R20)."""
 
@@ -76,6 +81,7 @@ class Arrived:
     visibility: Visibility | None = None
     edited_at: int | None = None
     original: str = ""  # the activity as it came, for the relay
+    attested_by: int | None = None  # the peer on whose word the author is believed
 
 
 async def publish(viewer: Resident, draft: Draft, here: Addresses) -> int:
@@ -125,6 +131,8 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
     Raises NotFound or Forbidden when they may not.
     """
     async with db.together():
+        if await _was_withdrawn(author_id, arrived.uri):
+            raise NotFound(detail="it was taken back before it came (D4)")
         parent = await _parent(arrived.reply_to_uri, space_id)
         space = await spaces.find_by_id(viewer, space_id) if space_id else None
         if space is not None and space.hosted_here:
@@ -142,9 +150,10 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
                 "summary": arrived.summary[:500],
                 "language": arrived.language[:16],
                 "reply_to_uri": arrived.reply_to_uri[:512],
-                "published_at": min(arrived.published_at, now_ms() + FUTURE_MS),
+                "published_at": await _published(author_id, arrived, space, parent),
                 "edited_at": arrived.edited_at,
                 "peer_id": await _peer_of(author_id, viewer),
+                "attested_by_id": arrived.attested_by,
             },
         )
         if not new:
@@ -229,12 +238,12 @@ async def expire(post_id: int) -> None:
 async def receive_withdrawal(author_id: int, uri: str, original: str = "") -> None:
     """Somebody elsewhere, or a steward of the space's host, takes a post back.
 
-    For an address not known here a tombstone is kept, so that a copy which comes late stays away (D4).
+    An address not known here is remembered, so that a copy which comes late stays away (D4).
     """
     async with db.together():
         row = await db.fetch_one("SELECT id, author_id, space_id, deleted_at FROM post WHERE uri = $1", uri)
         if row is None:
-            await _tombstone(author_id, uri)
+            await _remember_withdrawal(author_id, uri)
         elif row["deleted_at"] is None:
             await _withdrawn(row["id"], row["author_id"], row["space_id"], original)
 
@@ -267,6 +276,8 @@ async def gesture(place: Place, actor_id: int, emoji: str, uri: str, original: s
     `uri` is the id of the activity elsewhere that says it; one of our own is named by its fact.
     """
     event_id = new_id()
+    if uri and await _was_undone(uri):
+        return  # told again by somebody else: its author took it back since
     uri = uri or f"event:{event_id}"
     new = await db.fetch(
         "INSERT INTO reaction (id, post_id, actor_id, emoji, uri, created_at) VALUES ($1, $2, $3, $4, $5, $6)"
@@ -303,6 +314,7 @@ async def ungesture(place: Place, actor_id: int, emoji: str, original: str = "")
         emoji,
     )
     for row in gone:
+        await _remember_undone(row["uri"], actor_id)
         await forget(place.author_id, f"reaction:{place.post_id}:{actor_id}")
         await record(
             Kind.REACTION_UNDONE,
@@ -315,6 +327,31 @@ async def ungesture(place: Place, actor_id: int, emoji: str, original: str = "")
 
 
 # --- the steps -----------------------------------------------------------------------------------
+
+
+async def _remember_undone(uri: str, actor_id: int) -> None:
+    """The activity of somebody elsewhere that was undone: whoever relays it again tells nothing new."""
+    if uri.startswith("event:"):
+        return
+    who = await db.fetch_one("SELECT uri, peer_id FROM actor WHERE id = $1", actor_id)
+    if who is None or who["peer_id"] is None:
+        return
+    await db.execute(
+        "INSERT INTO receipt (id, activity_hash, peer_id, sender_uri, received_at, processed_at, outcome)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (activity_hash) DO UPDATE SET outcome = excluded.outcome",
+        new_id(),
+        _hash(uri),
+        who["peer_id"],
+        who["uri"],
+        now_ms(),
+        now_ms(),
+        UNDONE,
+    )
+
+
+async def _was_undone(uri: str) -> bool:
+    row = await db.fetch_one("SELECT outcome FROM receipt WHERE activity_hash = $1", _hash(uri))
+    return row is not None and row["outcome"] == UNDONE
 
 
 class _Answered(Protocol):
@@ -333,6 +370,27 @@ class _Parent:
     id: int
     root_id: int | None
     author_id: int
+
+
+async def _published(author_id: int, arrived: Arrived, space: spaces.SeenSpace | None, parent: "_Parent | None") -> int:
+    """When it was written: as its author says, within what can be.
+
+    Not in the future (R20). In a space of ours not before its author came in, nor before what they wrote there last,
+    nor before what it answers: who may read back how far is decided by that date.
+    """
+    said = min(arrived.published_at, now_ms() + FUTURE_MS)
+    if space is None or not space.hosted_here:
+        return said
+    earliest = await db.fetch_one(
+        "SELECT (SELECT MAX(since_at) FROM membership WHERE space_id = $1 AND actor_id = $2) AS came,"
+        " (SELECT MAX(p.published_at) FROM post p WHERE p.id = (SELECT MAX(id) FROM post WHERE author_id = $2"
+        " AND space_id = $1)) AS wrote, (SELECT published_at FROM post WHERE id = $3) AS answered",
+        space.id,
+        author_id,
+        parent.id if parent else 0,
+    )
+    dates = [date for date in (earliest or {}).values() if date is not None]
+    return max(said, *dates) if dates else said
 
 
 async def _said_before(viewer: Resident, key: str | None) -> int | None:
@@ -441,10 +499,12 @@ async def _arrive(post_id: int, author_id: int, files: Sequence[ArrivedFile]) ->
                 "description": file.description,
                 "digest": file.digest[:200],
                 "source_uri": file.uri[:2048],
-                "state": "waiting",
+                "state": "waiting" if file.uri else "failed",
                 "created_at": now,
             },
         )
+        if not file.uri:
+            continue
         job = {"id": new_id(), "kind": "fetch_file", "key": str(file_id), "due_at": now, "created_at": now}
         await db.insert("job", job)
         db.after_commit(partial(live.publish, live.Fact("file", post_id=post_id)))
@@ -528,10 +588,30 @@ async def _withdrawn(post_id: int, author_id: int, space_id: int | None, origina
     await record(Kind.POST_WITHDRAWN, actor_id=author_id, space_id=space_id, post_id=post_id, original=original)
 
 
-async def _tombstone(author_id: int, uri: str) -> None:
-    now = now_ms()
-    row = {"id": new_id(), "uri": uri, "author_id": author_id, "visibility": "direct", "published_at": now}
-    await db.insert("post", {**row, "deleted_at": now, "peer_id": await _peer_of(author_id)})
+async def _remember_withdrawal(author_id: int, uri: str) -> None:
+    """Of what never came: so many of one instance, the newest, and no more."""
+    peer_id = await _peer_of(author_id)
+    if peer_id is None:
+        return
+    row = {"id": new_id(), "peer_id": peer_id, "author_id": author_id, "uri_hash": _hash(uri), "at": now_ms()}
+    await db.insert_many("withdrawal", [row], ignore=True)
+    await db.execute(
+        "DELETE FROM withdrawal WHERE peer_id = $1 AND id <= (SELECT id FROM withdrawal WHERE peer_id = $2"
+        " ORDER BY id DESC LIMIT 1 OFFSET $3)",
+        peer_id,
+        peer_id,
+        WITHDRAWALS_PER_PEER,
+    )
+
+
+async def _was_withdrawn(author_id: int, uri: str) -> bool:
+    """Whether its author took it back before it came (D4)."""
+    row = await db.fetch_one("SELECT author_id FROM withdrawal WHERE uri_hash = $1", _hash(uri))
+    return row is not None and row["author_id"] == author_id
+
+
+def _hash(uri: str) -> str:
+    return hashlib.sha256(uri.encode()).hexdigest()
 
 
 async def _peer_of(actor_id: int, viewer: Viewer | None = None) -> int | None:

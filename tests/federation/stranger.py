@@ -272,6 +272,8 @@ async def linked(server: OtherServer, state: str = "active") -> Actor:
     one = server.actors.get("instance") or server.instance()
     await met(one)
     now = now_ms()
+    if await db.fetch_one("SELECT id FROM link WHERE peer_id = $1", await peer_for(one.uri)):
+        return one
     link = {
         "id": new_id(),
         "peer_id": await peer_for(one.uri),

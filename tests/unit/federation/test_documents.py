@@ -158,7 +158,7 @@ async def test_the_outbox_of_a_space_announces_and_each_announcement_can_be_fetc
     assert (announce["type"], announce["actor"], announce["to"]) == (
         "Announce",
         HERE.space("offre"),
-        [HERE.members("offre")],
+        [HERE.members("offre"), "https://kestrel.test/@chloe"],
     )
     assert announce["object"]["object"]["content"] == "<p>le plan</p>"
 

@@ -114,6 +114,7 @@ DEED_WORDS = {
     "link_suspend": N_("a suspendu une liaison"),
     "link_resume": N_("a repris une liaison"),
     "link_end": N_("a mis fin à une liaison"),
+    "space_frozen": N_("lecture gelée : la liste des membres n’est pas celle de l’hôte"),
     "link_kin": N_("a dit si une instance est de la maison"),
     "link_rotate": N_("a renouvelé la clé de l’instance"),
     "link_rekeyed": N_("nouvelle clé d’une instance liée"),

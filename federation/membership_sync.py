@@ -1,0 +1,179 @@
+"""Who of ours is in a space elsewhere, compared with what its host says, on every relay and once a day.
+
+A relay carries the digest of our members as its host counts them. When ours differs, the host's whole list of our
+people is fetched (all its pages, of one epoch, without repetition) and compared once more: nobody is removed unless the
+list agrees with the digest that was announced, or with itself when asked again (mastodon#34272, #34273). Then all of
+it happens in one transaction, removals first. Who is not named by a relay that names everybody reads nothing
+meanwhile. Two instances that cannot agree within ten minutes: nobody here reads that space until they do, and the
+administrators of both are told.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from federation.errors import FederationError, Malformed, Refused, Unreachable
+from federation.handlers.call import Call
+from federation.instance import Instance
+from federation.json_reading import parse_json
+from federation.reading import identifier, many
+from federation.roots import root_of
+from federation.signing import manner_towards, sign_as_instance
+from federation.trust import host_at, same_origin
+from server import database as db
+from server.actions import membership_lists
+from server.clock import now_ms
+from server.ids import new_id
+from server.queries import spaces
+
+KIND = "members"
+DAY_MS = 24 * 3_600_000
+AGAIN_MS = 5_000
+"""How soon a list that was not believed, or was just compared, is fetched again."""
+MOST_PAGES = 500
+MOST_MEMBERS = 20_000
+MOST_TRIES = 20
+
+
+async def compare_members(call: Call, space: spaces.SeenSpace) -> None:
+    """In the transaction of a relay: what its host counts, beside what we count."""
+    told = call.said.document.get("parvis:membersRoot")
+    if not isinstance(told, str) or len(told) != 64:
+        return
+    ours = await membership_lists.members_here(space.id)
+    if root_of(member.uri for member in ours) == told and not any(member.frozen for member in ours):
+        return
+    named = {uri for uri in (*call.said.to, *call.said.cc) if call.instance.here.is_ours(uri)}
+    if call.said.document.get("parvis:membersCount") == len(named):
+        await membership_lists.freeze(space.id, [m.actor_id for m in ours if m.uri not in named])
+    await wish(space.id, told)
+
+
+async def wish(space_id: int, told: str = "") -> None:
+    """The host's list is to be fetched soon: once, however often it is wished."""
+    now = now_ms()
+    payload = msgspec.json.encode({"told": told, "before": ""}).decode()
+    row = {"id": new_id(), "kind": KIND, "key": str(space_id), "payload": payload, "due_at": now, "created_at": now}
+    await db.insert_many("job", [row], ignore=True)
+    await db.execute(
+        "UPDATE job SET done_at = NULL, attempts = 0, error = '', payload = $1, due_at = $2"
+        " WHERE kind = 'members' AND key = $3 AND done_at IS NOT NULL",
+        payload,
+        now + AGAIN_MS,
+        str(space_id),
+    )
+
+
+async def wish_daily() -> int:
+    """Every space elsewhere with members here is compared once a day; returns how many are now to be."""
+    rows = await db.fetch(
+        "SELECT s.id FROM space s JOIN link l ON l.peer_id = s.peer_id AND l.state = 'active'"
+        " WHERE (s.checked_at IS NULL OR s.checked_at < $1) AND EXISTS (SELECT 1 FROM membership m"
+        " WHERE m.space_id = s.id AND m.peer_id IS NULL AND m.state IN ('member', 'frozen')) ORDER BY s.id LIMIT 100",
+        now_ms() - DAY_MS,
+    )
+    for row in rows:
+        async with db.transaction():
+            await wish(row["id"])
+            await db.execute("UPDATE space SET checked_at = $1 WHERE id = $2", now_ms(), row["id"])
+    return len(rows)
+
+
+async def compare(instance: Instance, job: dict[str, Any]) -> None:
+    """One such comparison: done, or to be tried again."""
+    space = await db.fetch_one(
+        "SELECT s.id, s.peer_id, g.uri, g.followers_uri FROM space s JOIN actor g ON g.id = s.actor_id"
+        " JOIN link l ON l.peer_id = s.peer_id AND l.state = 'active' WHERE s.id = $1",
+        int(job["key"]),
+    )
+    if space is None or not space["followers_uri"]:
+        await _end(job["id"], "no host to ask")
+        return
+    payload = msgspec.json.decode(job["payload"])
+    began_at = now_ms()
+    try:
+        listed = await _fetch_list(instance, space["followers_uri"], space["uri"])
+    except Unreachable as error:
+        await _later(job, payload, str(error))
+        return
+    except FederationError as error:
+        await _later(job, payload, str(error))
+        return
+    root = root_of(listed)
+    agreed = await membership_lists.agreed(space["id"], listed)
+    if not agreed and root not in (payload["told"], payload["before"]):
+        await _later(job, {**payload, "before": root}, "the list is not the one that was announced")
+        return
+    async with db.transaction():
+        settled = await membership_lists.apply(space["id"], listed, began_at)
+        if settled:
+            await _end(job["id"], "")
+        else:
+            await _later(job, {**payload, "before": root}, "the lists still differ")
+
+
+async def _fetch_list(instance: Instance, members_uri: str, space_uri: str) -> set[str]:
+    """Our people, as the host counts them: every page. Raises FederationError for a list that is not whole."""
+    if not same_origin(members_uri, space_uri):
+        raise Refused("The list of members is of another origin than the space.", members_uri)
+    reader = _Reader(instance, members_uri, f"{members_uri}?host={instance.here.host}")
+    return await reader.read()
+
+
+@dataclass(slots=True)
+class _Reader:
+    instance: Instance
+    members_uri: str
+    address: str
+
+    async def read(self) -> set[str]:
+        whole = await self._get(self.address)
+        total, epoch = whole.get("totalItems"), whole.get("parvis:policyEpoch")
+        found: list[str] = []
+        at, pages = identifier(whole.get("first")), 0
+        while at:
+            page = await self._get(at)
+            if identifier(page.get("partOf")) != self.address or page.get("parvis:policyEpoch") != epoch:
+                raise Malformed("The pages of the list are not of one list, or not of one moment.")
+            found += [self._ours(item) for item in many(page.get("orderedItems"))]
+            at, pages = identifier(page.get("next")), pages + 1
+            if pages > MOST_PAGES or len(found) > MOST_MEMBERS:
+                raise Malformed("The list is too long.")
+        if len(set(found)) != len(found):
+            raise Malformed("Somebody stands in the list twice.")
+        if type(total) is int and total != len(found):
+            raise Malformed("The list is shorter or longer than it says.")
+        return set(found)
+
+    def _ours(self, item: Any) -> str:
+        uri = identifier(item)
+        if not self.instance.here.is_ours(uri):
+            raise Refused("The list names somebody who is not ours.", uri, rule="I8")
+        return uri
+
+    async def _get(self, address: str) -> dict[str, Any]:
+        if not same_origin(address, self.members_uri):
+            raise Refused("The list goes on at another origin.", address)
+        manner = await manner_towards(host_at(address))
+        if not manner.linked:
+            raise Unreachable("The link is not active.", address)
+        sign = await sign_as_instance(self.instance, manner)
+        answer = await self.instance.transport.get_json(address, sign=sign)
+        return parse_json(answer.body)
+
+
+async def _later(job: dict[str, Any], payload: dict[str, Any], error: str) -> None:
+    ended = now_ms() if job["attempts"] + 1 >= MOST_TRIES else None
+    await db.execute(
+        "UPDATE job SET attempts = attempts + 1, due_at = $1, error = $2, payload = $3, done_at = $4 WHERE id = $5",
+        now_ms() + AGAIN_MS * (job["attempts"] + 1),
+        error[:500],
+        msgspec.json.encode(payload).decode(),
+        ended,
+        job["id"],
+    )
+
+
+async def _end(job_id: int, error: str) -> None:
+    await db.execute("UPDATE job SET done_at = $1, error = $2 WHERE id = $3", now_ms(), error[:500], job_id)

@@ -1,0 +1,36 @@
+"""What is looked after beside the streams: links that end on their date, lists of members, answers without a parent."""
+
+from time import monotonic
+
+from federation import membership_sync, replicas, skew
+from federation.instance import Instance
+from server import database as db
+from server.actions.links import end_overdue
+from server.clock import now_ms
+
+AT_ONCE = 8
+SELDOM_S = 30.0
+
+_looked: dict[str, float] = {}
+
+
+async def look_after(instance: Instance) -> int:
+    """Does what is due; returns how many things were done."""
+    done = 0
+    if monotonic() - _looked.get(instance.here.base, -SELDOM_S) >= SELDOM_S:
+        _looked[instance.here.base] = monotonic()
+        done += await end_overdue() + await membership_sync.wish_daily() + await skew.keep()
+    return done + await work_off(instance)
+
+
+async def work_off(instance: Instance) -> int:
+    """The jobs whose time has come; returns how many."""
+    jobs = await db.fetch(
+        "SELECT id, kind, key, payload, attempts, error FROM job WHERE kind IN ('members', 'replica')"
+        " AND done_at IS NULL AND due_at <= $1 ORDER BY due_at LIMIT $2",
+        now_ms(),
+        AT_ONCE,
+    )
+    for job in jobs:
+        await (membership_sync.compare if job["kind"] == membership_sync.KIND else replicas.seek)(instance, job)
+    return len(jobs)
