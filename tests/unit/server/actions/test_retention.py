@@ -1,0 +1,52 @@
+"""What is kept for a time goes when it has had it, and nothing else does."""
+
+import pytest
+
+from server import database as db
+from server.actions import retention
+from server.clock import now_ms
+from server.openness import Level
+from tests import cast as company
+
+DAY = 24 * 3600 * 1000
+
+
+@pytest.fixture
+async def cast(database: str, monkeypatch: pytest.MonkeyPatch) -> company.Cast:
+    monkeypatch.setattr(retention, "_next_look", 0)
+    return await company.gather()
+
+
+async def left(space_id: int) -> list[int]:
+    rows = await db.fetch("SELECT id FROM post WHERE space_id = $1 AND deleted_at IS NULL ORDER BY id", space_id)
+    return [row["id"] for row in rows]
+
+
+@pytest.mark.anyio
+async def test_what_is_older_than_its_space_keeps_goes_and_is_told_and_the_rest_stays(cast: company.Cast) -> None:
+    short, kept = (
+        await company.space("court", Level.INTERNAL, cast.alice),
+        await company.space("garde", Level.INTERNAL, cast.alice),
+    )
+    old, new = [await company.say(cast.alice, text, short) for text in ("vieux", "neuf")]
+    older = await company.say(cast.alice, "gardé", kept)
+    await db.execute("UPDATE space SET retention_days = 30 WHERE id = $1", short)
+    await db.execute("UPDATE post SET published_at = $1 WHERE id IN ($2, $3)", now_ms() - 31 * DAY, old, older)
+    assert await retention.run_retention() == 1
+    assert await retention.run_retention() == 0
+    assert (await left(short), await left(kept)) == ([new], [older])
+    told = await db.fetch("SELECT post_id FROM event WHERE kind = 'post_withdrawn'")
+    assert [row["post_id"] for row in told] == [old]
+
+
+@pytest.mark.anyio
+async def test_a_closing_that_purges_leaves_nothing_once_its_time_is_over(cast: company.Cast) -> None:
+    team = await company.space("fini", Level.CLOSED, cast.alice)
+    post = await company.say(cast.alice, "dernier", team)
+    await db.execute("UPDATE space SET after_close = 'purge', retention_days = 10, closed_at = $1", now_ms() - 9 * DAY)
+    assert await retention.run_retention() == 0
+    assert await left(team) == [post]
+    retention._next_look = 0
+    await db.execute("UPDATE space SET closed_at = $1", now_ms() - 11 * DAY)
+    assert await retention.run_retention() == 1
+    assert await left(team) == []
