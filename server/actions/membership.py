@@ -41,6 +41,8 @@ NO_GUESTS = N_(
 GUESTS_LEAD_NOTHING = N_("Une personne de l’extérieur n’anime pas un espace : elle en est membre.")
 GUEST_IS_OUT = N_("Le séjour de %(who)s est terminé : prolongez-le d’abord.")
 LAST_OWNER = N_("Un espace garde au moins un responsable : nommez-en un autre d’abord.")
+FULL = N_("L’espace est complet : il a %(seats)s places. Il suffirait que son responsable en ajoute.")
+PARTNER_FULL = N_("%(host)s a déjà ses %(seats)s places dans cet espace. Il suffirait que son responsable en ajoute.")
 NO_SUCH_PERSON = N_("Cette personne n’existe pas.")
 
 
@@ -342,7 +344,27 @@ async def _put(space_id: int, who: Invitee, role: Role, state: MemberState, uri:
 
 
 async def _enter(space_id: int, who: Invitee, role: Role, uri: str = "") -> None:
+    await _has_room(space_id, who)
     await _put(space_id, who, role, MemberState.MEMBER, uri)
+
+
+async def _has_room(space_id: int, who: Invitee) -> None:
+    """Raises Conflict when the space, or its agreement with this person's instance, has no seat left."""
+    row = await db.fetch_one(
+        """SELECT s.seats, COALESCE(n.people_max, 0) AS people_max,
+             (SELECT COUNT(*) FROM membership m WHERE m.space_id = s.id AND m.state = 'member') AS here,
+             (SELECT COUNT(*) FROM membership m WHERE m.space_id = s.id AND m.state = 'member'
+               AND m.peer_id = $2) AS theirs
+           FROM space s LEFT JOIN space_partner n ON n.space_id = s.id AND n.peer_id = $2 WHERE s.id = $1""",
+        space_id,
+        who.peer_id or 0,
+    )
+    if row is None:
+        return
+    if row["seats"] and row["here"] >= row["seats"]:
+        raise Conflict(FULL, params={"seats": row["seats"]})
+    if row["people_max"] and row["theirs"] >= row["people_max"]:
+        raise Conflict(PARTNER_FULL, params={"seats": row["people_max"], "host": who.host})
 
 
 async def _out(space_id: int, actor_id: int) -> None:
