@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from federation.documents.activities import Fact, Message
-from federation.documents.recalls import INLINE, Listed, recall
+from federation.documents.recalls import INLINE, Listed, recall, taken_back
 from federation.instance import Instance
 from federation.signatures.proofs import with_proof
 from federation.signing import key_towards
@@ -22,7 +22,19 @@ async def about_recall(instance: Instance, fact: Fact, event: dict[str, Any], pe
         return await _receipt(instance, fact, peer_id)
     if fact.kind is Kind.RECALLED:
         return await _recall(instance, fact, peer_id)
-    return None
+    return await _item(instance, fact, event["post_id"])
+
+
+async def _item(instance: Instance, fact: Fact, post_id: int) -> Message | None:
+    """One post, taken back from a server without a link in the form in which it was told."""
+    row = await db.fetch_one(
+        "SELECT p.id, p.uri, p.stamp, p.peer_id, a.uri AS author_uri, g.uri AS space_uri, g.followers_uri,"
+        " (SELECT MIN(e.id) FROM event e WHERE e.post_id = p.id AND e.kind = 'post_published') AS told"
+        " FROM post p JOIN actor a ON a.id = p.author_id JOIN space s ON s.id = p.space_id"
+        " JOIN actor g ON g.id = s.actor_id WHERE p.id = $1",
+        post_id,
+    )
+    return taken_back(fact, row, instance.here) if row else None
 
 
 async def _receipt(instance: Instance, fact: Fact, peer_id: int) -> Message | None:

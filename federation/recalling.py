@@ -17,8 +17,9 @@ from federation.reading import identifier, many, type_of
 from federation.signing import Manner, sign_as_instance
 from federation.trust import same_origin
 from server import database as db
-from server.actions import purges, recalls
+from server.actions import plain_recalls, purges, recalls
 from server.clock import now_ms
+from server.errors import DomainError
 
 log = logging.getLogger("parvis.recalls")
 
@@ -31,9 +32,9 @@ async def work_off(instance: Instance) -> int:
     """One step of everything that is under way; how many steps were taken."""
     taken = 0
     for target in await recalls.ungathered(AT_ONCE):
-        await recalls.gather(target)
-        taken += 1
+        taken += await _gather(target)
     await recalls.follow_up()
+    taken += await plain_recalls.follow_up_plain(AT_ONCE)
     for purge in await purges.listing(AT_ONCE):
         taken += await _fetch_page(instance, purge)
     taken += await purges.step(instance.settings.files_dir)
@@ -41,6 +42,16 @@ async def work_off(instance: Instance) -> int:
         await _answer(instance, purge)
         taken += 1
     return taken
+
+
+async def _gather(target: dict[str, Any]) -> int:
+    """One that cannot be gathered now must not keep the others waiting."""
+    try:
+        await recalls.gather(target)
+        return 1
+    except DomainError as error:
+        log.warning("not gathered", extra={"action": "recall.gather", "target": target["id"], "reason": str(error)})
+        return 0
 
 
 async def urgent(peer_id: int, limit: int) -> list[dict[str, Any]]:

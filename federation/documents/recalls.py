@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from federation.documents.activities import Fact
-from federation.vocabulary import CONTEXT, RECALL, RECEIPT, moment
+from federation.documents.activities import Fact, Message
+from federation.vocabulary import CONTEXT, PUBLIC, RECALL, RECEIPT, moment
 from server.ids import Addresses
+from server.openness import Variant
 
 INLINE = 500
 """Items that are listed in the recall itself; more are fetched in pages."""
@@ -58,6 +59,31 @@ def recall(fact: Fact, listed: Listed, to: str, here: Addresses) -> dict[str, An
         "parvis:keep": listed.keep,
         "parvis:deadline": moment(listed.deadline_at),
     }
+
+
+def taken_back(fact: Fact, post: Mapping[str, Any], here: Addresses) -> Message:
+    """One post of a space as a server without a link was told it: announced, or in a Note of the space itself.
+
+    What our own people wrote for everybody is deleted; what others wrote, and was announced, is announced no more.
+    """
+    public = post["stamp"] == Variant.PUBLIC
+    head = {"@context": CONTEXT, "id": here.activity(fact.id), "published": moment(fact.created_at)}
+    if public and post["peer_id"] is None:
+        gone = {"id": post["uri"], "type": "Tombstone"}
+        return Message(
+            {**head, "type": "Delete", "actor": post["author_uri"], "to": [PUBLIC], "object": gone}, post["author_uri"]
+        )
+    space = post["space_uri"]
+    if public:
+        undone = {
+            "id": f"{here.activity(post['told'])}/announce",
+            "type": "Announce",
+            "actor": space,
+            "object": post["uri"],
+        }
+        return Message({**head, "type": "Undo", "actor": space, "to": [PUBLIC], "object": undone}, space)
+    gone = {"id": f"{here.post(post['id'])}/mirror", "type": "Tombstone"}
+    return Message({**head, "type": "Delete", "actor": space, "to": [post["followers_uri"]], "object": gone}, space)
 
 
 def page(address: str, number: int, uris: Sequence[str], *, more: bool) -> dict[str, Any]:

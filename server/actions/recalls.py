@@ -345,7 +345,7 @@ async def follow_up() -> int:
 
 
 async def _follow(row: dict[str, Any], now: int) -> bool:
-    if row["d_state"] == "dead":
+    if row["d_state"] in ("dead", "refused"):
         await refused(row, f"The recall itself was refused: {row['d_error']}")
         return True
     state = _standing(row, now)

@@ -217,6 +217,13 @@ class Here:
         signed = sign("POST", self.base + path, headers, body, by, now_ms() if now is None else now)
         return await self.raw(path, signed, body)
 
+    async def read(self, path: str, by: PrivateKey | None) -> httpx.Response:
+        """A GET for a document, signed by this key or by nobody."""
+        headers = {"accept": "application/activity+json"}
+        if by is not None:
+            headers |= messages.sign("GET", self.base + path, headers, b"", by, now_ms())
+        return await self.http.get(self.base + path, headers=headers)
+
     async def take(self, document: Json, by: PrivateKey, **how: Any) -> str:
         """What is heard (202) and has come to its end: why it had no effect, '' when it had one."""
         heard = await self.hear(document, by, **how)

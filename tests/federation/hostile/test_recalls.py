@@ -1,0 +1,248 @@
+"""A recall is believed from the host of the space alone, and by the key that was pinned for it."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from federation.composing import Receiver, compose
+from federation.recalling import work_off
+from federation.signatures.keys import public_key_from_multikey
+from federation.signatures.proofs import check_proof, parse_proof, with_proof
+from federation.vocabulary import moment
+from server import database as db
+from server import files
+from server.actions import purges
+from server.actions.posts import Draft, publish
+from server.clock import now_ms
+from server.ids import new_id
+from server.openness import Level
+from server.recall_terms import root_of
+from tests.federation.stranger import CANARY, Actor, Here, Json, OtherServer, everything, linked, met, mirrored
+
+pytestmark = pytest.mark.anyio
+
+
+# --- a partner takes back what we have of its space ------------------------------------------------
+
+
+class Theirs:
+    """A space that Kestrel hosts, with Alice in it."""
+
+    def __init__(self, here: Here, pin: Actor, group: Actor, chloe: Actor, space_id: int) -> None:
+        self.here, self.pin, self.group, self.chloe, self.id = here, pin, group, chloe, space_id
+
+    async def tells(self, text: str = f"<p>{CANARY}</p>", **more: Any) -> str:
+        """A post of Chloé's comes in; its address."""
+        uri = self.group.uri
+        note = self.chloe.note(text, audience=uri, to=[f"{uri}/members"], **more)
+        create = self.chloe.says("Create", note, audience=uri, to=[f"{uri}/members"])
+        announce = self.group.says("Announce", create, to=[f"{uri}/members"])
+        assert await self.here.take(announce, self.pin.ed) == ""
+        return str(note["id"])
+
+    def recall(self, uris: Sequence[str], by: Any = None, **changes: Any) -> Json:
+        """What the host says; `by` whose key its proof is made with."""
+        address = self.group.server.new("recalls")
+        listed = {
+            "id": f"{address}/items",
+            "type": "OrderedCollection",
+            "totalItems": len(uris),
+            "parvis:scope": changes.pop("scope", "space"),
+            "parvis:root": changes.pop("root", root_of(uris)),
+            "orderedItems": list(uris),
+        }
+        listed |= changes.pop("listed", {})
+        document = self.group.says(["Delete", "parvis:Recall"], listed)  # type: ignore[arg-type]
+        document |= {"parvis:recall": address, "parvis:keep": "own-authored", "parvis:deadline": moment(now_ms())}
+        return dict(with_proof(document | changes, by or self.pin.ed, now_ms()))
+
+    async def purged(self) -> Json | None:
+        """Works everything off; the receipt as it would be sent, None when there is none."""
+        for _ in range(50):
+            if not await work_off(self.here.instance):
+                break
+        [row] = await db.fetch("SELECT MAX(id) AS id FROM event WHERE kind = 'recall_answered'")
+        if row["id"] is None:
+            return None
+        peer = await db.fetch_one("SELECT id, host FROM peer WHERE host = $1", self.group.server.host)
+        assert peer is not None
+        sealed = await compose(self.here.instance, row["id"], Receiver(peer["id"], peer["host"], True))
+        return dict(json.loads(sealed.body)) if sealed else None
+
+
+@pytest.fixture
+async def theirs(closed: Here, kestrel: OtherServer) -> Theirs:
+    pin = await linked(kestrel)
+    group, chloe = kestrel.actor("projet", "Group"), kestrel.actor("chloe")
+    space_id = await mirrored(group, closed.alice)
+    await met(chloe)
+    return Theirs(closed, pin, group, chloe, space_id)
+
+
+async def test_what_the_host_takes_back_is_gone_and_said_so_under_our_key(theirs: Theirs) -> None:
+    uris = [await theirs.tells() for _ in range(3)]
+    assert CANARY in str(await everything())
+    assert await theirs.here.take(theirs.recall(uris), theirs.pin.ed) == ""
+    assert await db.fetch("SELECT id FROM membership WHERE space_id = $1", theirs.id) == [], "hidden at once"
+    receipt = await theirs.purged()
+    assert CANARY not in str(await everything())
+    assert receipt is not None and receipt["type"] == "parvis:RecallReceipt"
+    assert receipt["parvis:root"] == root_of(uris) and receipt["parvis:retained"] == []
+    assert (receipt["parvis:purged"]["items"], receipt["parvis:purged"]["index"]) == (3, 3)
+    facts = parse_proof(receipt, now=now_ms() + 1000)
+    [key] = await db.fetch("SELECT k.uri, k.public FROM actor_key k WHERE k.algorithm = 'ed25519'")
+    assert facts is not None
+    check_proof(facts, public_key_from_multikey(key["uri"], theirs.here.instance.here.instance, key["public"]))
+
+
+@pytest.mark.parametrize("forged", ["without", "space", "author", "stranger"])
+async def test_I8_a_recall_without_the_proof_of_the_pinned_key_takes_nothing_back(
+    theirs: Theirs, merle: OtherServer, forged: str
+) -> None:
+    uris = [await theirs.tells()]
+    other = {"space": theirs.group.ed, "author": theirs.chloe.ed, "stranger": merle.instance().ed}
+    document = theirs.recall(uris, by=other.get(forged))
+    if forged == "without":
+        del document["proof"]
+    assert "pinned key" in await theirs.here.take(document, theirs.pin.ed)
+    assert await theirs.purged() is None and CANARY in str(await db.fetch("SELECT html FROM post"))
+
+
+async def test_I8_one_partner_takes_nothing_back_from_the_space_of_another(theirs: Theirs, merle: OtherServer) -> None:
+    uris = [await theirs.tells()]
+    pin = await linked(merle)
+    foreign = merle.actor("projet", "Group")
+    await mirrored(foreign, theirs.here.bruno)
+    mine = Theirs(theirs.here, pin, foreign, theirs.chloe, 0)
+    assert await theirs.here.take(mine.recall(uris), pin.ed) == ""
+    for _ in range(10):
+        await work_off(theirs.here.instance)
+    [row] = await db.fetch("SELECT counts, state FROM purge")
+    assert json.loads(row["counts"])["items"] == 0, "a receipt does not claim what is still there"
+    assert CANARY in str(await db.fetch("SELECT html FROM post"))
+    named = dict(mine.recall(uris) | {"actor": theirs.group.uri})
+    assert (await theirs.here.hear(named, pin.ed)).status_code in (401, 403)
+    ours = await theirs.here.open_space("nous", Level.PARTNERS, merle)
+    assert ours and (await theirs.here.hear(named | {"actor": theirs.here.space("nous")}, pin.ed)).status_code == 403
+
+
+async def test_a_list_that_is_not_the_one_of_its_root_takes_nothing_back(theirs: Theirs) -> None:
+    uris = [await theirs.tells(), await theirs.tells()]
+    wrong: Json
+    for wrong in ({"root": root_of(uris[:1])}, {"listed": {"totalItems": 3}}, {"listed": {"orderedItems": uris[:1]}}):
+        assert await theirs.here.take(theirs.recall(uris, **wrong), theirs.pin.ed) != ""
+    for wrong in ({"root": "x"}, {"scope": "tout"}, {"parvis:keep": 3}, {"listed": {"totalItems": True}}):
+        assert await theirs.here.take(theirs.recall(uris, **wrong), theirs.pin.ed) != ""
+    assert await db.fetch("SELECT id FROM purge") == []
+
+
+async def test_a_recall_counts_after_the_link_has_ended_and_from_nobody_who_never_had_one(
+    theirs: Theirs, merle: OtherServer
+) -> None:
+    uris = [await theirs.tells()]
+    await db.execute("UPDATE link SET state = 'ended'")
+    stranger = Theirs(theirs.here, merle.instance(), merle.actor("projet", "Group"), theirs.chloe, 0)
+    assert (await theirs.here.take(stranger.recall(uris), stranger.pin.ed)) != ""
+    assert CANARY in str(await db.fetch("SELECT html FROM post"))
+    assert await theirs.here.take(theirs.recall(uris), theirs.pin.ed) == ""
+    receipt = await theirs.purged()
+    assert receipt is not None and receipt["parvis:purged"]["items"] == 1
+    assert CANARY not in str(await everything())
+
+
+async def test_D4_a_copy_that_comes_late_does_not_come_back(theirs: Theirs) -> None:
+    before = [await theirs.tells()]
+    never = theirs.chloe.note(f"<p>{CANARY}</p>", audience=theirs.group.uri, to=[f"{theirs.group.uri}/members"])
+    uris = [*before, never["id"]]
+    assert await theirs.here.take(theirs.recall(uris, scope="item"), theirs.pin.ed) == ""
+    receipt = await theirs.purged()
+    assert receipt is not None and receipt["parvis:purged"]["items"] == 2
+    for note_id in uris:
+        again = dict(never, id=note_id)
+        create = theirs.chloe.says("Create", again, audience=theirs.group.uri)
+        await theirs.here.take(theirs.group.says("Announce", create), theirs.pin.ed)
+        edit = theirs.chloe.says("Update", again | {"updated": moment(now_ms())}, audience=theirs.group.uri)
+        await theirs.here.take(theirs.group.says("Announce", edit), theirs.pin.ed)
+    assert CANARY not in str(await everything("receipt"))
+    await theirs.tells("<p>le reste va bien</p>")
+
+
+async def test_what_our_own_people_wrote_is_kept_only_where_the_host_lets_them(theirs: Theirs) -> None:
+    own = await publish(theirs.here.alice, Draft("à nous", theirs.id), theirs.here.instance.here)
+    uris = [await theirs.tells()]
+    assert await theirs.here.take(theirs.recall(uris), theirs.pin.ed) == ""
+    receipt = await theirs.purged()
+    assert receipt is not None and receipt["parvis:retained"] == [{"reason": "own-authored", "items": 1}]
+    [row] = await db.fetch("SELECT html, deleted_at FROM post WHERE id = $1", own)
+    assert "à nous" in row["html"] and row["deleted_at"] is None
+    assert await theirs.here.take(theirs.recall(uris, **{"parvis:keep": "none"}), theirs.pin.ed) == ""
+    receipt = await theirs.purged()
+    assert receipt is not None and receipt["parvis:retained"] == []
+    assert "à nous" not in str(await everything())
+
+
+async def test_thousands_go_in_small_steps_that_any_crash_may_cut(
+    theirs: Theirs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purges, "STEP", 5)
+    uris = [await theirs.tells() for _ in range(12)]
+    assert await theirs.here.take(theirs.recall(uris), theirs.pin.ed) == ""
+    folder, left, steps = theirs.here.instance.settings.files_dir, 12, 0
+    while await purges.step(folder):
+        [row] = await db.fetch("SELECT COUNT(*) AS n FROM post WHERE html <> ''")
+        assert left - row["n"] <= 5, "no step does more than its share"
+        left, steps = row["n"], steps + 1
+        assert await db.fetch("SELECT id FROM event WHERE kind = 'recall_answered'") == [], "no receipt before the end"
+        if steps == 2:
+            with pytest.raises(RuntimeError, match="cut"):
+                async with db.transaction():  # what is cut in the middle is as if it had not begun
+                    await purges.step(folder)
+                    raise RuntimeError("cut")
+            [again] = await db.fetch("SELECT COUNT(*) AS n FROM post WHERE html <> ''")
+            assert again["n"] == left
+    assert left == 0 and steps >= 5
+    receipt = await theirs.purged()
+    assert receipt is not None and receipt["parvis:purged"]["items"] == 12
+
+
+async def test_the_bytes_of_a_file_go_unless_somebody_else_needs_them(theirs: Theirs) -> None:
+    uris = [await theirs.tells(), await theirs.tells()]
+    folder = theirs.here.instance.settings.files_dir
+    kept = []
+    for number, uri in enumerate(uris):
+        path = folder.parent / f"one{number}"
+        path.write_bytes(f"octets {number}".encode())
+        kept.append(files.store(folder, path, 1000).sha256)
+        [post] = await db.fetch("SELECT id, author_id FROM post WHERE uri = $1", uri)
+        for owner, post_id in [(post["author_id"], post["id"])] + (
+            [(theirs.here.bruno.actor_id, None)] if number else []
+        ):
+            row = {"id": new_id(), "owner_id": owner, "post_id": post_id, "name": "a.txt", "media_type": "text/plain"}
+            await db.insert("attachment", row | {"sha256": kept[-1], "created_at": now_ms()})
+    assert await theirs.here.take(theirs.recall(uris), theirs.pin.ed) == ""
+    receipt = await theirs.purged()
+    assert receipt is not None and receipt["parvis:purged"]["media"] == 2
+    names = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert kept[0] not in names and kept[1] in names
+
+
+async def test_a_long_list_is_fetched_page_by_page_from_the_host(theirs: Theirs, kestrel: OtherServer) -> None:
+    uris = sorted([await theirs.tells() for _ in range(5)])
+    first, second = kestrel.new("list"), kestrel.new("list")
+    page = {"type": "OrderedCollectionPage", "orderedItems": uris[:3], "next": second}
+    kestrel.serve(first, page)
+    kestrel.serve(second, {"type": "OrderedCollectionPage", "orderedItems": uris[3:]})
+    document = theirs.recall(uris)
+    del document["object"]["orderedItems"], document["proof"]
+    document["object"]["first"] = first
+    assert await theirs.here.take(dict(with_proof(document, theirs.pin.ed, now_ms())), theirs.pin.ed) == ""
+    receipt = await theirs.purged()
+    assert receipt is not None and receipt["parvis:purged"]["items"] == 5
+    short = dict(document) | {"id": kestrel.new("activities"), "parvis:recall": kestrel.new("recalls")}
+    short["object"] = dict(document["object"]) | {"first": second}
+    assert await theirs.here.take(dict(with_proof(short, theirs.pin.ed, now_ms())), theirs.pin.ed) == ""
+    await theirs.purged()
+    [row] = await db.fetch("SELECT state, reason, receipt FROM purge WHERE uri = $1", short["parvis:recall"])
+    assert row["state"] == "refused" and "root" in row["reason"] and not row["receipt"]

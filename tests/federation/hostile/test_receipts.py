@@ -1,0 +1,229 @@
+"""What a partner answers to a recall of ours: believed when it signed it and it can be true; else shown, with why."""
+
+from typing import Any
+
+import pytest
+
+from federation.outbox import sequence_waiting
+from federation.recalling import urgent, work_off
+from federation.signatures.proofs import with_proof
+from server import database as db
+from server.actions import recalls
+from server.actions.posts import Draft, publish, withdraw
+from server.actions.spaces import set_openness, unname_partner
+from server.clock import now_ms
+from server.openness import Level
+from server.queries.recalls import TargetCard, find, listed
+from server.recall_terms import root_of
+from server.viewer import Operator
+from tests.federation.stranger import Actor, Here, Json, OtherServer, enter, linked, met
+
+pytestmark = pytest.mark.anyio
+HOURS = 3_600_000
+
+
+class Asked:
+    """A space of ours that Kestrel no longer has a part in: three posts were sent there, and are taken back."""
+
+    def __init__(self, here: Here, pin: Actor, space_id: int, uris: list[str]) -> None:
+        self.here, self.pin, self.space_id, self.uris = here, pin, space_id, uris
+
+    async def recall_id(self) -> int:
+        [row] = await db.fetch("SELECT MAX(id) AS id FROM recall")
+        return int(row["id"])
+
+    async def target(self) -> TargetCard:
+        [target] = (await find(Operator(), await self.recall_id())).targets
+        return target
+
+    async def receipt(self, by: Any = None, **changes: Any) -> Json:
+        address = f"{self.here.space('projet')}/recalls/{await self.recall_id()}"
+        document = self.pin.says("parvis:RecallReceipt", "x") | {
+            "inReplyTo": address,
+            "parvis:root": root_of(self.uris),
+            "parvis:purged": {"items": len(self.uris), "media": 0},
+            "parvis:retained": [],
+        }
+        del document["object"]
+        return dict(with_proof(document | changes, by or self.pin.ed, now_ms()))
+
+    async def link_state(self) -> str:
+        [row] = await db.fetch("SELECT state FROM link ORDER BY id LIMIT 1")
+        return str(row["state"])
+
+
+async def sent(here: Here, space_id: int, count: int) -> list[str]:
+    """So many posts of Alice's, delivered to whoever may have them; their addresses."""
+    ids = [await publish(here.alice, Draft(f"mot {n}", space_id), here.instance.here) for n in range(count)]
+    while await sequence_waiting(here.instance):
+        pass
+    await db.execute("UPDATE delivery SET state = 'sent', attempts = 1 WHERE state = 'pending'")
+    return [here.instance.here.post(post_id) for post_id in ids]
+
+
+@pytest.fixture
+async def shared(closed: Here, kestrel: OtherServer) -> Asked:
+    """The same before anything is taken back."""
+    pin = await linked(kestrel)
+    space_id = await closed.open_space("projet", Level.PARTNERS, kestrel)
+    await enter(space_id, await met(kestrel.actor("chloe")), kestrel)
+    return Asked(closed, pin, space_id, await sent(closed, space_id, 3))
+
+
+@pytest.fixture
+async def asked(shared: Asked) -> Asked:
+    await unname_partner(shared.here.alice, shared.space_id, shared.pin.server.host)
+    await work_off(shared.here.instance)
+    await sequence_waiting(shared.here.instance)
+    return shared
+
+
+async def test_a_partner_that_is_no_longer_named_owes_all_that_it_was_sent(asked: Asked) -> None:
+    target = await asked.target()
+    assert (target.state, target.items, target.root) == ("waiting", 3, root_of(asked.uris))
+    first = await urgent((await db.fetch("SELECT peer_id FROM recall_target"))[0]["peer_id"], 10)
+    assert len(first) == 1, "it goes before whatever else waits"
+    assert await asked.here.take(await asked.receipt(), asked.pin.ed) == ""
+    assert (await asked.target()).state == "confirmed"
+    assert not (await listed(Operator()))[0].open and await asked.link_state() == "active"
+
+
+async def test_what_is_retained_is_said_and_counts_as_partial(asked: Asked) -> None:
+    kept = [{"reason": "legal-hold", "items": 1}, {"reason": "backup-until", "until": "2027-01-01", "items": 3}]
+    receipt = await asked.receipt(**{"parvis:purged": {"items": 2}, "parvis:retained": kept})
+    assert await asked.here.take(receipt, asked.pin.ed) == ""
+    target = await asked.target()
+    assert (target.state, target.purged, target.retained) == ("partial", 2, 1)
+
+
+@pytest.mark.parametrize("lie", [{"parvis:root": root_of([])}, {"parvis:purged": {"items": 2}}])
+async def test_a_signed_receipt_that_cannot_be_true_is_evidence_and_stops_the_link(asked: Asked, lie: Json) -> None:
+    assert await asked.here.take(await asked.receipt(**lie), asked.pin.ed) == ""
+    target = await asked.target()
+    assert target.state == "refused" and target.reason and target.receipt
+    assert await asked.link_state() == "suspended"
+    [deed] = await db.fetch("SELECT act, subject FROM audit_entry WHERE act = 'recall_refused'")
+    assert deed["subject"] == asked.pin.server.host
+    await asked.here.take(await asked.receipt(), asked.pin.ed)
+    assert (await asked.target()).state == "refused", "what was refused is not confirmed afterwards"
+
+
+async def test_a_refusal_stops_the_link(asked: Asked) -> None:
+    assert await asked.here.take(await asked.receipt(**{"parvis:refused": "non"}), asked.pin.ed) == ""
+    assert (await asked.target()).state == "refused" and await asked.link_state() == "suspended"
+
+
+@pytest.mark.parametrize("forged", ["without", "person", "figures", "reason"])
+async def test_a_receipt_that_proves_nothing_changes_nothing_and_is_shown(asked: Asked, forged: str) -> None:
+    document = await asked.receipt(by=asked.pin.server.actors["chloe"].ed if forged == "person" else None)
+    if forged == "without":
+        del document["proof"]
+    if forged == "figures":
+        document = await asked.receipt(**{"parvis:purged": {"items": -3}})
+    if forged == "reason":
+        document = await asked.receipt(**{"parvis:retained": [{"reason": "envie", "items": 3}]})
+    assert await asked.here.take(document, asked.pin.ed) == ""
+    target = await asked.target()
+    assert (target.state, target.receipt) == ("waiting", "") and target.reason
+    assert await asked.link_state() == "active"
+
+
+async def test_a_receipt_for_the_recall_of_another_instance_or_of_none_is_refused(
+    asked: Asked, merle: OtherServer
+) -> None:
+    theirs = await linked(merle)
+    foreign = dict(await asked.receipt()) | {"id": merle.new("activities"), "actor": theirs.uri}
+    del foreign["proof"]
+    assert await asked.here.take(dict(with_proof(foreign, theirs.ed, now_ms())), theirs.ed) != ""
+    for address in ("x", f"{asked.here.space('projet')}/recalls/1", f"{asked.here.space('autre')}/recalls/1"):
+        assert await asked.here.take(await asked.receipt(inReplyTo=address), asked.pin.ed) != ""
+    by_person = await asked.receipt(actor=asked.pin.server.actors["chloe"].uri)
+    assert await asked.here.take(by_person, asked.pin.ed) != ""
+    assert (await asked.target()).state == "waiting"
+
+
+async def test_it_is_told_again_after_an_hour_a_day_a_week_and_then_daily(asked: Asked) -> None:
+    waits = []
+    for _ in range(6):
+        await db.execute("UPDATE delivery SET state = 'sent', done_at = 1 WHERE state = 'pending'")
+        await work_off(asked.here.instance)
+        assert (await asked.target()).state in ("sent", "waiting")
+        [row] = await db.fetch("SELECT next_at, tries FROM recall_target")
+        waits.append(round((row["next_at"] - now_ms()) / HOURS))
+        await db.execute("UPDATE recall_target SET next_at = 1")
+        await work_off(asked.here.instance)
+        await sequence_waiting(asked.here.instance)
+    assert waits == [1, 24, 168, 24, 24, 24]
+    await db.execute("UPDATE recall SET deadline_at = 1")
+    await db.execute("UPDATE delivery SET state = 'sent' WHERE state = 'pending'")
+    await work_off(asked.here.instance)
+    target = await asked.target()
+    assert target.state == "late" and target.open
+    assert await asked.here.take(await asked.receipt(), asked.pin.ed) == ""
+    target = await asked.target()
+    assert target.state == "confirmed" and target.late
+
+
+async def test_what_its_inbox_refuses_is_refused(asked: Asked) -> None:
+    await db.execute("UPDATE delivery SET state = 'dead', error = 'not accepted as it is' WHERE state = 'pending'")
+    await work_off(asked.here.instance)
+    assert (await asked.target()).state == "refused" and await asked.link_state() == "suspended"
+
+
+async def test_an_instance_that_does_not_answer_is_unreachable(asked: Asked) -> None:
+    await db.execute("UPDATE peer SET state = 'backoff'")
+    await work_off(asked.here.instance)
+    target = await asked.target()
+    assert target.state == "unreachable" and target.open
+
+
+async def test_closing_takes_back_from_all_once_and_again_only_what_was_sent_since(shared: Asked) -> None:
+    alice = shared.here.alice
+    await set_openness(alice, shared.space_id, Level.CLOSED)
+    [first] = await listed(Operator())
+    assert [target.host for target in first.targets] == [shared.pin.server.host]
+    assert await recalls.after_narrowing(alice, shared.space_id, "again") is None
+    peers = [row["peer_id"] for row in await db.fetch("SELECT peer_id FROM recall_target")]
+    assert await recalls.begin(alice, shared.space_id, peers) is None
+    assert len(await listed(Operator())) == 1
+
+
+async def test_an_instance_that_was_never_told_of_the_space_hears_of_no_recall(
+    shared: Asked, merle: OtherServer
+) -> None:
+    await linked(merle)
+    peers = [row["id"] for row in await db.fetch("SELECT id FROM peer")]
+    await recalls.begin(shared.here.alice, shared.space_id, peers)
+    [card] = await listed(Operator())
+    assert [target.host for target in card.targets] == [shared.pin.server.host]
+
+
+async def test_what_a_steward_withdraws_is_taken_back_by_itself_and_what_an_author_withdraws_is_only_deleted(
+    shared: Asked,
+) -> None:
+    post_id = int(shared.uris[0].rpartition("/")[2])
+    await withdraw(shared.here.alice, post_id)
+    assert await listed(Operator()) == []
+    await db.execute("UPDATE post SET author_id = $1 WHERE id = $2", shared.here.bruno.actor_id, post_id + 0)
+    other = int(shared.uris[1].rpartition("/")[2])
+    await db.execute("UPDATE post SET author_id = $1 WHERE id = $2", shared.here.bruno.actor_id, other)
+    await withdraw(shared.here.alice, other)
+    await work_off(shared.here.instance)
+    [card] = await listed(Operator())
+    assert (card.scope, card.targets[0].items, card.targets[0].root) == ("item", 1, root_of([shared.uris[1]]))
+
+
+async def test_the_list_is_for_the_instance_that_owes_it_and_for_nobody_else(asked: Asked, merle: OtherServer) -> None:
+    theirs, recall_id = await linked(merle), await asked.recall_id()
+    path = f"/spaces/projet/recalls/{recall_id}/items?page=1"
+    nothing = await asked.here.read("/spaces/projet/recalls/1/items?page=1", asked.pin.ed)
+    assert nothing.status_code == 404
+    chloe = asked.pin.server.actors["chloe"]
+    for key in (theirs.ed, chloe.ed, None):
+        answer = await asked.here.read(path, key)
+        assert (answer.status_code, answer.content) == (404, nothing.content)
+    for wrong in (f"/spaces/autre/recalls/{recall_id}/items?page=1", path.replace("page=1", "page=2"), path[:-7]):
+        assert (await asked.here.read(wrong, asked.pin.ed)).content == nothing.content
+    await db.execute("UPDATE link SET state = 'ended'")
+    page = (await asked.here.read(path, asked.pin.ed)).json()
+    assert sorted(page["orderedItems"]) == sorted(asked.uris) and "next" not in page
