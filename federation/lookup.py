@@ -27,6 +27,8 @@ from server.ids import new_id
 from server.text import plain
 
 KINDS = {"Group": "group", "Application": "application"}
+NO_STREAM = "-"
+"""Instead of an address: that instance publishes none for streams."""
 NAMELESS_MS = 2_000
 """How long somebody whose instance showed only their keys is taken as they are, before they are asked for again."""
 
@@ -176,7 +178,7 @@ def _checked(instance: Instance, found: IncomingActor) -> IncomingActor:
         raise Malformed("The actor's id is not written as addresses are.", found.id)
     if found.type not in ACTORS:
         raise Malformed("The document is not an actor.", found.type)
-    for address in (found.inbox, found.shared_inbox):
+    for address in (found.inbox, found.shared_inbox, found.peering):
         if address and not same_origin(address, found.id):
             raise Refused("The actor's inbox is of another origin.", found.id)
     if not found.inbox or not found.name:
@@ -212,6 +214,8 @@ async def remember(found: IncomingActor) -> KnownActor:
         now_ms(),
         *row.values(),
     )
+    if found.type == "Application" and urlsplit(found.id).path == "/actor":
+        await db.execute("UPDATE peer SET peering = $1 WHERE id = $2", found.peering or NO_STREAM, row["peer_id"])
     drop_keys_of(found.id)
     remembered = await known(found.id)
     if remembered is None:
@@ -240,6 +244,19 @@ async def peer_for(address: str) -> int:
         row = await db.fetch_one("SELECT id FROM peer WHERE host = $1", host)
     assert row is not None
     return int(row["id"])
+
+
+async def peering_of(instance: Instance, peer_id: int) -> str:
+    """Where an instance takes streams, asked of its own document; NO_STREAM for none, '' when it does not answer."""
+    row = await db.fetch_one("SELECT base_url FROM peer WHERE id = $1", peer_id)
+    try:
+        document = await read_exactly(instance, f"{row['base_url'] if row else ''}/actor")
+    except Unreachable:
+        return ""
+    except FederationError:
+        return NO_STREAM
+    await remember(document)
+    return document.peering or NO_STREAM
 
 
 async def find_handle(instance: Instance, handle: str) -> KnownActor:

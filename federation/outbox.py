@@ -16,7 +16,7 @@ from federation.instance import Instance
 from server import database as db
 from server import live
 from server.clock import now_ms
-from server.events import Kind
+from server.events import BESIDE_THE_STREAM, GOES_FIRST, Kind
 from server.ids import new_id
 from server.openness import Level, Reach, Visibility
 from server.policy import Candidate, audience
@@ -46,7 +46,7 @@ async def sequence_waiting(instance: Instance) -> int:
             return 0
         for event in events:
             targets = await _targets(instance, event) if instance.federates else []
-            await _write(event["id"], targets)
+            await _write(event, targets)
         taken = Clause("UPDATE event SET sequenced_at = ? WHERE", (now_ms(),)).join(
             one_of("id", [event["id"] for event in events])
         )
@@ -61,7 +61,11 @@ async def _alone() -> None:
         await db.fetch("SELECT pg_advisory_xact_lock(7077001)")
 
 
-async def _write(event_id: int, targets: Iterable[Target]) -> None:
+def _lane(kind: Kind) -> int:
+    return 0 if kind in GOES_FIRST else 2 if kind in BESIDE_THE_STREAM else 1
+
+
+async def _write(event: dict[str, Any], targets: Iterable[Target]) -> None:
     """One row for each inbox, numbered on from each instance's newest."""
     by_peer: dict[int, list[str]] = {}
     for peer_id, inbox in dict.fromkeys(targets):
@@ -71,13 +75,11 @@ async def _write(event_id: int, targets: Iterable[Target]) -> None:
         return
     now = now_ms()
     rows: list[dict[str, Any]] = []
+    about = {"event_id": event["id"], "lane": _lane(Kind(event["kind"])), "place": event["space_id"] or 0}
     for peer in await _numbered({peer_id: len(inboxes) for peer_id, inboxes in by_peer.items()}):
         inboxes = by_peer[peer["id"]]
         for seq, inbox in enumerate(inboxes, peer["last_seq"] - len(inboxes) + 1):
-            rows.append(
-                {"id": new_id(), "peer_id": peer["id"], "seq": seq, "event_id": event_id, "inbox": inbox}
-                | {"created_at": now}
-            )
+            rows.append({"id": new_id(), "peer_id": peer["id"], "seq": seq, "inbox": inbox, "created_at": now} | about)
     await db.insert_many("delivery", rows)
 
 
@@ -122,7 +124,8 @@ async def _who_was_sent(event: dict[str, Any], post: Told) -> list[Target]:
     """Whoever was sent the post, or is about to be; and, when a steward takes it back, its author's instance."""
     rows = await db.fetch(
         "SELECT DISTINCT d.peer_id, d.inbox FROM delivery d JOIN event e ON e.id = d.event_id"
-        " WHERE e.post_id = $1 AND e.kind IN ('post_published', 'post_edited') AND d.state IN ('sent', 'pending')",
+        " WHERE e.post_id = $1 AND e.kind IN ('post_published', 'post_edited')"
+        " AND d.state IN ('sent', 'refused', 'pending')",
         post.id,
     )
     targets = [(row["peer_id"], row["inbox"]) for row in rows]

@@ -27,6 +27,7 @@ from server import database as db
 from server.clock import now_ms
 from server.errors import DomainError, Unavailable
 from server.sql import Clause, one_of
+from server.verdicts import code_of
 
 log = logging.getLogger("parvis.processing")
 
@@ -51,6 +52,7 @@ class _Ready:
     reason: str = ""
     again: bool = False
     refused: Exception | None = None
+    code: str = ""
 
 
 async def process_waiting(instance: Instance) -> int:
@@ -173,13 +175,13 @@ async def prepare(instance: Instance, row: dict[str, Any]) -> _Ready:
         )
         return _Ready(row, call)
     except Unreachable as error:
-        return _Ready(row, None, str(error), again=True)
+        return _Ready(row, None, str(error), again=True, code=code_of(error))
     except (FederationError, DomainError) as error:
         return _Ready(row, None, str(error), refused=error)
     except Exception as error:
         # one activity that we are not up to must not stop those behind it (R13)
         log.exception("not prepared", extra={"action": "activity.failed", "receipt": row["id"]})
-        return _Ready(row, None, type(error).__name__, again=True)
+        return _Ready(row, None, type(error).__name__, again=True, code="failed")
 
 
 async def _document(instance: Instance, said: Activity, actor: KnownActor) -> IncomingActor | None:
@@ -223,17 +225,22 @@ async def _one(item: _Ready) -> bool:
         await _fail(item, item.reason)
         return False
     if not await db.execute(
-        "UPDATE receipt SET processed_at = $1, body = '', outcome = $2 WHERE id = $3 AND processed_at IS NULL",
+        "UPDATE receipt SET processed_at = $1, body = '', outcome = $2, code = $3 WHERE id = $4"
+        " AND processed_at IS NULL",
         now_ms(),
         item.reason[:500],
+        item.code,
         item.row["id"],
     ):
         return False
     outcome, refused = (item.reason, item.refused) if item.call is None else await _effect(item.call)
     if refused is not None and item.row["linked"]:
         await refusals.counted(item.row["peer_id"], refused, item.call.said.id if item.call else item.row["sender_uri"])
-    if outcome != item.reason:
-        await db.execute("UPDATE receipt SET outcome = $1 WHERE id = $2", outcome[:500], item.row["id"])
+    if outcome:
+        code = code_of(refused) if refused is not None else item.code
+        await db.execute(
+            "UPDATE receipt SET outcome = $1, code = $2 WHERE id = $3", outcome[:500], code, item.row["id"]
+        )
     return True
 
 
@@ -241,9 +248,10 @@ async def _fail(item: _Ready, reason: str) -> None:
     """Counts a passing failure; the last one ends it, with its body kept for whoever looks."""
     ended = now_ms() if item.row["attempts"] + 1 >= MOST_TRIES else None
     await db.execute(
-        "UPDATE receipt SET attempts = attempts + 1, outcome = $1, processed_at = $2 WHERE id = $3",
+        "UPDATE receipt SET attempts = attempts + 1, outcome = $1, processed_at = $2, code = $3 WHERE id = $4",
         reason[:500],
         ended,
+        "" if ended is None else item.code or "failed",
         item.row["id"],
     )
 

@@ -99,6 +99,7 @@ class IncomingActor:
     summary: str
     inbox: str
     shared_inbox: str
+    peering: str
     followers: str
     keys: tuple[tuple[str, str, str, str], ...]
     openness: str
@@ -182,6 +183,7 @@ def actor(document: dict[str, Any]) -> IncomingActor:
         summary=text(document.get("summary"), "summary", CONTENT_BYTES),
         inbox=identifier(document.get("inbox")),
         shared_inbox=identifier(endpoints.get("sharedInbox")) if isinstance(endpoints, dict) else "",
+        peering=identifier(endpoints.get("parvis:peering")) if isinstance(endpoints, dict) else "",
         followers=identifier(document.get("followers")),
         keys=tuple(_keys(document)),
         openness=text(document.get("parvis:openness"), "parvis:openness", 32),

@@ -21,6 +21,8 @@ from federation.inbox import Inbox, signed_request
 from federation.instance import Instance
 from federation.keyring import instance_actor_id
 from federation.own_actors import OwnPerson, OwnSpace, is_gone, own_person, own_space
+from federation.peering import PATH as PEERING
+from federation.peering import Peering
 from federation.recall_messages import page_of
 from federation.verify import verify
 from federation.vocabulary import CONTEXT
@@ -59,13 +61,14 @@ def routes(instance: Instance, inbox: Inbox) -> list[Route]:
     }
     if not instance.federates:
         closed = [Shared(path, nothing) for path in documents]
-        shut = [Route(path, nothing, methods=["POST"]) for path in INBOXES]
+        shut = [Route(path, nothing, methods=["POST"]) for path in (*INBOXES, PEERING)]
         return [*wellknown.routes(instance), Route("/actor", nothing), *closed, *shut]
     return [
         *wellknown.routes(instance),
         Route("/actor", answered(own.instance_actor)),
         *(Shared(path, answered(endpoint)) for path, endpoint in documents.items()),
         *(Route(path, inbox.__call__, methods=["POST"]) for path in INBOXES),
+        Route(PEERING, Peering(instance).__call__, methods=["POST"]),
     ]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from federation.composing import Receiver, Sealed, compose
 from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
+from federation.lookup import NO_STREAM
 from federation.recalling import urgent
 from federation.schedule import Decision, Fate, Outcome, State, answered, next_try
 from federation.signing import Manner, manner_of, sign_as
@@ -54,6 +55,14 @@ class Peer:
     linked: bool
     suspended: bool = False
     leased_until: int = 0
+    peering: str = ""
+    beside: bool = False
+    """Something about the link itself waits, which goes by a post of its own."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether its deliveries go by the stream of its link."""
+        return self.linked and self.peering not in ("", NO_STREAM)
 
     @property
     def manner(self) -> Manner:
@@ -83,12 +92,14 @@ async def take_due(owner: str, limit: int, but: Collection[int] = ()) -> list[Pe
     """Leases instances with something to send, whose time has come and that nobody serves, `but` these."""
     now = now_ms()
     rows = await db.fetch(
-        """SELECT q.id, q.host, q.state, q.failures, q.failing_since_at, q.last_ok_at, q.knock,
+        """SELECT q.id, q.host, q.state, q.failures, q.failing_since_at, q.last_ok_at, q.knock, q.peering,
+             EXISTS (SELECT 1 FROM delivery d WHERE d.state = 'pending' AND d.peer_id = q.id AND d.lane = 2) AS beside,
              CASE WHEN l.state = 'active' THEN 1 ELSE 0 END AS linked,
              CASE WHEN l.state = 'suspended' THEN 1 ELSE 0 END AS suspended
-           FROM peer q LEFT JOIN link l ON l.peer_id = q.id
+           FROM peer q LEFT JOIN link l ON l.peer_id = q.id LEFT JOIN stream w ON w.peer_id = q.id
            WHERE q.due_at <= $1 AND q.lease_until_at < $1 AND q.blocked_at IS NULL AND q.state <> 'archived'
-             AND EXISTS (SELECT 1 FROM delivery d WHERE d.state = 'pending' AND d.peer_id = q.id)
+             AND (EXISTS (SELECT 1 FROM delivery d WHERE d.state = 'pending' AND d.peer_id = q.id)
+               OR (l.state = 'active' AND w.ask_at > 0 AND w.ask_at <= $1))
              AND (COALESCE(l.state, '') <> 'suspended' OR EXISTS (SELECT 1 FROM recall_target t JOIN delivery d
                ON d.event_id = t.event_id AND d.peer_id = q.id AND d.state = 'pending' WHERE t.peer_id = q.id
                AND t.state IN ('waiting', 'unreachable', 'late')))
@@ -99,14 +110,14 @@ async def take_due(owner: str, limit: int, but: Collection[int] = ()) -> list[Pe
     until = now + LEASE_MS
     free = [row for row in rows if row["id"] not in but]
     due = [
-        Peer(**{**row, "linked": bool(row["linked"]), "suspended": bool(row["suspended"]), "leased_until": until})
+        Peer(**{**row, **{name: bool(row[name]) for name in ("linked", "suspended", "beside")}, "leased_until": until})
         for row in free
     ]
-    taken = await _lease([peer.id for peer in due[:limit]], owner, now, until)
+    taken = await lease([peer.id for peer in due[:limit]], owner, now, until)
     return [peer for peer in due if peer.id in taken]
 
 
-async def _lease(peer_ids: Sequence[int], owner: str, now: int, until: int) -> set[int]:
+async def lease(peer_ids: Sequence[int], owner: str, now: int, until: int) -> set[int]:
     """Takes instances for this worker, all in one commit; those that another has are left out."""
     if not peer_ids:
         return set()
@@ -148,7 +159,7 @@ class Sender:
                 peer = replace(peer, state=State.OK, failures=0, failing_since_at=None, last_ok_at=now_ms())
             if peer.leased_until < now_ms() + LEASE_MS // 2:
                 now = now_ms()
-                if not await _lease([peer.id], owner, now, now + LEASE_MS):
+                if not await lease([peer.id], owner, now, now + LEASE_MS):
                     return sent
                 peer = replace(peer, leased_until=now + LEASE_MS)
 
@@ -172,14 +183,15 @@ class Sender:
 
     async def _next(self, peer: Peer, limit: int) -> list[dict[str, Any]]:
         """What goes now: recalls before anything else, then in order."""
-        first = await urgent(peer.id, limit)
+        first = [] if peer.streams else await urgent(peer.id, limit)
         if first or peer.suspended:
             return first
         return await db.fetch(
             "SELECT id, event_id, inbox, attempts FROM delivery WHERE state = 'pending' AND peer_id = $1"
-            " ORDER BY seq LIMIT $2",
+            " AND lane >= $3 ORDER BY seq LIMIT $2",
             peer.id,
             limit,
+            2 if peer.streams else 0,
         )
 
     async def _together(self, peer: Peer, rows: list[dict[str, Any]], manner: Manner) -> tuple[list[_Result], Manner]:
@@ -248,7 +260,7 @@ async def _settle(settled: list[_Settled]) -> list[None]:
                     await _write_result(result, now)
             decisions = [result.decision for result in one.results if result.decision is not None]
             if decisions:
-                await _write_peer(one.peer, _worst(decisions), now)
+                await write_peer(one.peer, _worst(decisions), now)
         await _end_leases([one for one in settled if one.owner])
     return [None] * len(settled)
 
@@ -291,7 +303,7 @@ def _worst(decisions: list[Decision]) -> Decision:
     return next((decision for decision in decisions if decision.state is not State.OK), decisions[0])
 
 
-async def _write_peer(peer: Peer, decision: Decision, now: int) -> None:
+async def write_peer(peer: Peer, decision: Decision, now: int) -> None:
     if decision.state is State.OK:
         if peer.state == State.OK and not peer.failures and now - (peer.last_ok_at or 0) < OK_MS:
             return

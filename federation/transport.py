@@ -71,6 +71,8 @@ class Answered:
     status: int
     headers: Mapping[str, str]
     """Asked without regard to case."""
+    body: bytes = b""
+    """Its beginning."""
 
 
 class Transport(httpx.AsyncBaseTransport):
@@ -135,9 +137,9 @@ class Transport(httpx.AsyncBaseTransport):
         session = self._session(target.scheme)
         try:
             async with session.post(_wire_url(target.url), headers=headers, data=body, allow_redirects=False) as answer:
-                await _read(answer, 0 if answer.status in _REDIRECTS else ANSWER_LIMIT, cut=True)
+                said = await _read(answer, 0 if answer.status in _REDIRECTS else ANSWER_LIMIT, cut=True)
                 skew.noticed(host_at(target.url), answer.headers.get("date", ""))
-                return Answered(answer.status, answer.headers)
+                return Answered(answer.status, answer.headers, said)
         except (aiohttp.ClientError, OSError) as error:
             raise _explain(error, target) from error
 

@@ -16,14 +16,17 @@ import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 
 from federation.files import fetch_waiting
 from federation.instance import Instance
 from federation.keyring import instance_actor_id
+from federation.lookup import peering_of
 from federation.outbox import sequence_waiting
 from federation.processing import process_waiting
 from federation.recalling import work_off
 from federation.sending import Peer, Sender, release, take_due
+from federation.streaming import LinkSender
 from federation.upkeep import look_after
 from server import database as db
 from server import live
@@ -48,6 +51,7 @@ class Worker:
         self.instance = instance
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._sender = Sender(instance)
+        self._streams = LinkSender(instance)
         self._serving: dict[int, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._begun = asyncio.Event()
@@ -115,7 +119,10 @@ class Worker:
     async def _serve(self, peer: Peer) -> None:
         ended = False
         try:
-            await self._sender.serve(peer, self.owner)
+            if peer.linked and not peer.peering:
+                peer = replace(peer, peering=await peering_of(self.instance, peer.id))
+            by_stream = peer.streams and not peer.beside
+            await (self._streams if by_stream else self._sender).serve(peer, self.owner)
             ended = True
         except Exception:
             log.exception("serving failed", extra={"action": "worker.failed", "peer": peer.host})

@@ -395,6 +395,7 @@ class Migration(migrations.Migration):
                 ("body", fields.TextField(db_default="", unique=False)),
                 ("attempts", fields.IntField(db_default=0)),
                 ("outcome", fields.CharField(db_default="", max_length=500)),
+                ("code", fields.CharField(db_default="", max_length=16)),
                 ("received_at", fields.BigIntField()),
                 ("processed_at", fields.BigIntField(null=True)),
             ],
@@ -1538,7 +1539,6 @@ class Migration(migrations.Migration):
                     fields.ForeignKeyField(
                         "models.Peer",
                         source_field="peer_id",
-                        unique=True,
                         db_constraint=True,
                         to_field="id",
                         related_name=False,
@@ -1557,7 +1557,7 @@ class Migration(migrations.Migration):
                 ("resync_at", fields.BigIntField(null=True)),
                 ("compared_at", fields.BigIntField(null=True)),
             ],
-            options={"table": "stream", "app": "models", "pk_attr": "id"},
+            options={"table": "stream", "app": "models", "unique_together": (("peer_id",),), "pk_attr": "id"},
             bases=["Model"],
         ),
         ops.CreateModel(

@@ -47,6 +47,14 @@ class Kind(StrEnum):
     MEMBERS_DISAGREE = "members_disagree"  # space: one elsewhere; its list of our members is not ours
 
 
+GOES_FIRST = frozenset({Kind.POST_WITHDRAWN, Kind.RECALLED, Kind.ITEM_RECALLED, Kind.RECALL_ANSWERED})
+"""What takes back: told before everything that waits. What it takes back and still waits is not told any more."""
+BESIDE_THE_STREAM = frozenset(
+    {Kind.LINK_OFFERED, Kind.LINK_ACCEPTED, Kind.LINK_CONFIRMED, Kind.LINK_ENDED, Kind.LINK_REKEYED}
+)
+"""What is about the link itself, and so cannot wait for it: told by a post of its own."""
+
+
 async def record(
     kind: Kind,
     *,

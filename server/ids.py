@@ -52,6 +52,10 @@ class Addresses:
     def shared_inbox(self) -> str:
         return f"{self.base}/inbox"
 
+    @property
+    def peering(self) -> str:
+        return f"{self.base}/peering"
+
     def person(self, name: str) -> str:
         return f"{self.base}/@{name}"
 

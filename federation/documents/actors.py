@@ -112,7 +112,7 @@ async def application(instance: Instance) -> dict[str, Any]:
         "preferredUsername": here.host,
         "name": instance.settings.name,
         "inbox": f"{here.instance}/inbox",
-        "endpoints": {"sharedInbox": here.shared_inbox},
+        "endpoints": {"sharedInbox": here.shared_inbox, "parvis:peering": here.peering},
         "url": here.base,
         "implements": [
             {"href": "https://datatracker.ietf.org/doc/html/rfc9421", "name": "RFC-9421"},

@@ -60,6 +60,7 @@ class Receipt(Model):
     body = fields.TextField(db_default="")
     attempts = fields.IntField(db_default=0)
     outcome = fields.CharField(max_length=500, db_default="")
+    code = fields.CharField(max_length=16, db_default="")  # why it had no effect, as a word of server.verdicts
     received_at = moment()
     processed_at = maybe_moment()
 

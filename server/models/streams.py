@@ -13,7 +13,7 @@ class Stream(Model):
     """
 
     id = own_id()
-    peer = reference("Peer", unique=True)
+    peer = reference("Peer")
     generation = fields.CharField(max_length=32)  # of what we send
     given = fields.BigIntField(db_default=0)  # the newest number that we gave
     acked = fields.BigIntField(db_default=0)  # they keep everything up to this one
@@ -28,3 +28,4 @@ class Stream(Model):
 
     class Meta:
         table = "stream"
+        unique_together = (("peer_id",),)

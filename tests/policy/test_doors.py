@@ -181,6 +181,7 @@ UNSIGNED = {
     "POST /@{name}/inbox": UNPROVED,
     "POST /actor/inbox": UNPROVED,
     "POST /inbox": UNPROVED,
+    "POST /peering": UNPROVED,
     "POST /spaces/{slug}/inbox": UNPROVED,
 }
 """What other instances ask, without a signature: anybody at all. Of Alice they hear that she is here, and her keys."""

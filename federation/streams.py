@@ -1,0 +1,160 @@
+"""The rows behind a stream: what was numbered, what the other side says it has, and beginning anew.
+
+All of it is called inside the caller's transaction. Numbers are given when a page is built, in one commit with the
+deliveries that bear them; so they have no gaps whatever dies when, and what must go first still can.
+"""
+
+import logging
+import secrets
+from functools import partial
+from typing import Any
+
+from federation.pages import ERRORS, Failure, Heard
+from server import database as db
+from server import live
+from server.clock import now_ms
+from server.ids import new_id
+
+log = logging.getLogger("parvis.streams")
+
+
+async def stream_with(peer_id: int) -> dict[str, Any]:
+    """The stream row of an instance, made on first need."""
+    row = await db.fetch_one("SELECT * FROM stream WHERE peer_id = $1", peer_id)
+    if row is None:
+        await db.insert_new(
+            "stream", {"id": new_id(), "peer_id": peer_id, "generation": secrets.token_hex(16)}, "peer_id"
+        )
+        row = await db.fetch_one("SELECT * FROM stream WHERE peer_id = $1", peer_id)
+    assert row is not None
+    return row
+
+
+async def locked(peer_id: int) -> dict[str, Any]:
+    """The stream row, held until the caller's transaction ends."""
+    await stream_with(peer_id)
+    rows = await db.fetch("UPDATE stream SET told = told WHERE peer_id = $1 RETURNING *", peer_id)
+    return rows[0]
+
+
+# --- what the other side says of our stream ------------------------------------------------------
+
+
+async def heard(peer_id: int, told: Heard) -> bool:
+    """Takes what an instance says of our stream; False when it knows numbers that we never gave.
+
+    That is what a database that was put back looks like: a new generation begins, and what both hold is compared.
+    """
+    row = await locked(peer_id)
+    if told.generation != row["generation"]:
+        return True  # of a generation that is over
+    if told.acked > row["given"] or told.done > told.acked:
+        await begin_again(peer_id, "it has numbers that were never given here")
+        return False
+    acked, done = max(row["acked"], told.acked), max(row["done"], min(told.done, told.acked))
+    if (acked, done) == (row["acked"], row["done"]):
+        return True
+    if acked > row["acked"]:
+        await db.execute(
+            "UPDATE delivery SET state = 'sent', error = '', done_at = $1, attempts = attempts + 1"
+            " WHERE peer_id = $2 AND number > $3 AND number <= $4 AND state = 'pending'",
+            now_ms(),
+            peer_id,
+            row["acked"],
+            acked,
+        )
+    for failure in told.errors:
+        if row["done"] < failure.seq <= done and failure.final:
+            await _refused(peer_id, failure)
+    await db.execute("UPDATE stream SET acked = $1, done = $2, asked = 0 WHERE peer_id = $3", acked, done, peer_id)
+    return True
+
+
+async def _refused(peer_id: int, failure: Failure) -> None:
+    await db.execute(
+        "UPDATE delivery SET state = 'refused', error = $1 WHERE peer_id = $2 AND number = $3 AND state = 'sent'",
+        failure.code[:100],
+        peer_id,
+        failure.seq,
+    )
+
+
+async def rewind(peer_id: int, want: int) -> None:
+    """The other side lost what it had: everything from `want` on is sent again, or a new generation begins.
+
+    Again needs every number's delivery; after a sweep some are gone, and only comparing helps.
+    """
+    row = await locked(peer_id)
+    log.warning("went back", extra={"action": "stream.rewound", "peer": peer_id, "reason": f"{row['acked']} to {want}"})
+    kept = await db.fetch_one(
+        "SELECT COUNT(DISTINCT number) AS n FROM delivery WHERE peer_id = $1 AND number >= $2 AND number <= $3",
+        peer_id,
+        want,
+        row["acked"],
+    )
+    if kept is None or kept["n"] != row["acked"] - want + 1:
+        await begin_again(peer_id, "it went back further than we can")
+        return
+    await db.execute(
+        "UPDATE delivery SET state = 'pending', done_at = NULL, error = '' WHERE peer_id = $1 AND number >= $2"
+        " AND state IN ('sent', 'refused')",
+        peer_id,
+        want,
+    )
+    await db.execute(
+        "UPDATE stream SET acked = $1, done = CASE WHEN done < $1 THEN done ELSE CAST($1 AS BIGINT) END,"
+        " resync_at = $2 WHERE peer_id = $3",
+        want - 1,
+        now_ms(),
+        peer_id,
+    )
+
+
+async def begin_again(peer_id: int, reason: str) -> None:
+    """A new run of numbers: what was not acknowledged is sent in it, what both hold is compared."""
+    row = await locked(peer_id)
+    log.warning("numbers begin again", extra={"action": "stream.generation", "peer": peer_id, "reason": reason})
+    await db.execute(
+        "UPDATE delivery SET state = 'pending', done_at = NULL WHERE peer_id = $1 AND number > $2 AND state = 'sent'",
+        peer_id,
+        row["done"],
+    )
+    await db.execute(
+        "UPDATE delivery SET number = CASE WHEN state = 'pending' THEN NULL ELSE 0 END"
+        " WHERE peer_id = $1 AND number > 0",
+        peer_id,
+    )
+    await db.execute(
+        "UPDATE stream SET generation = $1, given = 0, acked = 0, done = 0, ask_at = 0, asked = 0, resync_at = $2"
+        " WHERE peer_id = $3",
+        secrets.token_hex(16),
+        now_ms(),
+        peer_id,
+    )
+    db.after_commit(partial(live.publish, live.Fact("sequenced")))
+
+
+# --- what we say of theirs ----------------------------------------------------------------------
+
+
+async def heard_of(row: dict[str, Any]) -> Heard:
+    """How far the stream of the instance of this row came here, with the errors that it does not know of yet."""
+    waiting = await db.fetch_one(
+        "SELECT MIN(seq) AS first FROM receipt WHERE peer_id = $1 AND seq > $2 AND processed_at IS NULL",
+        row["peer_id"],
+        row["told"],
+    )
+    first = waiting["first"] if waiting else None
+    done = row["got"] if first is None else first - 1
+    errors = await db.fetch(
+        "SELECT seq, code FROM receipt WHERE peer_id = $1 AND seq > $2 AND seq <= $3 AND code <> ''"
+        " ORDER BY seq LIMIT $4",
+        row["peer_id"],
+        row["told"],
+        done,
+        ERRORS,
+    )
+    if len(errors) == ERRORS:
+        done = errors[-1]["seq"]
+    failures = [Failure(error["seq"], error["code"]) for error in errors]
+    return Heard(row["their_generation"], row["got"], done, failures)
