@@ -15,7 +15,7 @@ Effective rights are computed when something is read; nothing is copied onto ite
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from server.openness import (
@@ -119,13 +119,36 @@ class Act(StrEnum):
     CHANGE_POLICY = "change_policy"
 
 
+class Stop(StrEnum):
+    """The rule that keeps a post from a reader: the first that does, in the order in which they are asked."""
+
+    DELETED = "deleted"
+    HELD = "held"
+    UNSTAMPED = "unstamped"  # a row that does not say for whom it was written
+    NOT_OURS = "not_ours"  # of a space elsewhere we answer for our own people's words alone
+    SIDE = "side"
+    LEVEL = "level"
+    STAMP = "stamp"
+    JOINED = "joined"
+    DAYS_BACK = "days_back"
+    DAYS = "days"
+    OPENING = "opening"
+    ADDRESSED = "addressed"
+    ELSEWHERE = "elsewhere"  # only its own instance answers for it
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer. `reason` is a word from the table of reasons; `hide`: answer as if it did not exist."""
+    """The answer. `reason` is a word from the table of reasons; `hide`: answer as if it did not exist.
+
+    `stop`: which rule hid a post, for whoever explains it to those who may know of it; two answers are the same
+    whatever it was.
+    """
 
     allowed: bool
     reason: str
     hide: bool = False
+    stop: Stop | None = field(default=None, compare=False)
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -245,6 +268,11 @@ def may(viewer: Viewer, act: Act, space: SpaceFacts, standing: Standing) -> Deci
     return _enough(cell, act)
 
 
+def needed_right(act: Act) -> tuple[str, int] | None:
+    """The right that an act needs, and at least how much of it; None where no single right decides."""
+    return _NEEDS[act][:2] if act in _NEEDS else None
+
+
 def _enough(cell: Rights, act: Act) -> Decision:
     """Whether a cell holds what an act needs; an act that needs nothing of it is not asked for here."""
     if act not in _NEEDS:
@@ -271,8 +299,9 @@ def may_post(viewer: Viewer, act: Act, post: PostFacts, standing: Standing, now:
     """
     if isinstance(viewer, Operator):
         return Decision(False, "operators_do_not_read")
-    if post.deleted or not _reads(viewer, post, standing, now):
-        return Decision(False, "hidden", hide=True)
+    stop = _what_stops(viewer, post, standing, now)
+    if stop is not None:
+        return Decision(False, "hidden", hide=True, stop=stop)
     if act not in _OF_POSTS:
         return Decision(False, "unknown_act")
     if act is Act.READ:
@@ -303,26 +332,33 @@ def _personal(viewer: Viewer, act: Act) -> Decision:
     return YES if person or act is Act.OPEN_FILE else Decision(False, "sign_in_first")
 
 
-def _reads(viewer: Viewer, post: PostFacts, standing: Standing, now: int) -> bool:
+def _what_stops(viewer: Viewer, post: PostFacts, standing: Standing, now: int) -> Stop | None:
+    """The first rule by which this caller does not read this post; None when they read it."""
+    if post.deleted:
+        return Stop.DELETED
     if post.held and not _sees_held(viewer, post, standing):
-        return False
+        return Stop.HELD
     if post.space is None:
-        return _reads_personal(viewer, post, standing)
+        return _what_stops_personal(viewer, post, standing)
     if post.stamp is None:
-        return False  # a row that does not say for whom it was written
+        return Stop.UNSTAMPED
     if standing.audience is Audience.HOST and post.peer_id is not None:
-        return False  # of a space elsewhere we answer for our own people's words alone
+        return Stop.NOT_OURS
     if not _sees_side(post, post.space, standing):
-        return False
+        return Stop.SIDE
     cell = rights(post.space, standing, post.stamp)
     if cell.read < Read.LIMITED:
-        return False
+        return Stop.STAMP if rights(post.space, standing).read >= Read.LIMITED else Stop.LEVEL
+    return _too_old(cell, post, post.space, standing, now)
+
+
+def _too_old(cell: Rights, post: PostFacts, space: SpaceFacts, standing: Standing, now: int) -> Stop | None:
     if cell.read is Read.LIMITED and post.published_at < _limit(standing, now):
-        return False
+        return Stop.DAYS_BACK if standing.since_at is None else Stop.JOINED
     if cell.days and post.published_at < now - cell.days * DAY_MS:
-        return False
-    opened = _opened(post.space, standing) if cell.since_opening else 0
-    return opened is not None and post.published_at >= opened
+        return Stop.DAYS
+    opened = _opened(space, standing) if cell.since_opening else 0
+    return None if opened is not None and post.published_at >= opened else Stop.OPENING
 
 
 def _sees_held(viewer: Viewer, post: PostFacts, standing: Standing) -> bool:
@@ -356,11 +392,15 @@ def _opened(space: SpaceFacts, standing: Standing) -> int | None:
     return min(standing.let_in_at, space.opened_at)
 
 
-def _reads_personal(viewer: Viewer, post: PostFacts, standing: Standing) -> bool:
+def _what_stops_personal(viewer: Viewer, post: PostFacts, standing: Standing) -> Stop | None:
     if isinstance(viewer, (Employee, Guest, RemotePerson)) and viewer.actor_id == post.author_id:
-        return True
+        return None
     if post.peer_id is not None and not isinstance(viewer, Employee):
-        return False  # only its own instance answers for it
+        return Stop.ELSEWHERE
+    return None if _is_addressed(viewer, post, standing) else Stop.ADDRESSED
+
+
+def _is_addressed(viewer: Viewer, post: PostFacts, standing: Standing) -> bool:
     if post.visibility is Visibility.PUBLIC:
         return True
     if post.visibility is Visibility.COLLEAGUES:
