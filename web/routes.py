@@ -64,6 +64,7 @@ def routes() -> list[Route]:
         page("/settings/tokens/{id}/revoke", account.revoke_token, POST),
         page("/admin/links", links.listed),
         page("/admin/links", links.offer, POST),
+        page("/admin/links/{host}", links.one),
         page("/admin/links/{host}/{step}", links.step, POST),
         page("/admin", admin.overview),
         page("/admin/people", admin.people),

@@ -105,6 +105,7 @@ class PostCard:
     ticks: tuple[Tick, ...]
     facts: PostFacts
     standing: Standing
+    attested_by: str = ""  # the host on whose word the author is believed; '': proved, or one of ours
 
     def may(self, viewer: Viewer, act: Act) -> Decision:
         return may_post(viewer, act, self.facts, self.standing, now_ms())
@@ -242,7 +243,7 @@ async def cards(viewer: Viewer, post_ids: Sequence[int]) -> list[PostCard]:
 
 _CARD = f"""SELECT p.id, p.uri, p.author_id, p.space_id, p.visibility, p.html, p.source, p.summary, p.language,
  p.published_at, p.edited_at, p.reply_to_id, p.root_id, p.peer_id, p.stamp, p.stamp_blind, p.side, p.held_at,
- p.deleted_at,
+ p.deleted_at, (SELECT t.host FROM peer t WHERE t.id = p.attested_by_id) AS attested_by,
  a.uri AS a_uri, a.name AS a_name, a.host AS a_host, a.display_name AS a_display, a.kind AS a_kind,
  (SELECT c.until_at FROM account c WHERE c.actor_id = a.id AND c.office = 'guest') AS a_until,
  s.slug, s.name AS s_name, s.peer_id AS s_peer, {spaces.FACTS},
@@ -355,6 +356,7 @@ def _card(row: dict[str, Any], parts: _Parts, standing: Standing) -> PostCard:
         files=tuple(parts.files[i]),
         mentions=tuple(parts.mentions[i]),
         ticks=tuple(parts.ticks[i]),
+        attested_by=row["attested_by"] or "",
         facts=facts,
         standing=standing,
     )

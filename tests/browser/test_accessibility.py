@@ -43,8 +43,8 @@ PAGES = [
 PUBLIC = ["/login", "/spaces/actualites", "/nulle-part"]
 
 
-async def furnished(fleet: MakeNode) -> tuple[Node, str]:
-    """An instance with something on every page; the address of a thread."""
+async def furnished(fleet: MakeNode) -> tuple[Node, list[str]]:
+    """An instance with something on every page; the addresses of a thread and of a link."""
     node = await fleet("Aubrac Énergie")
     await hire(node, "odile", "Odile Garnier", "admin")
     await hire(node, "bruno", "Bruno Martel")
@@ -60,7 +60,10 @@ async def furnished(fleet: MakeNode) -> tuple[Node, str]:
     await node.client.post("/api/v1/statuses", json=answer, headers=headers)
     news = {"status": "Bonne nouvelle.", "parvis_space": "actualites"}
     await node.client.post("/api/v1/statuses", json=news, headers=headers)
-    return node, f"/posts/{post['id']}"
+    partner = await fleet("Kestrel GmbH")
+    await node.cli("link", "offer", partner.host)
+    thread = f"/posts/{post['id']}"
+    return node, [thread, f"{thread}/audience", f"/admin/links/{partner.host}"]
 
 
 async def faults(person: Visitor, path: str) -> list[str]:
@@ -78,12 +81,12 @@ async def faults(person: Visitor, path: str) -> list[str]:
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_no_page_has_a_fault_in_any_language_light_or_width(fleet: MakeNode, chromium: Browser) -> None:
-    node, thread = await furnished(fleet)
+    node, more = await furnished(fleet)
     wrong: list[str] = []
     for options in VARIANTS:
         where = f"{options['locale']} {options['color_scheme']} {options['viewport']['width']}"  # type: ignore[index]
         odile = await sign_in(chromium, node, "odile", **options)
-        for path in [*PAGES, thread, f"{thread}/audience"]:
+        for path in [*PAGES, *more]:
             wrong += [f"{where} {fault}" for fault in await faults(odile, path)]
         wrong += [f"{where} console: {said}" for said in odile.complaints if "404" not in said]
         stranger = await visitor(chromium, node, **options)

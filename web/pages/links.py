@@ -9,7 +9,7 @@ from starlette.responses import Response
 from server.actions import links as verbs
 from server.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unavailable
 from server.openness import LinkState
-from server.queries import links
+from server.queries import linked, links
 from server.queries.links import LinkCard
 from server.refusals import N_
 from server.viewer import Employee
@@ -36,6 +36,17 @@ async def listed(visit: Visit) -> Response:
     return await _shown(visit)
 
 
+async def one(visit: Visit) -> Response:
+    """`/admin/links/{host}`: one of them, with all that is known of it."""
+    return await _one(visit, str(visit.request.path_params["host"]).lower())
+
+
+async def _one(visit: Visit, host: str, refused: DomainError | None = None) -> Response:
+    found = await linked.of_host(visit.viewer, host)
+    words = await _words(visit, found.card) if _to_compare(found.card) else []
+    return await showing.link(visit, found, words, refused=refused)
+
+
 async def offer(visit: Visit) -> Response:
     """`POST /admin/links`: proposes a link to the instance at a host."""
     viewer, form = visit.colleague, await visit.form()
@@ -59,8 +70,8 @@ async def step(visit: Visit) -> Response:
     try:
         await STEPS[name](visit, viewer, host, form.line("reason", 300))
     except (Conflict, Unavailable) as refused:
-        return await _shown(visit, refused=refused)
-    return see("/admin/links")
+        return await _one(visit, host, refused) if form.line("back", 10) else await _shown(visit, refused=refused)
+    return see(f"/admin/links/{host}" if form.line("back", 10) else "/admin/links")
 
 
 Step = Callable[[Visit, Employee, str, str], Awaitable[object]]

@@ -1,6 +1,6 @@
 """What pages show: values from the queries into templates, in the reader's language."""
 
-from web.pages.showing.office import admin, admin_audit, admin_deliveries, admin_people, links
+from web.pages.showing.office import admin, admin_audit, admin_deliveries, admin_people, link, links
 from web.pages.showing.overseeing import glasses, overseen
 from web.pages.showing.own import login, login_once, notifications, settings
 from web.pages.showing.people import people, person, results
@@ -22,6 +22,7 @@ __all__ = [
     "glasses",
     "guest",
     "home",
+    "link",
     "links",
     "login",
     "login_once",

@@ -15,6 +15,7 @@ from server.queries.accounts import AccountRow
 from server.queries.audit import Deed
 from server.queries.deliveries import STATES, DeliveryRow
 from server.queries.health import Health, Queue
+from server.queries.linked import Linked as LinkDetail
 from server.queries.links import LinkCard
 from server.refusals import N_
 from server.viewer import Employee
@@ -120,6 +121,26 @@ DEED_WORDS = {
     "link_rekeyed": N_("nouvelle clé d’une instance liée"),
     "link_key_disagrees": N_("liaison suspendue : la clé n’est plus celle qui avait été comparée"),
 }
+UNPROVED = N_("envoyé en son nom, sans preuve que ce soit elle")
+RULE_WORDS = {
+    "RR1": N_("relais d’un espace qui n’est pas le sien, ou d’une ouverture dépassée"),
+    "RR2": N_("relais d’un espace où personne d’ici n’est membre"),
+    "RR3": N_("paroles sans preuve de leur auteur, ou pour un autre public"),
+    "RR4": N_("modification de ce qui est à quelqu’un d’autre"),
+    "I8": N_("action sur des personnes ou des espaces qui ne sont pas les siens"),
+    "O24": N_("réponse à ce que personne n’a demandé"),
+    "W2": N_("action que seule une liaison active permet"),
+    "key": N_("clé différente de celle qui avait été comparée"),
+    "members": N_("liste de membres qui n’est pas la nôtre"),
+    "digest": N_("fichier différent de celui que son auteur avait annoncé"),
+    "malformed": N_("document illisible, trop gros ou ambigu"),
+    "untrusted": N_("signature qui ne tient pas"),
+    "untaken": N_("activité que cette instance ne connaît pas"),
+    "hidden": N_("demande au sujet de ce qui n’est pas partagé avec elle"),
+    "refused": N_("demande refusée"),
+}
+MOST_DRAWN = 30
+"""Instances on the map; the table has them all."""
 QUEUES = (
     ("deliveries", N_("Envois en route vers d’autres instances"), N_("Rien n’attend d’être envoyé.")),
     ("receipts", N_("Reçus, pas encore traités"), N_("Tout ce qui est arrivé est traité.")),
@@ -165,6 +186,7 @@ async def links(
         "links",
         status=status_for(refused),
         rows=[linked(speaks, card) for card in found],
+        drawn=[linked(speaks, card) for card in found if card.state is not LinkState.ENDED][:MOST_DRAWN],
         proposed=[card for card in found if card.state is LinkState.RECEIVED],
         comparing=[card for card in found if card.state is LinkState.CONFIRMED and not card.confirmed_here],
         theirs=[card for card in found if _waits_there(card)],
@@ -174,6 +196,32 @@ async def links(
         host=host,
         here=visit.here.host,
     )
+
+
+async def link(
+    visit: Visit, found: LinkDetail, words: Sequence[str], *, refused: DomainError | None = None
+) -> Response:
+    """One linked instance: how it fares, what is shared with it, what it said that was refused."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    return await show(
+        visit,
+        "link.html",
+        "links",
+        status=status_for(refused),
+        row=linked(speaks, found.card),
+        found=found,
+        words=words,
+        refused=await refused_words(visit, refused),
+        rules={one.rule: speaks.gettext(rule_words(one.rule)) for one in found.incidents},
+        skew=lasting(speaks, abs(found.card.skew_ms or 0)),
+        health=speaks.gettext(HEALTH_WORDS.get(found.card.health, found.card.health)),
+    )
+
+
+def rule_words(rule: str) -> str:
+    """What a rule that was broken is about, in words."""
+    unproved = rule.startswith("unproved ")
+    return UNPROVED if unproved else RULE_WORDS.get(rule, RULE_WORDS["refused"])
 
 
 async def admin(visit: Visit, health: Health) -> Response:

@@ -1,0 +1,76 @@
+"""The pages of linked instances: the map and its table, one link with all that is known, and its steps."""
+
+import re
+
+import pytest
+
+from server import database as db
+from server.actions.incidents import noticed
+from server.clock import now_ms
+from server.openness import Level
+from tests.cast import Cast, say, space
+from tests.unit.web.pages.browser import Browser
+
+pytestmark = pytest.mark.anyio
+KESTREL = "kestrel.test"
+PAGE = f"/admin/links/{KESTREL}"
+
+
+async def kestrel() -> int:
+    [row] = await db.fetch("SELECT id FROM peer WHERE host = $1", KESTREL)
+    return int(row["id"])
+
+
+async def test_the_map_draws_each_instance_and_the_table_says_the_same(odile: Browser, cast: Cast) -> None:
+    page = await odile.page("/admin/links")
+    [drawing] = re.findall(r"<svg class=\"linkmap\".*?</svg>", page, re.DOTALL)
+    assert KESTREL in drawing and "<title" in drawing and "style=" not in drawing
+    assert f'<a href="{PAGE}">{KESTREL}</a>' in page and "sans fin" in page
+    assert cast
+
+
+async def test_one_link_shows_its_spaces_people_key_clock_and_what_it_was_refused(odile: Browser, cast: Cast) -> None:
+    await space("offre", Level.PARTNERS, cast.alice, cast.chloe, partners=(KESTREL,))
+    peer_id = await kestrel()
+    for _ in range(3):
+        await noticed(
+            peer_id, "RR3", "The words of a third instance need its author's proof.", "https://x.example/<b>1"
+        )
+    await noticed(peer_id, "unproved untrusted", "The signature does not match.")
+    await db.execute("UPDATE peer SET skew_ms = 90000 WHERE id = $1", peer_id)
+    await db.execute(
+        "UPDATE link SET until_at = $1, their_key = 'z6MkPin' WHERE peer_id = $2", now_ms() + 10**10, peer_id
+    )
+    page = await odile.page(PAGE)
+    for words in (
+        "Offre",
+        "chloe@kestrel.test",
+        "z6MkPin",
+        "en avance de",
+        "paroles sans preuve",
+        "sans preuve que ce soit",
+    ):
+        assert words in page, words
+    assert "https://x.example/&lt;b&gt;1" in page and "<b>1" not in page
+
+
+async def test_a_link_that_stopped_for_its_key_says_so_everywhere(odile: Browser, cast: Cast) -> None:
+    await db.execute("UPDATE link SET state = 'suspended', cause = 'key' WHERE peer_id = $1", await kestrel())
+    assert "sa clé a changé" in await odile.page("/admin/links")
+    assert "une autre clé que celle" in await odile.page(PAGE)
+    assert cast
+
+
+async def test_an_administrator_says_that_an_instance_is_of_the_house(odile: Browser, cast: Cast) -> None:
+    for step, kin in (("kin", True), ("kin", True), ("unkin", False)):
+        await odile.post(f"{PAGE}/{step}", back="1")
+        [row] = await db.fetch("SELECT kin FROM link WHERE peer_id = $1", await kestrel())
+        assert bool(row["kin"]) is kin
+        assert ("(maison)" in await odile.page(PAGE)) is kin
+    assert cast
+
+
+async def test_a_person_at_a_third_instance_is_attested_by_the_host(alice: Browser, cast: Cast) -> None:
+    post = await say(cast.chloe, "vu de loin")
+    await db.execute("UPDATE post SET attested_by_id = $1 WHERE id = $2", await kestrel(), post)
+    assert "attesté par kestrel.test" in await alice.page(f"/posts/{post}")
