@@ -14,6 +14,7 @@ from web.pages import (
     overseeing,
     people,
     posts,
+    recalls,
     search,
     spaces,
 )
@@ -75,6 +76,8 @@ def routes() -> list[Route]:
         page("/admin/people/{name}/reinstate", admin.reinstate, POST),
         page("/admin/deliveries", admin.told),
         page("/admin/audit", admin.deeds),
+        page("/admin/recalls", recalls.listed),
+        page("/admin/recalls/{id}", recalls.show),
         page("/admin/spaces", overseeing.spaces),
         page("/admin/glass", overseeing.glasses),
         page("/admin/glass", overseeing.ask, POST),

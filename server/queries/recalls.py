@@ -67,6 +67,11 @@ class RecallCard:
         return sum(not target.open for target in self.targets)
 
     @property
+    def gone(self) -> int:
+        """What was erased in all, as signed."""
+        return sum(target.purged for target in self.targets)
+
+    @property
     def items(self) -> int:
         """The most that any one instance was sent."""
         return max((target.items for target in self.targets), default=0)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.routing import Route
 
-from web.api import accounts, instance, media, notifications, oauth, parvis, search, statuses, timelines
+from web.api import accounts, instance, media, notifications, oauth, parvis, recalls, search, statuses, timelines
 from web.api.calls import Endpoint
 from web.api.operations import describing
 
@@ -45,7 +45,8 @@ FIELD: Sequence[Endpoint] = (
     Endpoint("GET", "/api/v2/search", search.everything, "read:search"),
 )
 
-OURS: Sequence[Endpoint] = (*(o.endpoint() for o in parvis.OPERATIONS), describing(parvis.OPERATIONS))
+OPERATIONS = (*parvis.OPERATIONS, *recalls.OPERATIONS)
+OURS: Sequence[Endpoint] = (*(o.endpoint() for o in OPERATIONS), describing(OPERATIONS))
 
 ENDPOINTS: Sequence[Endpoint] = (*FIELD, *OURS)
 

@@ -5,6 +5,7 @@ from web.pages.showing.overseeing import glasses, overseen
 from web.pages.showing.own import login, login_once, notifications, settings
 from web.pages.showing.people import people, person, results
 from web.pages.showing.posts import audience_line, audience_there, card, composer, editor, home, thread, who_sees
+from web.pages.showing.recalls import recall, recalls
 from web.pages.showing.spaces import about, guest, members, new_space, openness, space
 from web.pages.showing.spaces import listed as spaces
 
@@ -33,6 +34,8 @@ __all__ = [
     "overseen",
     "people",
     "person",
+    "recall",
+    "recalls",
     "results",
     "settings",
     "space",

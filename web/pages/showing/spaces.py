@@ -20,7 +20,7 @@ from server.openness import (
     Variant,
 )
 from server.policy import Act
-from server.queries import arrivals, directory, overseeing, spaces
+from server.queries import arrivals, directory, overseeing, recalls, spaces
 from server.queries.directory import MemberList
 from server.queries.overseeing import Glass
 from server.queries.people import Person
@@ -28,10 +28,11 @@ from server.queries.posts import PostCard
 from server.queries.spaces import SeenSpace
 from server.refusals import N_
 from server.rights import TABLE, Rights
-from server.viewer import Resident
+from server.viewer import Employee, Resident
 from web.locale import Speech
 from web.pages.showing.frame import refused_words, show, speech_for
 from web.pages.showing.posts import composing_in, shown
+from web.pages.showing.recalls import RECALL_WORDS
 from web.pages.visits import Visit
 
 PAGE = 20
@@ -196,6 +197,9 @@ async def openness(visit: Visit, seen: SeenSpace) -> Response:
         space=seen,
         tabs=tabs_of(speaks, seen),
         rows=rows_of(speaks, seen.facts.variant),
+        recalls=await recalls.under_way(visit.viewer, seen),
+        recall_words=RECALL_WORDS,
+        is_admin=isinstance(visit.viewer, Employee) and visit.viewer.is_admin,
         partners=await spaces.partners(visit.viewer, seen) if seen.rights().members >= Members.ORGANISATIONS else [],
     )
 
