@@ -101,7 +101,9 @@ async def _about_post(instance: Instance, fact: Fact, event: dict[str, Any], to:
     post = await read_told(event["post_id"])
     if post is None:
         return None
-    if fact.kind is not Kind.POST_WITHDRAWN and to.peer_id not in await may_be_told(post, to.peer_id):
+    reacted = event["actor_id"] if fact.kind in (Kind.REACTED, Kind.REACTION_UNDONE) else None
+    allowed = fact.kind is Kind.POST_WITHDRAWN or await may_be_told(post, to.peer_id, gesture_of=reacted)
+    if not allowed:
         return None
     message = await _by_space(instance, fact, post, to)
     return None if message is None else await _seal(instance, message)

@@ -20,9 +20,9 @@ from federation.relaying import relayed
 from server import database as db
 from server.errors import NotFound
 from server.events import Kind
-from server.queries import posts
+from server.queries import posts, sides
 from server.queries.withdrawn import was_public, was_told
-from server.viewer import PeerServer, Viewer
+from server.viewer import PeerServer, Viewer, side_of
 
 GESTURES = frozenset({Kind.REACTED, Kind.REACTION_UNDONE})
 SUFFIXES = ("", "/announce", "/mirror")
@@ -103,6 +103,8 @@ async def _demand(viewer: Viewer, fact: Fact, row: dict[str, Any]) -> None:
     await posts.find(viewer, row["post_id"])
     if fact.kind in GESTURES and not isinstance(viewer, PeerServer):
         raise NotFound(detail="gestures are not for the web")
+    if fact.kind in GESTURES and not await sides.gestures_for(side_of(viewer), [(row["post_id"], row["actor_id"])]):
+        raise NotFound(detail="the gesture of a partner who is not there for this one")
     if fact.kind is Kind.REACTED and not await _still_there(row):
         raise NotFound(detail="the gesture was taken back")
 

@@ -21,8 +21,10 @@ from server.ids import new_id
 from server.openness import Level, Reach, Visibility
 from server.policy import Candidate, audience
 from server.queries import posts as post_queries
+from server.queries import sides
 from server.queries.spaces import less_of
 from server.sql import Clause, one_of
+from server.viewer import peer_side
 
 AT_ONCE = 100
 
@@ -168,7 +170,7 @@ async def _personal(event: dict[str, Any], post: Told) -> list[Target]:
 async def _members_elsewhere(event: dict[str, Any], post: Told) -> list[Target]:
     """A space that we host: each instance with a member now, but not back to where the words came from."""
     origin = event["a_peer"] if event["original"] else None
-    allowed = await may_be_told(post)
+    allowed = await may_be_told(post, gesture_of=_who_reacted(event))
     targets: list[Target] = []
     for row in await _member_inboxes(post.space_id):
         if row["peer_id"] in allowed and row["peer_id"] != origin:
@@ -177,10 +179,15 @@ async def _members_elsewhere(event: dict[str, Any], post: Told) -> list[Target]:
     return targets
 
 
-async def may_be_told(post: Told, peer_id: int | None = None) -> set[int]:
+def _who_reacted(event: dict[str, Any]) -> int | None:
+    return event["actor_id"] if event["kind"] in (Kind.REACTED, Kind.REACTION_UNDONE) else None
+
+
+async def may_be_told(post: Told, peer_id: int | None = None, *, gesture_of: int | None = None) -> set[int]:
     """The instances (one, or all with a member in the space) that may be told of a post in a space of ours now.
 
-    The same question when the rows are written and again when each is sent.
+    The same question when the rows are written and again when each is sent. `gesture_of`: whose answer to the post
+    is told, which blind partners do not hear of one another.
     """
     facts = await post_queries.facts_of(post.id)
     if facts is None or facts.space is None:
@@ -194,7 +201,8 @@ async def may_be_told(post: Told, peer_id: int | None = None) -> set[int]:
             FROM membership m JOIN peer q ON q.id = m.peer_id LEFT JOIN link l ON l.peer_id = q.id
             LEFT JOIN space_partner n ON n.space_id = m.space_id AND n.peer_id = m.peer_id
               AND COALESCE(n.until_at, $2) >= $2
-            WHERE m.space_id = $1 AND m.state = 'member'{only} GROUP BY m.peer_id""",
+            WHERE m.space_id = $1 AND m.state = 'member' AND COALESCE(m.until_at, $2) >= $2{only}
+            GROUP BY m.peer_id""",
         post.space_id,
         now_ms(),
         *values,
@@ -213,7 +221,11 @@ async def may_be_told(post: Told, peer_id: int | None = None) -> set[int]:
         )
         for row in rows
     ]
-    return set(audience(facts, candidates, now_ms()))
+    allowed = set(audience(facts, candidates, now_ms()))
+    if gesture_of is None:
+        return allowed
+    gesture = [(post.id, gesture_of)]
+    return {peer for peer in allowed if await sides.gestures_for(peer_side(peer), gesture)}
 
 
 async def _host(event: dict[str, Any], post: Told) -> list[Target]:
@@ -310,8 +322,10 @@ async def _member_inboxes(space_id: int | None) -> list[dict[str, Any]]:
     return await db.fetch(
         "SELECT a.peer_id, a.inbox, a.shared_inbox, CASE WHEN l.state = 'active' THEN 1 ELSE 0 END AS linked"
         " FROM membership m JOIN actor a ON a.id = m.actor_id LEFT JOIN link l ON l.peer_id = a.peer_id"
-        " WHERE m.space_id = $1 AND m.state = 'member' AND m.peer_id IS NOT NULL AND a.gone_at IS NULL",
+        " WHERE m.space_id = $1 AND m.state = 'member' AND m.peer_id IS NOT NULL AND a.gone_at IS NULL"
+        " AND COALESCE(m.until_at, $2) >= $2",
         space_id,
+        now_ms(),
     )
 
 

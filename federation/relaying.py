@@ -35,9 +35,11 @@ async def members_there(space_id: int | None, peer_id: int) -> list[str]:
     """The members of a space at one instance, by address."""
     rows = await db.fetch(
         "SELECT a.uri FROM membership m JOIN actor a ON a.id = m.actor_id WHERE m.space_id = $1 AND m.peer_id = $2"
-        " AND m.state = 'member' AND a.suspended_at IS NULL AND a.gone_at IS NULL ORDER BY a.id",
+        " AND m.state = 'member' AND COALESCE(m.until_at, $3) >= $3 AND a.suspended_at IS NULL AND a.gone_at IS NULL"
+        " ORDER BY a.id",
         space_id,
         peer_id,
+        now_ms(),
     )
     return [row["uri"] for row in rows]
 

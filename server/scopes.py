@@ -56,7 +56,7 @@ def _callers(viewer: Viewer) -> list[_Caller]:
         return _callers_here(viewer)
     if isinstance(viewer, Guest):
         here, member = Clause("s.peer_id IS NULL"), _member("m.actor_id = ?", viewer.actor_id)
-        since = Clause(f"(SELECT MIN(m.since_at) {_MEMBERS} AND m.actor_id = ?)", (viewer.actor_id,))
+        since = Clause(f"(SELECT MIN(m.since_at) {_MEMBERS} AND m.actor_id = ?)", (_NOW, _NOW, viewer.actor_id))
         return [
             _Caller(Audience.GUEST_MEMBER, here.and_(member), since),
             _Caller(Audience.GUEST, here.and_(_not(member))),
@@ -90,7 +90,7 @@ def _callers_elsewhere(viewer: RemotePerson | PeerServer, who: str, value: int) 
     here = Clause("s.peer_id IS NULL")
     member = here.and_(_member(who, value))
     stranger = here.and_(_not(_member(who, value)))
-    since = Clause(f"(SELECT MIN(m.since_at) {_MEMBERS} AND {who})", (value,))
+    since = Clause(f"(SELECT MIN(m.since_at) {_MEMBERS} AND {who})", (_NOW, _NOW, value))
     if not viewer.linked:
         return [_Caller(Audience.FED_MEMBER, member, since), _Caller(Audience.FED, stranger)]
     partner = "FROM space_partner n WHERE n.space_id = s.id AND n.peer_id = ? AND COALESCE(n.until_at, ?) >= ?"
@@ -111,11 +111,12 @@ def _callers_elsewhere(viewer: RemotePerson | PeerServer, who: str, value: int) 
     ]
 
 
-_MEMBERS = "FROM membership m WHERE m.space_id = s.id AND m.state = 'member'"
+_MEMBERS = "FROM membership m WHERE m.space_id = s.id AND m.state = 'member' AND COALESCE(m.until_at, ?) >= ?"
+"""Its values come first: the moment, twice."""
 
 
 def _member(who: str, value: int) -> Clause:
-    return Clause(f"EXISTS (SELECT 1 {_MEMBERS} AND {who})", (value,))
+    return Clause(f"EXISTS (SELECT 1 {_MEMBERS} AND {who})", (_NOW, _NOW, value))
 
 
 def _not(clause: Clause) -> Clause:
@@ -175,7 +176,7 @@ def _not_held(viewer: Viewer) -> Clause:
     seen = [free, Clause("p.author_id = ?", (viewer.actor_id,))]
     if isinstance(viewer, Employee):
         leads = f"EXISTS (SELECT 1 {_MEMBERS} AND m.actor_id = ? AND m.role IN ('steward', 'owner'))"
-        seen.append(Clause(f"s.peer_id IS NULL AND {leads}", (viewer.actor_id,)))
+        seen.append(Clause(f"s.peer_id IS NULL AND {leads}", (_NOW, _NOW, viewer.actor_id)))
     return any_of(seen)
 
 

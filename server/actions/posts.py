@@ -21,15 +21,23 @@ from server.ids import Addresses, new_id
 from server.limits import ATTACHMENTS
 from server.openness import Read, Variant, Visibility
 from server.policy import Act, Standing, audience_of, rights
-from server.queries import posts, spaces
+from server.queries import people, posts, sides, spaces
 from server.refusals import N_
 from server.sql import Clause, one_of
 from server.text import MentionTarget, find_mentions, render
-from server.viewer import Employee, Guest, PeerServer, RemotePerson, Resident, Viewer
+from server.viewer import Employee, Guest, PeerServer, RemotePerson, Resident, Viewer, side_of
 
 EMPTY = N_("Votre message est vide : écrivez quelque chose, ou joignez un fichier.")
 NO_SUCH_FILE = N_("Un des fichiers joints n’existe pas, ou n’est pas à vous.")
 TOO_MANY_FILES = N_("Un message porte au plus %(limit)s fichiers.")
+TWO_SIDES = N_(
+    "Ce message nomme des personnes de plusieurs organisations, qui ne se voient pas entre elles dans cet espace. "
+    "Il suffirait d’un message pour chacune."
+)
+READ_BY_OTHERS = N_(
+    "Ce message est déjà lu dans l’espace : y nommer quelqu’un d’un partenaire le ferait voir aux autres, qui ne se "
+    "voient pas entre eux. Il suffirait d’un nouveau message."
+)
 GUESTS_IN_SPACES = N_("Vous êtes ici l’invité·e d’espaces : c’est dans l’un d’eux que vous publiez.")
 EMOJI_BYTES = 64
 WITHDRAWALS_PER_PEER = 10_000
@@ -98,7 +106,8 @@ async def publish(viewer: Resident, draft: Draft, here: Addresses) -> int:
         visibility = None if space else (Visibility(parent.visibility) if parent else draft.visibility)
         if not draft.source.strip() and not draft.file_ids:
             raise Invalid(EMPTY, field="status")
-        rendered = render(draft.source, await _nameable(draft.source, space, here))
+        rendered = render(draft.source, await _nameable(viewer, draft.source, space, here))
+        side = await _side(side_of(viewer), space, parent.facts.side if parent else "", rendered.mentions)
         post_id = new_id()
         await _write(
             post_id,
@@ -113,6 +122,7 @@ async def publish(viewer: Resident, draft: Draft, here: Addresses) -> int:
                 "summary": draft.summary,
                 "language": draft.language,
                 "client_key": draft.client_key,
+                "side": side,
                 "published_at": now_ms(),
             },
         )
@@ -152,6 +162,7 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
                 "reply_to_uri": arrived.reply_to_uri[:512],
                 "published_at": await _published(author_id, arrived, space, parent),
                 "edited_at": arrived.edited_at,
+                "side": await _side(side_of(viewer), space, "", ()),
                 "peer_id": await _peer_of(author_id, viewer),
                 "attested_by_id": arrived.attested_by,
             },
@@ -179,7 +190,8 @@ async def edit(viewer: Resident, post_id: int, source: str, here: Addresses, lan
             raise Invalid(EMPTY, field="status")
         if source == post.source:
             return
-        rendered = render(source, await _nameable(source, post.space, here))
+        rendered = render(source, await _nameable(viewer, source, post.space, here))
+        await _same_side(viewer, post, rendered.mentions)
         await _replace(post.id, post.html, post.source, rendered.html, source, now_ms())
         await db.execute("DELETE FROM mention WHERE post_id = $1", post_id)
         await _name(post_id, viewer.actor_id, rendered.mentions, post.space, None)
@@ -258,7 +270,8 @@ async def react(
         post = await posts.find(viewer, post_id)
         post.demand(viewer, Act.REACT)
         where = Place(post.id, post.author_id, post.space.id if post.space else None)
-        await gesture(where, viewer.actor_id, emoji, uri, original)
+        side = side_of(viewer) if post.space and post.space.hosted_here else ""
+        await gesture(where, viewer.actor_id, emoji, uri, original, side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +283,7 @@ class Place:
     space_id: int | None
 
 
-async def gesture(place: Place, actor_id: int, emoji: str, uri: str, original: str = "") -> None:
+async def gesture(place: Place, actor_id: int, emoji: str, uri: str, original: str = "", side: str = "") -> None:
     """Writes a reaction that the caller has allowed; the same one again changes nothing.
 
     `uri` is the id of the activity elsewhere that says it; one of our own is named by its fact.
@@ -280,13 +293,14 @@ async def gesture(place: Place, actor_id: int, emoji: str, uri: str, original: s
         return  # told again by somebody else: its author took it back since
     uri = uri or f"event:{event_id}"
     new = await db.fetch(
-        "INSERT INTO reaction (id, post_id, actor_id, emoji, uri, created_at) VALUES ($1, $2, $3, $4, $5, $6)"
+        "INSERT INTO reaction (id, post_id, actor_id, emoji, uri, side, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)"
         " ON CONFLICT DO NOTHING RETURNING id",
         new_id(),
         place.post_id,
         actor_id,
         emoji,
         uri[:512],
+        side,
         now_ms(),
     )
     if not new:
@@ -520,8 +534,44 @@ async def _arrive_again(post_id: int, author_id: int, files: Sequence[ArrivedFil
     await _arrive(post_id, author_id, [file for file in files if file.uri not in known])
 
 
-async def _nameable(source: str, space: spaces.SeenSpace | None, here: Addresses) -> dict[str, MentionTarget]:
-    """Those named in a text whom naming tells nothing they may not know: others stay plain text (K6, RR7)."""
+async def _side(author: str, space: spaces.SeenSpace | None, answered: str, mentioned: Sequence[int]) -> str:
+    """The outside organisation that a post in a space of ours is from or, written by ours, for.
+
+    Ours answer for the side of what they answer, and write for the one that they name. `author`: that of whoever
+    writes, '' for ours. Raises Forbidden for what names people of two that do not see each other.
+    """
+    if space is None or not space.hosted_here:
+        return ""
+    if author:
+        return author
+    concerned = await sides.of_actors(mentioned) | ({answered} if answered else set())
+    if len(concerned) > 1:
+        if space.facts.blind:
+            raise Forbidden(TWO_SIDES)
+        return sides.SEVERAL
+    return next(iter(concerned), "")
+
+
+async def _same_side(viewer: Resident, post: posts.SeenPost, mentioned: Sequence[int]) -> None:
+    """An edit names nobody before whom the post is not hidden from the others; raises Forbidden."""
+    if post.space is None or not post.space.hosted_here or isinstance(viewer, Guest):
+        return
+    named = await sides.of_actors(mentioned)
+    if named <= {post.facts.side}:
+        return
+    if post.space.facts.blind or post.facts.stamp_blind:
+        raise Forbidden(READ_BY_OTHERS)
+    side = await _side("", post.space, post.facts.side, mentioned)
+    await db.execute("UPDATE post SET side = $1 WHERE id = $2", side, post.id)
+
+
+async def _nameable(
+    viewer: Resident, source: str, space: spaces.SeenSpace | None, here: Addresses
+) -> dict[str, MentionTarget]:
+    """Those named in a text whom naming tells nothing they may not know: others stay plain text (K6, RR7).
+
+    A guest names whom they meet: a name that becomes a link says that somebody is there.
+    """
     targets: dict[str, MentionTarget] = {}
     for handle in find_mentions(source):
         host = "" if handle.host in ("", here.host) else handle.host.lower()
@@ -532,7 +582,8 @@ async def _nameable(source: str, space: spaces.SeenSpace | None, here: Addresses
             handle.name.lower() if not host else handle.name,
         )
         if row is not None and (space is None or await _hears(row["id"], row["peer_id"], space)):
-            targets[str(handle)] = MentionTarget(row["id"], row["uri"])
+            if not isinstance(viewer, Guest) or await people.meets(viewer, row["id"]):
+                targets[str(handle)] = MentionTarget(row["id"], row["uri"])
     return targets
 
 
@@ -563,11 +614,19 @@ async def _name(
     ours = await _ours([*mentioned, *([parent.author_id] if parent else [])])
     if space is not None:
         ours = {actor_id for actor_id in ours if await _hears(actor_id, None, space)}
+        ours = await _of_its_side(post_id, ours)
     where = {"post_id": post_id, "space_id": space.id if space else None}
     key = f"post:{post_id}"
     if parent is not None and parent.author_id in ours:
         await notify([parent.author_id], "reply", key=key, by=author_id, **where)
     await notify([i for i in mentioned if i in ours], "mention", key=key, by=author_id, **where)
+
+
+async def _of_its_side(post_id: int, actor_ids: set[int]) -> set[int]:
+    """Those of these actors before whom a post is not hidden as a blind partner's."""
+    row = await db.fetch_one("SELECT side FROM post WHERE id = $1", post_id)
+    side = row["side"] if row else ""
+    return {i for i in actor_ids if not side or await sides.of_actor(i) in ("", side)}
 
 
 async def _replace(post_id: int, old_html: str, old_source: str, html: str, source: str, at: int) -> None:

@@ -13,9 +13,10 @@ from server import database as db
 from server.clock import now_ms
 from server.openness import Audience, Level, LinkState, Office, Reach, Visibility
 from server.policy import Act, PostFacts, Standing, audience_of, may_post
-from server.queries import spaces
+from server.queries import sides, spaces
 from server.queries.posts import SeenPost
-from server.viewer import Anonymous, Employee, Guest, RemotePerson, Viewer, guest_side, peer_side
+from server.sql import Clause, one_of
+from server.viewer import Anonymous, Employee, Guest, RemotePerson, Viewer, guest_side, peer_side, side_of
 
 NOBODY = 0
 _COLLEAGUE = Employee(NOBODY, NOBODY)
@@ -65,7 +66,8 @@ async def of_space(viewer: Viewer, space: spaces.SeenSpace) -> AudienceCount:
     """Who reads what is written in a space from now on. Raises Forbidden: to those who may not count."""
     space.demand(viewer, Act.COUNT_MEMBERS)
     now = now_ms()
-    return await _of(PostFacts(NOBODY, now, space=space.facts, stamp=space.facts.variant), space, now)
+    own = "" if isinstance(viewer, Employee) else side_of(viewer)
+    return await _of(viewer, PostFacts(NOBODY, now, space=space.facts, stamp=space.facts.variant, side=own), space, now)
 
 
 async def of_post(viewer: Viewer, post: SeenPost) -> AudienceCount:
@@ -76,7 +78,7 @@ async def of_post(viewer: Viewer, post: SeenPost) -> AudienceCount:
     if post.space is None:
         return await _of_personal(viewer, post)
     post.space.demand(viewer, Act.COUNT_MEMBERS)
-    return await _of(post.facts, post.space, now_ms())
+    return await _of(viewer, post.facts, post.space, now_ms())
 
 
 async def of_visibility(viewer: Employee, visibility: Visibility) -> AudienceCount:
@@ -89,10 +91,13 @@ async def of_visibility(viewer: Employee, visibility: Visibility) -> AudienceCou
 # --- in a space -----------------------------------------------------------------------------------
 
 
-async def _of(post: PostFacts, space: spaces.SeenSpace, now: int) -> AudienceCount:
-    """The policy's own answer for each kind of reader, and for each member elsewhere."""
+async def _of(viewer: Viewer, post: PostFacts, space: spaces.SeenSpace, now: int) -> AudienceCount:
+    """The policy's own answer for each kind of reader, and for each member elsewhere.
+
+    Blind partners are not counted before one another.
+    """
     post = replace(post, author_id=NOBODY)
-    members = await _members(space.id)
+    members = await _members(space.id, await sides.counted(viewer, space))
     here = sum(1 for row in members if row["peer_id"] is None and row["office"] != Office.GUEST)
     guests = sum(1 for row in members if row["office"] == Office.GUEST and _guest_reads(row, post, now))
     all_here = bool(may_post(_COLLEAGUE, Act.READ, post, Standing(Audience.STAFF), now))
@@ -103,26 +108,42 @@ async def _of(post: PostFacts, space: spaces.SeenSpace, now: int) -> AudienceCou
     if not space.hosted_here:
         return replace(ours, kept_at=space.host, public=space.level is Level.PUBLIC)
     named = await _named(space.id)
+    shown = await _shown(viewer, space)
     return replace(
         ours,
         partners=_counted(row for row in members if row["peer_id"] is not None and _reads(row, post, named, now)),
-        everyone_at=tuple(At(row["host"], row["title"], None) for row in named.values() if _all_read(row, post, now)),
+        everyone_at=tuple(
+            At(row["host"], row["title"], None)
+            for row in named.values()
+            if row["peer_id"] in shown and _all_read(row, post, now)
+        ),
         network=bool(may_post(RemotePerson(NOBODY, NOBODY), Act.READ, post, Standing(Audience.FED), now)),
         public=bool(may_post(Anonymous(), Act.READ, post, Standing(Audience.WEB), now)),
     )
 
 
-async def _members(space_id: int) -> list[dict[str, Any]]:
+async def _members(space_id: int, counted: Clause) -> list[dict[str, Any]]:
     """Those who are in it and can come in: not the suspended, not those whose instance is blocked."""
-    return await db.fetch(
+    now = now_ms()
+    query = Clause(
         """SELECT m.actor_id, m.peer_id, m.since_at, q.host, q.title, l.state, c.office, c.organisation
            FROM membership m JOIN actor a ON a.id = m.actor_id LEFT JOIN peer q ON q.id = m.peer_id
            LEFT JOIN link l ON l.peer_id = q.id LEFT JOIN account c ON c.actor_id = a.id
-           WHERE m.space_id = $1 AND m.state = 'member' AND a.suspended_at IS NULL AND a.gone_at IS NULL
-             AND c.suspended_at IS NULL AND q.blocked_at IS NULL AND COALESCE(c.until_at, $2) >= $2""",
-        space_id,
-        now_ms(),
+           WHERE m.space_id = ? AND m.state = 'member' AND a.suspended_at IS NULL AND a.gone_at IS NULL
+             AND c.suspended_at IS NULL AND q.blocked_at IS NULL AND COALESCE(c.until_at, ?) >= ?
+             AND COALESCE(m.until_at, ?) >= ?""",
+        (space_id, now, now, now, now),
     )
+    return await db.fetch(*query.and_(counted).statement())
+
+
+async def _shown(viewer: Viewer, space: spaces.SeenSpace) -> set[int]:
+    """The partners (peer ids) of which this viewer may hear at all."""
+    hosts = [partner.host for partner in await spaces.partners(viewer, space)]
+    if not hosts:
+        return set()
+    rows = await db.fetch(*Clause("SELECT id FROM peer WHERE").join(one_of("host", hosts)).statement())
+    return {row["id"] for row in rows}
 
 
 async def _named(space_id: int) -> dict[int, dict[str, Any]]:

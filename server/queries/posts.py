@@ -300,7 +300,8 @@ def _gestures_for(viewer: Viewer) -> Clause:
     """The gestures that a viewer counts: blind partners do not count each other's."""
     if isinstance(viewer, Employee):
         return Clause("1 = 1")
-    return Clause("r.side = '' OR r.side = ? OR p.space_id IS NULL OR s.partner_view <> 'blind'", (side_of(viewer),))
+    seen = "r.side = '' OR r.side = ? OR p.space_id IS NULL OR (s.partner_view <> 'blind' AND NOT p.stamp_blind)"
+    return Clause(seen, (side_of(viewer),))
 
 
 async def _tick(parts: _Parts, ids: list[int]) -> None:

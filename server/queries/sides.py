@@ -4,6 +4,9 @@ A side is an outside organisation (see `server.viewer`). What is said here of me
 policy says of posts: blind partners are not there for one another, and otherwise are organisations without names.
 """
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 from server import database as db
 from server.openness import PartnerView
 from server.queries.spaces import SeenSpace
@@ -12,6 +15,46 @@ from server.sql import Clause, any_of, one_of
 from server.viewer import Operator, Viewer, guest_side, peer_side, side_of
 
 EVERYBODY = Clause("1 = 1")
+SEVERAL = "*"
+"""The side of what names people of several organisations: of none of them, as soon as they do not see each other."""
+
+
+async def of_actors(actor_ids: Iterable[int]) -> set[str]:
+    """The outside organisations that these actors are of."""
+    wanted = list(dict.fromkeys(actor_ids))
+    if not wanted:
+        return set()
+    query = Clause(
+        "SELECT a.id, a.peer_id, c.organisation FROM actor a"
+        " LEFT JOIN account c ON c.actor_id = a.id AND c.office = 'guest' WHERE"
+    )
+    rows = await db.fetch(*query.join(one_of("a.id", wanted)).statement())
+    return {_of_row(row) for row in rows} - {""}
+
+
+async def of_actor(actor_id: int) -> str:
+    """The outside organisation that somebody is of; '' for ours."""
+    return next(iter(await of_actors([actor_id])), "")
+
+
+def _of_row(row: dict[str, Any]) -> str:
+    if row["peer_id"] is not None:
+        return peer_side(row["peer_id"])
+    return "" if row["organisation"] is None else guest_side(row["organisation"], row["id"])
+
+
+async def gestures_for(side: str, gestures: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Those of these gestures (post, actor) that people of a side may hear of: not those of a blind partner."""
+    ids = list({post_id for post_id, _ in gestures})
+    if not ids:
+        return set()
+    query = Clause(
+        "SELECT p.id FROM post p JOIN space s ON s.id = p.space_id"
+        " WHERE (s.partner_view = 'blind' OR p.stamp_blind) AND s.peer_id IS NULL AND"
+    ).join(one_of("p.id", ids))
+    blind = {row["id"] for row in await db.fetch(*query.statement())}
+    own = {actor_id for actor_id in {actor for _, actor in gestures} if await of_actor(actor_id) in ("", side)}
+    return {(post_id, actor_id) for post_id, actor_id in gestures if post_id not in blind or actor_id in own}
 
 
 async def named(viewer: Viewer, space: SeenSpace) -> Clause:

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 from server import database as db
+from server.clock import now_ms
 from server.errors import NotFound
+from server.policy import scope_posts
 from server.queries.posts import PostCard, cards
+from server.sql import Clause
 from server.viewer import Viewer
 
 MOST_BEFORE = 100
@@ -30,7 +33,7 @@ class Thread:
 async def around(viewer: Viewer, post_id: int) -> Thread:
     """The conversation around a post, each part asked for by its own right. Raises NotFound."""
     above = await _above(post_id)
-    below = await _below(post_id)
+    below = await _below(viewer, post_id)
     shown = {card.id: card for card in await cards(viewer, [*above, post_id, *below[:MOST_AFTER]])}
     if post_id not in shown:
         raise NotFound(detail="no such post")
@@ -56,16 +59,16 @@ async def _above(post_id: int) -> list[int]:
     return [row["id"] for row in rows]
 
 
-async def _below(post_id: int) -> list[int]:
-    """The ids that answer a post, directly or not, oldest first; one more than are shown."""
-    rows = await db.fetch(
+async def _below(viewer: Viewer, post_id: int) -> list[int]:
+    """The ids that answer a post, directly or not, and that the viewer may read; one more than are shown."""
+    query = Clause(
         """WITH RECURSIVE down (id, far) AS (
-             SELECT id, 0 FROM post WHERE id = $1
+             SELECT id, 0 FROM post WHERE id = ?
              UNION ALL
-             SELECT p.id, down.far + 1 FROM post p JOIN down ON p.reply_to_id = down.id WHERE down.far < $2)
-           SELECT id FROM down WHERE far > 0 ORDER BY id LIMIT $3""",
-        post_id,
-        MOST_BEFORE,
-        MOST_AFTER + 1,
-    )
+             SELECT p.id, down.far + 1 FROM post p JOIN down ON p.reply_to_id = down.id WHERE down.far < ?)
+           SELECT p.id FROM down JOIN post p ON p.id = down.id LEFT JOIN space s ON s.id = p.space_id
+           WHERE down.far > 0""",
+        (post_id, MOST_BEFORE),
+    ).and_(scope_posts(viewer, now_ms()))
+    rows = await db.fetch(*query.then("ORDER BY p.id LIMIT ?", MOST_AFTER + 1).statement())
     return [row["id"] for row in rows]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from server import database as db
 from server.openness import Visibility
 from server.policy import Act
-from server.queries import posts, spaces
+from server.queries import posts, sides, spaces
 from server.queries.spaces import SeenSpace
 from server.sql import Clause, one_of
 from server.transactions import Row
@@ -40,9 +40,10 @@ class Update:
     mine: bool
 
 
-async def told(viewer: Resident, facts: Iterable[tuple[str, int]]) -> list[Update]:
-    """Those of these facts (kind of event, post id) that this person may hear of, in order, each once."""
-    wanted = [(KINDS[kind], post_id) for kind, post_id in dict.fromkeys(facts) if kind in KINDS]
+async def told(viewer: Resident, facts: Iterable[tuple[str, int, int | None]]) -> list[Update]:
+    """Those of these facts (kind of event, post id, who did it) that this person may hear of, in order, each once."""
+    heard = await _heard(viewer, list(dict.fromkeys(facts)))
+    wanted = list(dict.fromkeys((KINDS[kind], post_id) for kind, post_id in heard))
     ids = list(dict.fromkeys(post_id for _, post_id in wanted))
     if not ids:
         return []
@@ -67,6 +68,20 @@ async def told(viewer: Resident, facts: Iterable[tuple[str, int]]) -> list[Updat
     ]
 
 
+async def _heard(viewer: Resident, facts: Sequence[tuple[str, int, int | None]]) -> list[tuple[str, int]]:
+    """Without the gestures of partners who are not there for this person."""
+    known = [(kind, post_id, actor_id) for kind, post_id, actor_id in facts if kind in KINDS]
+    if isinstance(viewer, Employee):
+        return [(kind, post_id) for kind, post_id, _ in known]
+    gestures = [(post_id, actor_id) for kind, post_id, actor_id in known if KINDS[kind] == "reacted" and actor_id]
+    for_them = await sides.gestures_for(viewer.side, gestures)
+    return [
+        (kind, post_id)
+        for kind, post_id, actor_id in known
+        if KINDS[kind] != "reacted" or (post_id, actor_id) in for_them
+    ]
+
+
 async def _once_readable(viewer: Resident, gone: Sequence[Row]) -> set[int]:
     """Withdrawn posts whose place this person may read: that one of them is gone tells them nothing new."""
     around = await spaces.around(viewer, {row["space_id"] for row in gone if row["space_id"]})
@@ -88,10 +103,10 @@ def _same_side(viewer: Resident, row: Row, space: SeenSpace) -> bool:
 
 async def since(viewer: Resident, event_id: int) -> list[Update] | None:
     """What this person may hear of that happened after a fact; None when it is too much to tell one by one."""
-    query = Clause("SELECT kind, post_id FROM event WHERE id > ? AND post_id IS NOT NULL AND", (event_id,)).join(
-        one_of("kind", KINDS)
-    )
+    query = Clause(
+        "SELECT kind, post_id, actor_id FROM event WHERE id > ? AND post_id IS NOT NULL AND", (event_id,)
+    ).join(one_of("kind", KINDS))
     rows = await db.fetch(*query.then("ORDER BY id LIMIT ?", MOST_REPLAYED + 1).statement())
     if len(rows) > MOST_REPLAYED:
         return None
-    return await told(viewer, [(row["kind"], row["post_id"]) for row in rows])
+    return await told(viewer, [(row["kind"], row["post_id"], row["actor_id"]) for row in rows])

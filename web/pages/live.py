@@ -99,7 +99,7 @@ async def _next(listener: Listener) -> list[Fact]:
 async def _events(viewer: Resident, facts: list[Fact]) -> list[ServerSentEvent]:
     if any(fact.kind == "lagged" for fact in facts):
         return [_event("lagged", {})]
-    found = await updates.told(viewer, [(f.kind, f.post_id) for f in facts if f.post_id is not None])
+    found = await updates.told(viewer, [(f.kind, f.post_id, f.actor_id) for f in facts if f.post_id is not None])
     events = [_event("post", _post(update)) for update in found]
     if any(fact.kind == "notice" and fact.actor_id == viewer.actor_id for fact in facts):
         events.append(_event("notice", {"unread": await notifications.unread(viewer)}))

@@ -51,7 +51,7 @@ async def test_a_page_that_was_away_is_told_what_it_missed_and_only_that(cast: C
     await edit(cast.alice, first, "Un, mieux", HERE)
     reply = await say(cast.odile, "Deux", answers=first)
     assert await news(cast.bruno, row["id"]) == [("edited", first), ("new", reply)]
-    (update,) = await updates.told(cast.odile, [("post_published", reply), ("link_offered", reply)])
+    (update,) = await updates.told(cast.odile, [("post_published", reply, None), ("link_offered", reply, None)])
     assert (update.answers, update.root, update.mine) == (first, first, True)
 
 
