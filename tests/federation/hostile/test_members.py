@@ -1,0 +1,173 @@
+"""Who of ours is in a space elsewhere: compared with its host's list, and nobody lost by a list that is not whole."""
+
+from typing import Any
+
+import pytest
+
+from federation import membership_sync, upkeep
+from federation.roots import root_of
+from federation.vocabulary import moment
+from server import database as db
+from server.actions import membership_lists
+from server.actions.membership import leave
+from server.clock import now_ms
+from server.openness import Level
+from tests.federation.stranger import Actor, Here, Json, OtherServer, enter, linked, met, mirrored
+
+pytestmark = pytest.mark.anyio
+
+
+class Theirs:
+    """A space at Kestrel with Alice in it; its list of our members is what the test says."""
+
+    def __init__(self, here: Here, pin: Actor, group: Actor, chloe: Actor, space_id: int) -> None:
+        self.here, self.pin, self.group, self.chloe, self.id = here, pin, group, chloe, space_id
+        self.alice, self.bruno = here.person("alice"), here.person("bruno")
+        self.address = f"{group.uri}/members?host={here.instance.here.host}"
+
+    def lists(self, *pages: list[str], total: int | None = None, **second: Any) -> None:
+        """The host's list, on these pages; `second` changes the last one."""
+        base = f"{self.group.uri}/members"
+        count = sum(len(page) for page in pages) if total is None else total
+        whole = {"id": self.address, "type": "OrderedCollection", "totalItems": count, "parvis:policyEpoch": 1}
+        self.group.server.serve(base, {**whole, "first": f"{base}/0"})
+        for number, uris in enumerate(pages):
+            last = number == len(pages) - 1
+            page: Json = {"type": "OrderedCollectionPage", "partOf": self.address, "parvis:policyEpoch": 1}
+            page |= {"id": f"{base}/{number}", "orderedItems": uris, **(second if last else {})}
+            self.group.server.serve(f"{base}/{number}", page if last else {**page, "next": f"{base}/{number + 1}"})
+
+    async def relay(self, *named: str, root: str = "") -> str:
+        """The space tells something, to these of ours."""
+        to = [self.group.uri, f"{self.group.uri}/members"]
+        inner = self.chloe.says("Create", self.chloe.note(to=to, audience=self.group.uri, published=moment(1)), to=to)
+        around = {"parvis:membersRoot": root or root_of(named), "parvis:membersCount": len(named)}
+        return await self.here.take(self.group.says("Announce", inner, to=list(named), **around), self.pin.ed)
+
+    async def settle(self, times: int = 1) -> str:
+        """Compares what is to be compared, so many times; why the last time came to no end."""
+        for _ in range(times):
+            await db.execute("UPDATE job SET due_at = 0")
+            await upkeep.work_off(self.here.instance)
+        [job] = await db.fetch("SELECT error FROM job WHERE kind = 'members'")
+        return str(job["error"])
+
+    async def states(self) -> dict[str, str]:
+        rows = await db.fetch(
+            "SELECT a.name, m.state FROM membership m JOIN actor a ON a.id = m.actor_id WHERE m.space_id = $1", self.id
+        )
+        return {row["name"]: row["state"] for row in rows}
+
+    async def space(self) -> Json:
+        [row] = await db.fetch("SELECT unsure_at, frozen_at, checked_at FROM space WHERE id = $1", self.id)
+        return row
+
+
+@pytest.fixture
+async def theirs(closed: Here, kestrel: OtherServer) -> Theirs:
+    pin = await linked(kestrel)
+    group = kestrel.actor("cevennes", "Group", "/spaces/cevennes")
+    group.publish(followers=f"{group.uri}/members")
+    return Theirs(closed, pin, group, kestrel.actor("chloe"), await mirrored(group, closed.alice, closed.bruno))
+
+
+async def test_the_same_list_asks_nobody_anything(theirs: Theirs) -> None:
+    assert await theirs.relay(theirs.alice, theirs.bruno) == ""
+    assert await db.fetch("SELECT id FROM job") == []
+
+
+async def test_mastodon_34272_a_list_of_several_pages_removes_nobody_who_stands_on_a_later_one(theirs: Theirs) -> None:
+    theirs.lists([theirs.alice], [theirs.bruno])
+    await membership_sync.wish(theirs.id)
+    assert await theirs.settle() == ""
+    assert await theirs.states() == {"alice": "member", "bruno": "member"}
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"orderedItems": []},  # shorter than it says
+        {"parvis:policyEpoch": 2},  # of another moment
+        {"partOf": "https://x.example/members"},
+        {"orderedItems": ["http://127.0.0.2/users/mia"]},  # nobody of ours
+        {"next": "https://x.example/members/2"},
+    ],
+)
+async def test_mastodon_34272_a_list_that_is_not_whole_changes_nothing(theirs: Theirs, second: Json) -> None:
+    theirs.lists([theirs.alice], [theirs.bruno], total=2, **second)
+    await membership_sync.wish(theirs.id, root_of([theirs.alice]))
+    assert await theirs.settle(2)
+    assert await theirs.states() == {"alice": "member", "bruno": "member"}
+
+
+async def test_mastodon_34273_a_list_that_is_not_the_announced_one_removes_nobody_before_it_is_read_twice(
+    theirs: Theirs,
+) -> None:
+    theirs.lists([theirs.alice])
+    await membership_sync.wish(theirs.id, root_of([theirs.alice, "another"]))
+    assert "not the one that was announced" in await theirs.settle()
+    assert await theirs.states() == {"alice": "member", "bruno": "member"}
+    assert await theirs.settle() == ""
+    assert await theirs.states() == {"alice": "member"}
+
+
+async def test_who_left_is_not_brought_back_and_who_came_in_meanwhile_is_not_removed(theirs: Theirs) -> None:
+    await leave(theirs.here.bruno, theirs.id)
+    theirs.lists([theirs.alice, theirs.bruno])
+    assert await theirs.relay(theirs.alice, theirs.bruno) == ""
+    await theirs.settle()
+    assert await theirs.states() == {"alice": "member"}
+    await enter(theirs.id, theirs.here.odile.actor_id)
+    async with db.transaction():
+        assert await membership_lists.apply(theirs.id, {theirs.alice}, began_at=now_ms() - 60_000)
+    assert await theirs.states() == {"alice": "member", "odile": "member"}
+
+
+async def test_a_membership_that_we_lost_comes_back_by_the_hosts_word(theirs: Theirs) -> None:
+    await db.execute("DELETE FROM membership WHERE actor_id = $1", theirs.here.bruno.actor_id)
+    await enter(theirs.id, theirs.here.odile.actor_id, state="asked")
+    odile = theirs.here.person("odile")
+    theirs.lists([theirs.alice, theirs.bruno], [odile])
+    assert await theirs.relay(theirs.alice, theirs.bruno, odile) == ""
+    assert await theirs.settle() == ""
+    assert await theirs.states() == {"alice": "member", "bruno": "member", "odile": "member"}
+
+
+async def test_two_lists_that_go_on_differing_freeze_the_space_and_both_administrators_see_it(theirs: Theirs) -> None:
+    ghost = theirs.here.person("personne")
+    theirs.lists([theirs.alice, theirs.bruno, ghost])
+    assert await theirs.relay(theirs.alice, theirs.bruno, ghost) == ""
+    assert "still differ" in await theirs.settle()
+    assert (await theirs.space())["frozen_at"] is None
+    assert "still differ" in await theirs.settle()
+    assert (await theirs.space())["frozen_at"] is not None
+    assert await theirs.states() == {"alice": "frozen", "bruno": "frozen"}, "nobody here reads it"
+    [notice] = await db.fetch("SELECT actor_id FROM notice WHERE kind = 'link'")
+    assert notice["actor_id"] == theirs.here.odile.actor_id
+    [incident] = await db.fetch("SELECT rule, count FROM link_incident")
+    assert incident == {"rule": "members", "count": 2}
+    assert len(await db.fetch("SELECT id FROM event WHERE kind = 'members_disagree'")) == 1, "its host is told"
+    theirs.lists([theirs.alice, theirs.bruno])
+    assert await theirs.settle(2) == ""
+    assert await theirs.states() == {"alice": "member", "bruno": "member"}
+    assert (await theirs.space())["frozen_at"] is None
+
+
+async def test_a_partner_that_disagrees_with_our_list_is_shown_to_our_administrators(
+    closed: Here, kestrel: OtherServer
+) -> None:
+    pin, chloe = await linked(kestrel), kestrel.actor("chloe")
+    space_id = await closed.open_space("projet", Level.PARTNERS, kestrel)
+    await enter(space_id, await met(chloe), kestrel)
+    assert await closed.take(pin.says("parvis:MembersDisagree", closed.space("projet")), pin.ed) == ""
+    assert [row["rule"] for row in await db.fetch("SELECT rule FROM link_incident")] == ["members"]
+    assert len(await db.fetch("SELECT id FROM notice WHERE kind = 'link'")) == 1
+    secret = await closed.open_space("secret", Level.CLOSED)
+    assert await closed.take(pin.says("parvis:MembersDisagree", closed.space("secret")), pin.ed) != "" and secret
+
+
+async def test_every_space_is_compared_once_a_day(theirs: Theirs) -> None:
+    assert await membership_sync.wish_daily() == 1
+    assert await membership_sync.wish_daily() == 0
+    await db.execute("UPDATE space SET checked_at = $1 WHERE id = $2", now_ms() - 90_000_000, theirs.id)
+    assert await membership_sync.wish_daily() == 1
