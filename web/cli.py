@@ -26,6 +26,7 @@ GROUPS = (
     "server.commands.upkeep",
     "server.commands.setup",
     "server.commands.audit",
+    "server.commands.space_files",
     "server.commands.recalls",
     "federation.commands.spaces",
     "federation.commands.links",
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "--traceback" not in words:
         sys.excepthook = _say_fault
     inspect.getsource = _source_of_anything_but_classes  # type: ignore[assignment]  # its parameter has another name
-    args = parser_for(words).parse_args(words, argparse.Namespace(translated=english))
+    args = parser_for(words).parse_args(words, argparse.Namespace(translated=english, tongue=tongue))
     os.umask(0o077)  # what a command writes is its owner's
     try:
         code = _run(args)
@@ -70,9 +71,23 @@ def parser_for(words: Sequence[str]) -> "Parser":
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for group in GROUPS:
         importlib.import_module(group).register(commands)
-        if any(word in commands.choices for word in words):
+        if _knows(commands, words):
             break
     return parser
+
+
+def _knows(commands: Any, words: Sequence[str]) -> bool:
+    """Whether the first command among the words is there, with its verb when it has verbs."""
+    for number, word in enumerate(words):
+        if word in commands.choices:
+            verbs = _verbs(commands.choices[word])
+            return not verbs or any(other in verbs for other in words[number + 1 :])
+    return False
+
+
+def _verbs(parser: argparse.ArgumentParser) -> set[str]:
+    actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return {name for action in actions for name in action.choices}
 
 
 class Parser(argparse.ArgumentParser):
@@ -95,7 +110,12 @@ def config_of(args: argparse.Namespace) -> Path:
 
 def english(sentence: str) -> str:
     """A sentence of the domain as the command line speaks; the catalogue is read when there is one to say."""
-    return str(importlib.import_module("web.locale").speech("en").gettext(sentence))
+    return str(tongue("en").gettext(sentence))
+
+
+def tongue(language: str) -> Any:
+    """A language that words are spoken in."""
+    return importlib.import_module("web.locale").speech(language)
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from federation.spaces_elsewhere import space_of
 from server import database as db
 from server.actions import membership, spaces
 from server.actions.spaces import NewSpace
+from server.commands.space_files import verbs_of
 from server.openness import Level, MemberState, Office, Reach, Role
 from server.queries import spaces as space_queries
 from server.settings import Settings
@@ -19,8 +20,7 @@ OPERATOR = Operator()
 
 
 def register(commands: Any) -> None:
-    group = commands.add_parser("spaces", help="open spaces, bring people in, join spaces elsewhere")
-    verbs = group.add_subparsers(title="verbs", metavar="VERB", required=True)
+    verbs = verbs_of(commands)
 
     add = verbs.add_parser("add", help="open a space")
     add.add_argument("slug", metavar="SLUG")

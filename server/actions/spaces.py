@@ -6,15 +6,17 @@ from dataclasses import dataclass, replace
 
 from server import database as db
 from server.actions.audit import note
-from server.actions.openness import Done, Door, How, adjust
+from server.actions.openness import ELSEWHERE, Done, Door, How, adjust
 from server.actions.policy_history import Made, append
 from server.bounds import TOO_CLOSED, problems
 from server.clock import now_ms
-from server.errors import Conflict, Invalid, NotFound
+from server.errors import Conflict, Forbidden, Invalid, NotFound
+from server.events import Kind, record
 from server.ids import Addresses, new_id
 from server.limits import DISPLAY_NAME_CHARACTERS, SUMMARY_BYTES
 from server.openness import Level, LinkState, MemberState, Reach, Role
-from server.queries import policies
+from server.policy import Act
+from server.queries import policies, spaces
 from server.refusals import N_
 from server.space_policy import PartnerTerms, SpacePolicy
 from server.text import plain
@@ -109,6 +111,22 @@ async def unname_partner(viewer: Employee | Operator, space_id: int, host: str) 
         return replace(policy, partners=tuple(terms for terms in policy.partners if terms.host != host))
 
     return await adjust(viewer, space_id, _how(viewer), without)
+
+
+async def describe(viewer: Employee | Operator, space_id: int, name: str, description: str) -> None:
+    """Says anew what a space is called and what it is for. Raises Invalid, Forbidden, NotFound."""
+    if not name.strip():
+        raise Invalid(NEEDS_NAME, field="name")
+    async with db.together():
+        space = await spaces.find_by_id(viewer, space_id)
+        space.demand(viewer, Act.CHANGE_POLICY)
+        words = (name.strip()[:200], description)
+        if not space.hosted_here:
+            raise Forbidden(ELSEWHERE, detail="hosted elsewhere")
+        await db.execute("UPDATE space SET name = $1, description = $2 WHERE id = $3", *words, space.id)
+        await db.execute("UPDATE actor SET display_name = $1, summary = $2 WHERE id = $3", *words, space.actor_id)
+        await note(viewer, "describe_space", subject=space.slug, space_id=space.id)
+        await record(Kind.SPACE_CHANGED, actor_id=space.actor_id, space_id=space.id)
 
 
 def _by_host(terms: PartnerTerms) -> str:

@@ -47,7 +47,7 @@ def test_every_command_that_a_page_names_exists(path: Path) -> None:
     assert named(TEXTS[path]) - commands() == set()
 
 
-@pytest.mark.parametrize("path", [path for path in TEXTS if path.suffix in (".sh", ".service")], ids=relative)
+@pytest.mark.parametrize("path", [path for path in TEXTS if path.suffix in (".sh", ".service", "")], ids=relative)
 def test_every_command_that_a_script_runs_exists(path: Path) -> None:
     lines = [line for line in TEXTS[path].splitlines() if not line.startswith("#")]
     used = [found[1].split() for line in lines if (found := re.search(r"(?:^|/)parvis ([a-z ]+)", line))]

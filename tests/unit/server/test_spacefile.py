@@ -1,6 +1,7 @@
 """A declarative file says the wanted end; what is wrong in it is named with file, line, column, key and expectation."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from server.clock import now_ms
 from server.declared import fresh, wanted_of
+from server.declared_values import GUARDRAIL_KEYS, PARTNER_KEYS, ROOT_KEYS, SPACE_KEYS, TERMS_KEYS
 from server.openness import Audience, History, Level, PartnerView, Reach
 from server.policy_words import spoken
 from server.space_policy import DAY_MS, PartnerTerms, SpacePolicy
@@ -194,3 +196,12 @@ def test_no_file_is_so_wrong_that_it_is_not_a_fault(
             read(file, NOW)
         except WrongFile as error:
             assert all(fault.told(FR) and fault.told(EN) for fault in error.faults)
+
+
+def test_the_example_is_right_today_and_after_its_dates_and_shows_every_key() -> None:
+    example = Path(__file__).parents[3] / "deploy" / "spaces.toml"
+    for moment in (NOW, now_ms(), now_ms() + 2000 * DAY_MS):
+        assert [space.slug for space in read(example, moment).spaces] == ["projet-cevennes"]
+    text = example.read_text()
+    for keys in (ROOT_KEYS, GUARDRAIL_KEYS, PARTNER_KEYS, SPACE_KEYS, TERMS_KEYS):
+        assert [key for key in keys if not re.search(rf"\b{key}\b( = |\.|\])", text)] == []
