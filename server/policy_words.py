@@ -444,6 +444,56 @@ _TOLD: dict[str, Tell] = {
 }
 
 
+# --- how it is ------------------------------------------------------------------------------------
+
+
+def describe(policy: SpacePolicy) -> list[tuple[Said, Word]]:
+    """What a policy says beside its level: each dial that says something at this level, and what it says."""
+    found: list[tuple[str, Word]] = []
+    outside = policy.level.rank >= Level.PARTNERS.rank
+    if policy.level in (Level.CLOSED, Level.PARTNERS):
+        found.append(("listed", Said(N_("oui") if policy.listed else N_("non"))))
+    if policy.level is Level.PARTNERS:
+        found.append(("reach", Said(REACHES[policy.reach])))
+        found.append(("staff_read", Said(N_("oui") if policy.staff_read else N_("non"))))
+        found.append(("partner_view", Said(VIEWS[policy.partner_view])))
+    if outside:
+        found.append(("history", Said(HISTORY[policy.history])))
+        found.append(("identity_outside", Said(IDENTITIES[policy.identity_outside])))
+        found.append(("first_posts_moderated", policy.first_posts_moderated))
+    found += [(name, _day(moment)) for name, moment in (("opens_at", policy.opens_at),) if moment is not None]
+    if policy.closes_at is not None or outside:
+        found.append(("closes_at", _day(policy.closes_at)))
+    if policy.then_level is not None:
+        found.append(("then_level", level(policy.then_level)))
+    if policy.review_days:
+        found.append(("review_days", policy.review_days))
+    if policy.seats:
+        found.append(("seats", policy.seats))
+    for who, less in policy.less:
+        if less:
+            words: dict[str, Word] = {"who": audience(who), "rights": Listed(tuple(less_words(less)))}
+            found.append(("less", Said(N_("%(who)s, au plus : %(rights)s"), words)))
+    return [(Said(FIELDS[name]), words) for name, words in found]
+
+
+_EFFECTS = {
+    "people_let_go": N_("Personnes sorties de l’espace : %(count)s"),
+    "opened_items": N_("Messages plus anciens ouverts : %(count)s"),
+    "feeds_ended": N_("Abonnements par flux arrêtés : %(count)s"),
+}
+
+
+def effects(found: Mapping[str, Any]) -> list[Said]:
+    """What a change did at once, as its version keeps it: only what counts something."""
+    told = [Said(words, {"count": int(found[name])}) for name, words in _EFFECTS.items() if found.get(name)]
+    taken_back = found.get("taken_back") or {}
+    if isinstance(taken_back, Mapping):
+        for host, count in sorted(taken_back.items()):
+            told.append(Said(N_("Repris à %(host)s : %(count)s"), {"host": host, "count": str(count)}))
+    return told
+
+
 # --- what stands in the way -----------------------------------------------------------------------
 
 

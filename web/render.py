@@ -1,5 +1,6 @@
 """Pages from templates: one environment for each language, made once; what a template gets is plain values."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from server import policy_words
 from server.openness import Level, Reach, Role
 from server.policy_words import LEVEL_SENTENCES, LEVELS
 from server.refusals import N_
@@ -71,12 +73,35 @@ def _environment(speaks: Speech) -> Environment:
         "visibility_words": {name: speaks.gettext(words) for name, words in VISIBILITY_WORDS.items()},
         "visibility_levels": VISIBILITY_LEVELS,
         "levels": list(Level),
+        **_openness(speaks),
         "reaches": list(Reach),
         "roles": list(Role),
         "thanks": THANKS,
         "gestures": GESTURES,
     }
     return environment
+
+
+def _openness(speaks: Speech) -> dict[str, Any]:
+    """The words of dials and rights: in pairs (value, words) where one is chosen."""
+
+    def choices(words: Mapping[Any, str]) -> list[tuple[str, str]]:
+        return [(str(value), speaks.gettext(said)) for value, said in words.items()]
+
+    return {
+        "field_words": {name: speaks.gettext(words) for name, words in policy_words.FIELDS.items()},
+        "right_words": {name: speaks.gettext(words) for name, words in policy_words.RIGHTS.items()},
+        "value_words": {
+            right: {int(value): speaks.gettext(words) for value, words in values.items()}
+            for right, values in policy_words.VALUES.items()
+        },
+        "level_choices": choices(policy_words.LEVELS),
+        "reach_choices": choices(policy_words.REACHES),
+        "view_choices": choices(policy_words.VIEWS),
+        "history_choices": choices(policy_words.HISTORY),
+        "identity_choices": choices(policy_words.IDENTITIES),
+        "after_choices": choices(policy_words.AFTER_CLOSE),
+    }
 
 
 _ENVIRONMENTS = {language: _environment(speech(language)) for language in LANGUAGES}

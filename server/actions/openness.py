@@ -240,7 +240,7 @@ async def confirm_review(viewer: Employee | Operator, space_id: int) -> None:
     async with db.together():
         space = await _space(viewer, space_id)
         await db.execute(
-            "UPDATE space SET review_due_at = CAST($1 AS BIGINT) + review_days * 86400000"
+            "UPDATE space SET review_due_at = CAST($1 AS BIGINT) + CAST(review_days AS BIGINT) * 86400000"
             " WHERE id = $2 AND review_days > 0",
             now_ms(),
             space.id,

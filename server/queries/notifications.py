@@ -24,16 +24,20 @@ MOST_COUNTED = 100
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One notice. `open`: it still asks for something (an invitation not answered, a request not decided)."""
+    """One notice. `open`: it still asks for something (an invitation not answered, a request not decided).
+
+    `about`: what became of a space's openness (refused, stale, closes_at, review), '' for other kinds.
+    """
 
     id: int
-    kind: str  # mention, reply, reaction, invitation, member, request, follow
+    kind: str  # mention, reply, reaction, invitation, member, request, follow, link, approval, openness, review
     by: PersonCard | None
     post: PostCard | None
     space: SeenSpace | None
     created_at: int
     read: bool
     open: bool = False
+    about: str = ""
 
 
 async def waiting(
@@ -98,10 +102,17 @@ async def _shown(viewer: Resident, rows: list[dict[str, Any]]) -> list[Waiting]:
             created_at=row["created_at"],
             read=row["read_at"] is not None,
             open=_open(viewer, row, around.get(row["space_id"]), asking),
+            about=_about(row["kind"], row["key"]),
         )
         for row in rows
         if row["kind"] != "request" or _admits(viewer, around.get(row["space_id"]))
     ]
+
+
+def _about(kind: str, key: str) -> str:
+    """The last word of a notice's key says what happened, or its first, for what a timer did."""
+    first, _, rest = key.partition(":")
+    return "" if kind != "openness" else rest.rpartition(":")[2] if first == "openness" else first
 
 
 def _admits(viewer: Resident, space: SeenSpace | None) -> bool:

@@ -86,6 +86,12 @@ async def _partners(space_id: int) -> tuple[PartnerTerms, ...]:
     )
 
 
+async def review_due(space_id: int) -> int | None:
+    """When the openness of a space is to be looked at again: for those who may change it, not a door."""
+    row = await db.fetch_one("SELECT review_due_at FROM space WHERE id = $1", space_id)
+    return row["review_due_at"] if row else None
+
+
 async def guardrails() -> Guardrails:
     """What this instance sets as limits for all spaces."""
     told = {

@@ -22,6 +22,9 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "parvis_member": ("member",),
     "parvis_request": ("request",),
     "parvis_glass": ("glass", "glass_asked"),
+    "parvis_approval": ("approval",),
+    "parvis_openness": ("openness",),
+    "parvis_review": ("review",),
 }
 """What the field calls our kinds of notices. Ours alone are told to those clients only that ask for them."""
 
@@ -67,12 +70,13 @@ def shape(call: Call, one: Waiting) -> present.Shape:
         account = present.group(one.space, call.here)
     return {
         "id": str(one.id),
-        "type": next(name for name, kinds in KINDS.items() if one.kind in kinds),
+        "type": next((name for name, kinds in KINDS.items() if one.kind in kinds), f"parvis_{one.kind}"),
         "created_at": present.moment(one.created_at),
         "group_key": f"ungrouped-{one.id}",
         "account": account,
         "status": present.status(one.post, call.here) if one.post else None,
         "parvis_kind": one.kind,
+        "parvis_about": one.about,
         "parvis_space": one.space.slug if one.space else None,
         "parvis_read": one.read,
     }

@@ -74,11 +74,6 @@ async def about(visit: Visit) -> Response:
     return await showing.about(visit, await _found(visit))
 
 
-async def openness(visit: Visit) -> Response:
-    """`/spaces/{slug}/openness`: who may do what here, in words."""
-    return await showing.openness(visit, await _found(visit))
-
-
 async def members(visit: Visit) -> Response:
     """`/spaces/{slug}/members`: as far as the visitor may know."""
     space = await _found(visit)

@@ -77,10 +77,10 @@ class Visit:
         text = self.query(name)
         return int(text) if _is_id(text) else None
 
-    async def form(self) -> "Form":
+    async def form(self, most_fields: int = MOST_FIELDS) -> "Form":
         """What was sent with a form; its files are spooled to the disk. Raises Invalid or TooLarge."""
         try:
-            sent = await self.request.form(max_files=ATTACHMENTS, max_fields=MOST_FIELDS)
+            sent = await self.request.form(max_files=ATTACHMENTS, max_fields=most_fields)
         except HTTPException as error:
             raise Invalid(NOT_A_FORM, detail=str(error.detail)) from None
         return Form(sent)

@@ -102,11 +102,29 @@ for (const form of document.querySelectorAll("[data-composer]")) {
   form.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit(); });
 }
 
+/* What has to be confirmed opens over the page; without this it is a page of its own. */
+document.addEventListener("click", async (event) => {
+  const opener = event.target.closest("a[data-dialog]");
+  if (opener && !event.ctrlKey && !event.metaKey) {
+    event.preventDefault();
+    const form = await piece(`${opener.getAttribute("href")}?part=dialog`).catch(() => null);
+    if (!form) { location.assign(opener.href); return; }
+    const dialog = document.createElement("dialog");
+    dialog.className = "sheet";
+    dialog.setAttribute("aria-labelledby", form.getAttribute("aria-labelledby"));
+    dialog.append(form);
+    dialog.addEventListener("close", () => { dialog.remove(); opener.focus(); });
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+  if (event.target.closest("dialog [data-dismiss]")) { event.preventDefault(); event.target.closest("dialog").close(); }
+});
+
 /* One press is one message. */
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.dataset.sent) { event.preventDefault(); return; }
-  if (form.hasAttribute("hx-post")) return;
+  if (form.hasAttribute("hx-post") && !form.hasAttribute("data-openness")) return;
   form.dataset.sent = "1";
   setTimeout(() => delete form.dataset.sent, 8000);
 });

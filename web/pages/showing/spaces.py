@@ -9,30 +9,23 @@ from server.actions.spaces import NewSpace
 from server.errors import DomainError
 from server.openness import (
     Audience,
-    Existence,
     Invite,
-    Join,
     Level,
     Members,
     MemberState,
-    Read,
-    TakePart,
-    Variant,
 )
 from server.policy import Act
-from server.queries import arrivals, directory, overseeing, recalls, spaces
+from server.queries import arrivals, directory, overseeing, spaces
 from server.queries.directory import MemberList
 from server.queries.overseeing import Glass
 from server.queries.people import Person
 from server.queries.posts import PostCard
 from server.queries.spaces import SeenSpace
-from server.refusals import N_
-from server.rights import TABLE, Rights
-from server.viewer import Employee, Resident
+from server.viewer import Resident
 from web.locale import Speech
 from web.pages.showing.frame import refused_words, show, speech_for
 from web.pages.showing.posts import composing_in, shown
-from web.pages.showing.recalls import RECALL_WORDS
+from web.pages.showing.rights import row_of
 from web.pages.visits import Visit
 
 PAGE = 20
@@ -54,54 +47,6 @@ class Standing:
     invited: bool = False
     asked: bool = False
     may_leave: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One audience of a space and what it has there, in words."""
-
-    who: str
-    sees: str
-    reads: str
-    takes_part: str
-    joins: str
-
-
-WHO = (
-    (Audience.STAFF_MEMBER, N_("Membres, collègues")),
-    (Audience.STAFF, N_("Autres collègues")),
-    (Audience.GUEST_MEMBER, N_("Membres, invités")),
-    (Audience.GUEST, N_("Autres invités")),
-    (Audience.PARTNER_MEMBER, N_("Membres, chez un partenaire nommé")),
-    (Audience.PARTNER, N_("Autres personnes d’un partenaire nommé")),
-    (Audience.FED_MEMBER, N_("Membres d’une autre instance")),
-    (Audience.FED, N_("Personnes d’une autre instance")),
-    (Audience.WEB, N_("Visiteurs sans compte")),
-)
-SEES = {
-    Existence.HIDDEN: N_("rien, pas même son existence"),
-    Existence.CARD: N_("une carte, avec le lien"),
-    Existence.LISTED: N_("l’espace dans la liste"),
-}
-READS = {
-    Read.NONE: N_("non"),
-    Read.TITLES: N_("les titres"),
-    Read.LIMITED: N_("le passé récent, ou depuis leur arrivée"),
-    Read.ALL: N_("oui"),
-}
-TAKES_PART = {
-    TakePart.NONE: N_("non"),
-    TakePart.REACT: N_("réagir"),
-    TakePart.REPLY: N_("réagir, répondre"),
-    TakePart.POST: N_("réagir, répondre, publier"),
-    TakePart.EDIT: N_("réagir, répondre, publier"),
-}
-JOINS = {
-    Join.NONE: N_("non"),
-    Join.INVITED: N_("sur invitation"),
-    Join.ASK: N_("en le demandant"),
-    Join.FREELY: N_("librement"),
-}
 
 
 def tabs_of(speaks: Speech, space: SeenSpace) -> list[Tab]:
@@ -187,45 +132,11 @@ async def about(visit: Visit, seen: SeenSpace) -> Response:
     return await show(visit, "space_about.html", "spaces", space=seen, tabs=tabs, standing=standing)
 
 
-async def openness(visit: Visit, seen: SeenSpace) -> Response:
-    """Who may do what in a space: the table of its level, in words."""
-    speaks, _ = await speech_for(visit.request, visit.viewer)
-    return await show(
-        visit,
-        "space_openness.html",
-        "spaces",
-        space=seen,
-        tabs=tabs_of(speaks, seen),
-        rows=rows_of(speaks, seen.facts.variant),
-        recalls=await recalls.under_way(visit.viewer, seen),
-        recall_words=RECALL_WORDS,
-        is_admin=isinstance(visit.viewer, Employee) and visit.viewer.is_admin,
-        partners=await spaces.partners(visit.viewer, seen) if seen.rights().members >= Members.ORGANISATIONS else [],
-    )
-
-
-def rows_of(speaks: Speech, variant: Variant) -> list[Row]:
-    """The row of the table for a space, audience by audience."""
-    if variant is Variant.ELSEWHERE:
-        return []
-    return [_row(speaks, words, TABLE[variant, who]) for who, words in WHO]
-
-
-def _row(speaks: Speech, words: str, cell: Rights) -> Row:
-    return Row(
-        who=speaks.gettext(words),
-        sees=speaks.gettext(SEES[cell.existence]),
-        reads=speaks.gettext(READS[cell.read]),
-        takes_part=speaks.gettext(TAKES_PART[cell.take_part]),
-        joins=speaks.gettext(JOINS[cell.join]),
-    )
-
-
 async def guest(visit: Visit, seen: SeenSpace, who: Person) -> Response:
     """Before somebody from outside comes in: what they would have here."""
     speaks, _ = await speech_for(visit.request, visit.viewer)
     arrival = await arrivals.of_guest(visit.viewer, seen, who.card.id)
-    words = _row(speaks, N_("Membres, invités"), arrival.rights)
+    words = row_of(speaks, Audience.GUEST_MEMBER, arrival.rights)
     tabs = tabs_of(speaks, seen)
     return await show(
         visit, "space_guest.html", "spaces", space=seen, tabs=tabs, person=who, arrival=arrival, words=words
