@@ -141,6 +141,8 @@ def _objectives(form: Form) -> tuple[Mapping[str, str], ...]:
 
 
 def _partners(typed: Typed, form: Form, current: SpacePolicy) -> tuple[PartnerTerms, ...]:
+    if not form.has("partners_shown"):
+        return current.partners
     found: dict[str, PartnerTerms] = {}
     for row in range(MOST_PARTNERS + 1):
         host = form.line(f"p{row}_host", 255).lower()
