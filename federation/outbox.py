@@ -143,7 +143,8 @@ async def _who_was_sent_item(instance: Instance, event: dict[str, Any]) -> list[
     peer_id = msgspec.json.decode(event["data"])["peer"]
     rows = await db.fetch(
         "SELECT DISTINCT d.inbox FROM delivery d JOIN event e ON e.id = d.event_id WHERE e.post_id = $1"
-        " AND d.peer_id = $2 AND e.kind IN ('post_published', 'post_edited') AND (d.state = 'sent' OR d.attempts > 0)",
+        " AND d.peer_id = $2 AND e.kind IN ('post_published', 'post_edited')"
+        " AND (d.state IN ('sent', 'dead') OR d.attempts > 0)",
         event["post_id"],
         peer_id,
     )

@@ -18,6 +18,7 @@ from server.clock import now_ms
 from server.events import Kind, record
 from server.ids import new_id
 from server.openness import Level, Reach
+from server.queries.recalls import MAY_HAVE
 from server.recall_terms import OPEN, Keep, RecallScope, TargetState, root_of
 from server.sql import Clause, one_of
 from server.viewer import Employee, Operator, Viewer
@@ -94,7 +95,7 @@ async def take_back_all(viewer: Viewer, peer_id: int, reason: str) -> None:
     """An agreement ends: what the other instance has of any space of ours is taken back, space by space."""
     for row in await db.fetch(
         "SELECT DISTINCT e.space_id AS id FROM delivery d JOIN event e ON e.id = d.event_id"
-        " JOIN space s ON s.id = e.space_id WHERE d.peer_id = $1 AND d.state IN ('sent', 'dead', 'pending')"
+        " JOIN space s ON s.id = e.space_id WHERE d.peer_id = $1 AND d.state IN ('sent', 'dead', 'refused', 'pending')"
         " AND s.peer_id IS NULL ORDER BY e.space_id",
         peer_id,
     ):
@@ -109,7 +110,7 @@ async def after_narrowing(viewer: Viewer, space_id: int, reason: str) -> int | N
     named = Level(space["level"]) is Level.PARTNERS
     rows = await db.fetch(
         "SELECT DISTINCT d.peer_id FROM event e JOIN delivery d ON d.event_id = e.id WHERE e.space_id = $1"
-        " AND d.state IN ('sent', 'dead', 'pending') AND NOT (CAST($2 AS INTEGER) = 1 AND EXISTS"
+        " AND d.state IN ('sent', 'dead', 'refused', 'pending') AND NOT (CAST($2 AS INTEGER) = 1 AND EXISTS"
         " (SELECT 1 FROM space_partner n WHERE n.space_id = e.space_id AND n.peer_id = d.peer_id))",
         space_id,
         int(named),
@@ -132,9 +133,8 @@ async def after_leaving(viewer: Viewer, space_id: int, peer_id: int | None, reas
 
 _SENT = (
     "FROM delivery d JOIN event e ON e.id = d.event_id WHERE e.kind IN ('post_published', 'post_edited')"
-    " AND (d.state IN ('sent', 'dead') OR d.attempts > 0)"
+    f" AND {MAY_HAVE}"
 )
-"""What may have arrived: it was answered, or it was tried and nobody knows."""
 
 
 async def _owing(
@@ -171,7 +171,7 @@ async def _told_since(space_id: int, peer_id: int, moment: int) -> bool:
     return bool(
         await db.fetch_one(
             "SELECT d.id FROM event e JOIN delivery d ON d.event_id = e.id WHERE e.space_id = $1 AND d.peer_id = $2"
-            " AND d.state IN ('sent', 'dead', 'pending') AND d.created_at > $3"
+            " AND d.state IN ('sent', 'dead', 'refused', 'pending') AND d.created_at > $3"
             " AND e.kind NOT IN ('recalled', 'item_recalled', 'member_removed', 'join_answered') LIMIT 1",
             space_id,
             peer_id,
@@ -221,8 +221,9 @@ async def _posts_sent(target: dict[str, Any]) -> list[dict[str, Any]]:
     sent = Clause(
         "SELECT DISTINCT p.id, p.uri FROM post p JOIN event e ON e.post_id = p.id JOIN delivery d ON d.event_id = e.id"
         " WHERE p.space_id = ? AND d.peer_id = ? AND e.kind IN ('post_published', 'post_edited')"
-        " AND (d.state IN ('sent', 'dead') OR d.attempts > 0)",
-        (target["space_id"], target["peer_id"]),
+        # a page may have left just before the space narrowed: its numbers are then told again as gaps
+        f" AND ({MAY_HAVE} OR (d.number > 0 AND d.done_at >= ?))",
+        (target["space_id"], target["peer_id"], target["created_at"]),
     )
     if not target["items_wanted"]:
         return await db.fetch(*sent.statement())

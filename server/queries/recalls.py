@@ -14,6 +14,8 @@ from server.sql import Clause, one_of
 from server.viewer import Employee, Viewer
 
 PAGE = 50
+MAY_HAVE = "(d.state IN ('sent', 'dead', 'refused') OR d.attempts > 0 OR (d.number > 0 AND d.state = 'pending'))"
+"""Which deliveries `d` may have arrived: answered, tried, or under way with a number of the stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ async def drill(viewer: Viewer, host: str) -> list[Drill]:
         " WHERE m.space_id = s.id AND m.peer_id = $1 AND m.state = 'member') AS people FROM"
         " (SELECT e.space_id, COUNT(DISTINCT e.post_id) AS items FROM delivery d JOIN event e ON e.id = d.event_id"
         " WHERE d.peer_id = $1 AND e.kind IN ('post_published', 'post_edited')"
-        " AND (d.state IN ('sent', 'dead') OR d.attempts > 0) GROUP BY e.space_id) x"
+        f" AND {MAY_HAVE} GROUP BY e.space_id) x"
         " JOIN space s ON s.id = x.space_id WHERE s.peer_id IS NULL ORDER BY s.slug",
         peer["id"],
     )

@@ -1,9 +1,11 @@
 """What a partner answers to a recall of ours: believed when it signed it and it can be true; else shown, with why."""
 
+import json
 from typing import Any
 
 import pytest
 
+from federation.composing import Receiver, compose
 from federation.outbox import sequence_waiting
 from federation.recalling import urgent, work_off
 from federation.signatures.proofs import with_proof
@@ -12,6 +14,7 @@ from server.actions import recalls
 from server.actions.posts import Draft, publish, withdraw
 from server.actions.spaces import set_openness, unname_partner
 from server.clock import now_ms
+from server.events import Kind, record
 from server.openness import Level
 from server.queries.recalls import TargetCard, find, listed
 from server.recall_terms import root_of
@@ -227,3 +230,59 @@ async def test_the_list_is_for_the_instance_that_owes_it_and_for_nobody_else(ask
     await db.execute("UPDATE link SET state = 'ended'")
     page = (await asked.here.read(path, asked.pin.ed)).json()
     assert sorted(page["orderedItems"]) == sorted(asked.uris) and "next" not in page
+
+
+async def test_plain_servers_are_told_item_by_item_in_their_terms_and_nobody_says_that_it_is_verified(
+    here: Here, kestrel: OtherServer
+) -> None:
+    chloe = kestrel.actor("chloe")
+    space_id = await here.open_space("ouvert", Level.NETWORK)
+    await enter(space_id, await met(chloe), kestrel)
+    follow = {"member": (await db.fetch("SELECT id FROM actor WHERE uri = $1", chloe.uri))[0]["id"], "uri": "x"}
+    await record(Kind.JOIN_ANSWERED, actor_id=None, space_id=space_id, data={**follow, "accepted": True})
+    uris = await sent(here, space_id, 2)
+    await db.execute("UPDATE post SET stamp = 'public' WHERE uri = $1", uris[1])
+    await set_openness(here.alice, space_id, Level.CLOSED)
+    for _ in range(5):
+        await work_off(here.instance)
+    while await sequence_waiting(here.instance):
+        pass
+    peer = await db.fetch_one("SELECT id, host FROM peer WHERE host = $1", kestrel.host)
+    assert peer is not None
+    waiting = await db.fetch("SELECT event_id FROM delivery WHERE state = 'pending' ORDER BY seq")
+    told = []
+    for row in waiting:
+        sealed = await compose(here.instance, row["event_id"], Receiver(peer["id"], peer["host"], False))
+        told += [json.loads(sealed.body)] if sealed else []
+    backs = [one for one in told if one["type"] in ("Delete", "Undo", "Reject")]
+    assert [one["type"] for one in backs] == ["Delete", "Delete", "Reject"], "posts first, the follow last"
+    assert backs[0]["actor"] == here.space("ouvert") and backs[0]["object"]["id"] == f"{uris[0]}/mirror"
+    assert backs[1]["actor"] == here.person("alice") and backs[1]["object"] == {"id": uris[1], "type": "Tombstone"}
+    assert backs[2]["object"]["id"] == "x" and "mot" not in json.dumps(backs)
+    [target] = (await listed(Operator()))[0].targets
+    assert (target.linked, target.open) == (False, True)
+    await db.execute("UPDATE delivery SET state = 'sent' WHERE state = 'pending'")
+    await work_off(here.instance)
+    [target] = (await listed(Operator()))[0].targets
+    assert (target.state, target.receipt, target.purged) == ("sent-unconfirmed", "", 0)
+
+
+async def test_what_others_wrote_and_was_announced_is_announced_no_more(here: Here, kestrel: OtherServer) -> None:
+    chloe = kestrel.actor("chloe")
+    space_id = await here.open_space("ouvert", Level.PUBLIC)
+    author = await met(chloe)
+    [uri] = await sent(here, space_id, 1)
+    await db.execute("UPDATE post SET author_id = $1, peer_id = (SELECT id FROM peer LIMIT 1)", author)
+    [post] = await db.fetch("SELECT id, (SELECT MIN(id) FROM event WHERE post_id = post.id) AS told FROM post")
+    data = {"target": 0, "peer": 0}
+    event = await record(Kind.ITEM_RECALLED, actor_id=author, space_id=space_id, post_id=post["id"], data=data)
+    sealed = await compose(here.instance, event, Receiver(0, "x", False))
+    assert sealed is not None
+    undo = json.loads(sealed.body)
+    assert (undo["type"], undo["actor"], undo["object"]["type"]) == ("Undo", here.space("ouvert"), "Announce")
+    assert undo["object"] == {
+        "id": f"{here.instance.here.activity(post['told'])}/announce",
+        "type": "Announce",
+        "actor": here.space("ouvert"),
+        "object": uri,
+    }
