@@ -61,6 +61,8 @@ def routes() -> list[Route]:
         page("/@{name}", people.show),
         page("/@{name}/follow", people.follow, POST),
         page("/@{name}/unfollow", people.unfollow, POST),
+        page("/@{name}/accept-follow", people.accept_follow, POST),
+        page("/@{name}/decline-follow", people.decline_follow, POST),
         page("/notifications", notifications.listed),
         page("/notifications/read", notifications.read, POST),
         page("/search", search.results),

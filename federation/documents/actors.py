@@ -50,7 +50,7 @@ async def person(instance: Instance, actor: OwnActor, *, full: bool) -> dict[str
         "following": f"{actor.uri}/following",
         "endpoints": {"sharedInbox": here.shared_inbox},
         "url": actor.uri,
-        "manuallyApprovesFollowers": False,
+        "manuallyApprovesFollowers": True,
         "discoverable": False,
         "indexable": False,
         **await keys(instance, actor.uri),

@@ -1,7 +1,7 @@
 """Following people: ours follow people here or elsewhere, people elsewhere follow ours."""
 
 from server import database as db
-from server.actions.notices import notify
+from server.actions.notices import forget, notify
 from server.clock import now_ms
 from server.errors import Invalid, NotFound
 from server.events import Kind, record
@@ -44,7 +44,7 @@ async def unfollow(viewer: Employee, actor_id: int) -> None:
 
 
 async def asked(viewer: RemotePerson, followed_id: int, uri: str) -> None:
-    """A person elsewhere follows one of ours: accepted, and said so; again, the same answer."""
+    """A person elsewhere follows one of ours: accepted from a linked instance, else asked of them; again, the same."""
     async with db.together():
         target = await db.fetch_one(
             "SELECT id FROM actor WHERE id = $1 AND peer_id IS NULL AND kind = 'person' AND suspended_at IS NULL",
@@ -52,11 +52,34 @@ async def asked(viewer: RemotePerson, followed_id: int, uri: str) -> None:
         )
         if target is None:
             raise NotFound(detail="nobody here to follow")
-        new = await _write(viewer.actor_id, followed_id, "accepted", uri)
+        new = await _write(viewer.actor_id, followed_id, "accepted" if viewer.linked else "pending", uri)
         if new:
             await notify([followed_id], "follow", key=f"follow:{viewer.actor_id}", by=viewer.actor_id)
-        data = {"follower": viewer.actor_id, "uri": uri}
-        await record(Kind.FOLLOW_ACCEPTED, actor_id=followed_id, data=data)
+        row = await db.fetch_one(
+            "SELECT state FROM follow WHERE follower_id = $1 AND followed_id = $2", viewer.actor_id, followed_id
+        )
+        if row is not None and row["state"] == "accepted":
+            data = {"follower": viewer.actor_id, "uri": uri}
+            await record(Kind.FOLLOW_ACCEPTED, actor_id=followed_id, data=data)
+
+
+async def decide(viewer: Employee, follower_id: int, *, accepted: bool) -> None:
+    """One of ours answers who elsewhere wants to follow them. Raises NotFound when nobody asks."""
+    async with db.together():
+        row = await db.fetch_one(
+            "SELECT id, uri FROM follow WHERE follower_id = $1 AND followed_id = $2 AND state = 'pending'",
+            follower_id,
+            viewer.actor_id,
+        )
+        if row is None:
+            raise NotFound(detail="nobody asks to follow")
+        if accepted:
+            await db.execute("UPDATE follow SET state = 'accepted' WHERE id = $1", row["id"])
+        else:
+            await db.execute("DELETE FROM follow WHERE id = $1", row["id"])
+            await forget(viewer.actor_id, f"follow:{follower_id}")
+        kind = Kind.FOLLOW_ACCEPTED if accepted else Kind.FOLLOW_REJECTED
+        await record(kind, actor_id=viewer.actor_id, data={"follower": follower_id, "uri": row["uri"]})
 
 
 async def undone(viewer: RemotePerson, followed_id: int) -> None:

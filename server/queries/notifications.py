@@ -18,6 +18,7 @@ from server.sql import Clause, one_of
 from server.viewer import Resident
 
 PAGE = 30
+NO_SPACE = 0
 MOST_COUNTED = 100
 """Beyond this many unread ones the number is not exact: nobody reads it."""
 
@@ -122,10 +123,20 @@ def _admits(viewer: Resident, space: SeenSpace | None) -> bool:
 def _open(viewer: Resident, row: dict[str, Any], space: SeenSpace | None, asking: set[tuple[int, int]]) -> bool:
     if row["kind"] == "invitation":
         return space is not None and space.state is MemberState.INVITED
-    return row["kind"] == "request" and (row["space_id"], row["by_id"]) in asking
+    return (row["kind"] == "request" and (row["space_id"], row["by_id"]) in asking) or (
+        row["kind"] == "follow" and (NO_SPACE, row["by_id"]) in asking
+    )
 
 
 async def _asking(rows: Sequence[dict[str, Any]]) -> set[tuple[int, int]]:
+    """Who asks for what: (space, actor) to come in, (NO_SPACE, actor) to follow."""
+    followed = {row["actor_id"] for row in rows if row["kind"] == "follow"}
+    pending = Clause("SELECT follower_id FROM follow WHERE state = 'pending' AND").join(one_of("followed_id", followed))
+    following = {(NO_SPACE, row["follower_id"]) for row in await db.fetch(*pending.statement())} if followed else set()
+    return following | await _coming(rows)
+
+
+async def _coming(rows: Sequence[dict[str, Any]]) -> set[tuple[int, int]]:
     wanted = {row["space_id"] for row in rows if row["kind"] == "request" and row["space_id"]}
     if not wanted:
         return set()

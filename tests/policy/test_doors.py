@@ -125,6 +125,8 @@ SESSIONS = {
     "GET /@{name}": "200 200 200 200 200 200 200",
     "POST /@{name}/follow": "401 422 303 303 401 401 401",
     "POST /@{name}/unfollow": "401 303 303 303 401 401 401",
+    "POST /@{name}/accept-follow": "401 404 404 404 401 401 401",
+    "POST /@{name}/decline-follow": "401 404 404 404 401 401 401",
     "GET /notifications": "303 200 200 200 303 303 303",
     "POST /notifications/read": "401 303 303 303 401 401 401",
     "GET /search": "303 200 200 200 303 303 303",

@@ -18,6 +18,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "mention": ("mention", "reply"),
     "favourite": ("reaction",),
     "follow": ("follow",),
+    "parvis_link": ("link",),
     "parvis_invitation": ("invitation",),
     "parvis_member": ("member",),
     "parvis_request": ("request",),

@@ -41,6 +41,23 @@ async def unfollow(visit: Visit) -> Response:
     return see(f"/@{person.card.handle}")
 
 
+async def accept_follow(visit: Visit) -> Response:
+    """`POST /@{name}/accept-follow`: somebody elsewhere may follow whoever is signed in."""
+    return await _decided(visit, accepted=True)
+
+
+async def decline_follow(visit: Visit) -> Response:
+    """`POST /@{name}/decline-follow`."""
+    return await _decided(visit, accepted=False)
+
+
+async def _decided(visit: Visit, *, accepted: bool) -> Response:
+    viewer = visit.colleague
+    person = await _found(visit)
+    await follows.decide(viewer, person.card.id, accepted=accepted)
+    return see("/notifications")
+
+
 async def _found(visit: Visit) -> Person:
     name, _, host = visit.handle("name").partition("@")
     return await people.find(visit.viewer, name, host if host != visit.here.host else "")

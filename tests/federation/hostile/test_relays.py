@@ -16,8 +16,10 @@ from federation.signatures.multibase import encode_multibase
 from federation.signatures.proofs import with_proof
 from federation.vocabulary import PUBLIC, moment
 from server import database as db
+from server.actions import follows
 from server.actions.posts import Draft, publish, react
 from server.clock import now_ms
+from server.errors import NotFound
 from server.openness import Level
 from server.queries import posts as reading_posts
 from tests.federation.stranger import (
@@ -449,3 +451,26 @@ async def test_nobody_dates_a_post_back_before_they_were_there(closed: Here, kes
         assert await closed.take(chloe.says("Create", note, **said), pin.ed) == ""
         [row] = await db.fetch("SELECT published_at FROM post ORDER BY id DESC LIMIT 1")
         assert row["published_at"] == kept
+
+
+async def test_a_follower_without_a_link_waits_for_the_person_and_one_of_a_partner_does_not(
+    here: Here, kestrel: OtherServer, inconnu: OtherServer
+) -> None:
+    pin, chloe, eve = await linked(kestrel), kestrel.actor("chloe"), inconnu.actor("eve")
+    alice = here.person("alice")
+    await met(chloe)
+    assert await here.take(chloe.says("Follow", alice), pin.ed) == ""
+    assert await here.take(eve.says("Follow", alice), eve.ed) == ""
+    assert await here.take(eve.says("Follow", alice), eve.ed) == "", "again: the same"
+    rows = await db.fetch("SELECT a.name, f.state FROM follow f JOIN actor a ON a.id = f.follower_id ORDER BY a.name")
+    assert {row["name"]: row["state"] for row in rows} == {"chloe": "accepted", "eve": "pending"}
+    assert len(await db.fetch("SELECT id FROM event WHERE kind = 'follow_accepted'")) == 1
+    follower = await met(eve)
+    with pytest.raises(NotFound):
+        await follows.decide(here.bruno, follower, accepted=True)
+    await follows.decide(here.alice, follower, accepted=True)
+    assert len(await db.fetch("SELECT id FROM event WHERE kind = 'follow_accepted'")) == 2
+    await db.execute("UPDATE follow SET state = 'pending' WHERE follower_id = $1", follower)
+    await follows.decide(here.alice, follower, accepted=False)
+    assert await db.fetch("SELECT id FROM follow WHERE follower_id = $1", follower) == []
+    assert len(await db.fetch("SELECT id FROM event WHERE kind = 'follow_rejected'")) == 1

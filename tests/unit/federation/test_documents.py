@@ -220,6 +220,8 @@ async def test_a_server_sees_its_own_people_among_followers_and_counts_nobody(as
 
 async def test_an_open_instance_shows_the_web_no_followers(open_ask: Asking, cast: Cast) -> None:
     await follows.asked(cast.eve, cast.alice.actor_id, f"https://{INCONNU}/follows/1")
+    assert await open_ask.items("/@alice/followers", INCONNU) == []  # she waits for Alice
+    await follows.decide(cast.alice, cast.eve.actor_id, accepted=True)
     assert set(await open_ask.document("/@alice/followers")) == {"@context", "id", "type"}
     assert await open_ask.items("/@alice/followers", INCONNU) == [await uri_of(cast.eve.actor_id)]
 
