@@ -82,7 +82,7 @@ async def _needless(peer_id: int, post_id: int, events: list[dict[str, Any]]) ->
     if any(event["kind"] == Kind.POST_WITHDRAWN for event in events):
         told = await db.fetch_one(
             "SELECT d.id FROM delivery d JOIN event e ON e.id = d.event_id WHERE e.post_id = $1 AND d.peer_id = $2"
-            " AND e.kind IN ('post_published', 'post_edited') AND (d.state IN ('sent', 'refused') OR d.number > 0)"
+            " AND e.kind IN ('post_published', 'post_edited') AND (d.state = 'sent' OR d.number > 0)"
             " LIMIT 1",
             post_id,
             peer_id,

@@ -126,8 +126,7 @@ async def _who_was_sent(event: dict[str, Any], post: Told) -> list[Target]:
     """Whoever was sent the post, or is about to be; and, when a steward takes it back, its author's instance."""
     rows = await db.fetch(
         "SELECT DISTINCT d.peer_id, d.inbox FROM delivery d JOIN event e ON e.id = d.event_id"
-        " WHERE e.post_id = $1 AND e.kind IN ('post_published', 'post_edited')"
-        " AND d.state IN ('sent', 'refused', 'pending')",
+        " WHERE e.post_id = $1 AND e.kind IN ('post_published', 'post_edited') AND d.state IN ('sent', 'pending')",
         post.id,
     )
     targets = [(row["peer_id"], row["inbox"]) for row in rows]

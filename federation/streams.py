@@ -72,7 +72,7 @@ async def heard(peer_id: int, told: Heard) -> bool:
 
 async def _refused(peer_id: int, failure: Failure) -> None:
     await db.execute(
-        "UPDATE delivery SET state = 'refused', error = $1 WHERE peer_id = $2 AND number = $3 AND state = 'sent'",
+        "UPDATE delivery SET error = $1 WHERE peer_id = $2 AND number = $3 AND state = 'sent'",
         failure.code[:100],
         peer_id,
         failure.seq,
@@ -97,7 +97,7 @@ async def rewind(peer_id: int, want: int) -> None:
         return
     await db.execute(
         "UPDATE delivery SET state = 'pending', done_at = NULL, error = '' WHERE peer_id = $1 AND number >= $2"
-        " AND state IN ('sent', 'refused')",
+        " AND state = 'sent'",
         peer_id,
         want,
     )

@@ -36,9 +36,9 @@ class Delivery(Model):
     lane = fields.SmallIntField(db_default=1)  # 0: what withdraws, first; 1: in turn; 2: by itself, not in the stream
     place = fields.BigIntField(db_default=0)  # the space it is about, whose order is kept; 0: none
     number = fields.BigIntField(null=True)  # its place in the stream of a link; 0: in a run of numbers that is over
-    state = fields.CharField(max_length=16, db_default="pending")  # pending, sent, refused, dead, skipped
+    state = fields.CharField(max_length=16, db_default="pending")  # pending, sent, dead, skipped
     attempts = fields.IntField(db_default=0)
-    error = fields.CharField(max_length=500, db_default="")
+    error = fields.CharField(max_length=500, db_default="")  # when sent: why it had no effect, see server.verdicts
     created_at = moment()
     done_at = maybe_moment()
 

@@ -74,10 +74,19 @@ class ReactionCount:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """How far a post got with one instance: pending, sent, dead or skipped."""
+    """How far a post got with one instance.
+
+    `state`: pending, sent (it is kept there), taken (there it took effect), refused (there it did not: `reason`, a
+    word of `server.verdicts`), dead (given up here) or skipped.
+    """
 
     host: str
     state: str
+    reason: str = ""
+
+
+TICKS = ("pending", "dead", "refused", "skipped", "sent", "taken")
+"""From the worst on: with several deliveries the worst one counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,12 +314,17 @@ def _gestures_for(viewer: Viewer) -> Clause:
 
 
 async def _tick(parts: _Parts, ids: list[int]) -> None:
-    ticking = """SELECT e.post_id, q.host, MIN(CASE d.state WHEN 'pending' THEN 0 WHEN 'dead' THEN 1
-      WHEN 'sent' THEN 3 ELSE 2 END) AS worst FROM event e JOIN delivery d ON d.event_id = e.id
-      JOIN peer q ON q.id = d.peer_id WHERE e.kind IN ('post_published', 'post_edited') AND"""
+    ticking = """SELECT e.post_id, q.host, MIN(CASE WHEN d.state = 'pending' THEN 0 WHEN d.state = 'dead' THEN 1
+      WHEN d.state = 'sent' AND d.error <> '' THEN 2 WHEN d.state <> 'sent' THEN 3
+      WHEN d.number <= t.done THEN 5 ELSE 4 END) AS worst,
+      MAX(CASE WHEN d.state = 'sent' THEN d.error ELSE '' END) AS reason
+      FROM event e JOIN delivery d ON d.event_id = e.id JOIN peer q ON q.id = d.peer_id
+      LEFT JOIN stream t ON t.peer_id = q.id
+      WHERE e.kind IN ('post_published', 'post_edited') AND d.error <> 'superseded' AND"""
     for row in await db.fetch(*_of(ticking, ids, "GROUP BY e.post_id, q.host ORDER BY q.host", "e.post_id")):
-        state = ("pending", "dead", "skipped", "sent")[row["worst"]]
-        parts.ticks[row["post_id"]].append(Tick(row["host"], state))
+        state = TICKS[row["worst"]]
+        reason = row["reason"] if state == "refused" else ""
+        parts.ticks[row["post_id"]].append(Tick(row["host"], state, reason))
 
 
 def _of(select: str, ids: list[int], rest: str, column: str = "post_id") -> tuple[Any, ...]:
