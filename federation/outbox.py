@@ -48,7 +48,7 @@ async def sequence_waiting(instance: Instance) -> int:
             return 0
         for event in events:
             targets = await _targets(instance, event) if instance.federates else []
-            await _write(event, targets)
+            await deliver(event, targets)
         taken = Clause("UPDATE event SET sequenced_at = ? WHERE", (now_ms(),)).join(
             one_of("id", [event["id"] for event in events])
         )
@@ -67,7 +67,7 @@ def _lane(kind: Kind) -> int:
     return 0 if kind in GOES_FIRST else 2 if kind in BESIDE_THE_STREAM else 1
 
 
-async def _write(event: dict[str, Any], targets: Iterable[Target]) -> None:
+async def deliver(event: dict[str, Any], targets: Iterable[Target]) -> None:
     """One row for each inbox, numbered on from each instance's newest."""
     by_peer: dict[int, list[str]] = {}
     for peer_id, inbox in dict.fromkeys(targets):
@@ -192,6 +192,15 @@ async def may_be_told(post: Told, peer_id: int | None = None, *, gesture_of: int
     facts = await post_queries.facts_of(post.id)
     if facts is None or facts.space is None:
         return set()
+    allowed = set(audience(facts, await candidates_for(facts.space.id, peer_id), now_ms()))
+    if gesture_of is None:
+        return allowed
+    gesture = [(post.id, gesture_of)]
+    return {peer for peer in allowed if await sides.gestures_for(peer_side(peer), gesture)}
+
+
+async def candidates_for(space_id: int, peer_id: int | None = None) -> list[Candidate]:
+    """What the instances (one, or all with a member in it) are to a space of ours now."""
     only, values = ("", ()) if peer_id is None else (" AND m.peer_id = $3", (peer_id,))
     rows = await db.fetch(
         f"""SELECT m.peer_id, MIN(m.since_at) AS since_at, MIN(n.added_at) AS added_at, MIN(q.blocked_at) AS blocked_at,
@@ -203,11 +212,11 @@ async def may_be_told(post: Told, peer_id: int | None = None, *, gesture_of: int
               AND COALESCE(n.until_at, $2) >= $2
             WHERE m.space_id = $1 AND m.state = 'member' AND COALESCE(m.until_at, $2) >= $2{only}
             GROUP BY m.peer_id""",
-        post.space_id,
+        space_id,
         now_ms(),
         *values,
     )
-    candidates = [
+    return [
         Candidate(
             row["peer_id"],
             linked=bool(row["linked"]),
@@ -221,11 +230,6 @@ async def may_be_told(post: Told, peer_id: int | None = None, *, gesture_of: int
         )
         for row in rows
     ]
-    allowed = set(audience(facts, candidates, now_ms()))
-    if gesture_of is None:
-        return allowed
-    gesture = [(post.id, gesture_of)]
-    return {peer for peer in allowed if await sides.gestures_for(peer_side(peer), gesture)}
 
 
 async def _host(event: dict[str, Any], post: Told) -> list[Target]:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from federation import facts, wellknown
+from federation import facts, resync, wellknown
 from federation.answering import Shared, answered, document, nothing, viewer_of, whole_number
 from federation.documents import actors, collections
 from federation.documents.posts import alone, note, read_told, tombstone
@@ -68,6 +68,7 @@ def routes(instance: Instance, inbox: Inbox) -> list[Route]:
         Route("/actor", answered(own.instance_actor)),
         *(Shared(path, answered(endpoint)) for path, endpoint in documents.items()),
         *(Route(path, inbox.__call__, methods=["POST"]) for path in INBOXES),
+        Route(f"{PEERING}/state", answered(own.peering_state)),
         Route(PEERING, Peering(instance).__call__, methods=["POST"]),
     ]
 
@@ -81,6 +82,13 @@ class Documents:
 
     async def _viewer(self, request: Request) -> Viewer:
         return await viewer_of(self.instance, request)
+
+    async def peering_state(self, request: Request) -> Response:
+        """What both hold of a shared space, for a linked instance that compares."""
+        asked = request.query_params
+        day = whole_number(asked.get("day"))
+        after = asked.get("after", "")[:512]
+        return document(await resync.state(await self._viewer(request), asked.get("space", "")[:512], day, after))
 
     # --- actors -----------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from federation.lookup import peering_of
 from federation.outbox import sequence_waiting
 from federation.processing import process_waiting
 from federation.recalling import work_off
+from federation.resync import resync_waiting
 from federation.sending import Peer, Sender, release, take_due
 from federation.streaming import LinkSender
 from federation.upkeep import look_after
@@ -79,6 +80,7 @@ class Worker:
             (self._send, ("sequenced", "served", "receipt")),
             (lambda: fetch_waiting(self.instance), ("file",)),
             (lambda: look_after(self.instance), ("receipt",)),
+            (lambda: resync_waiting(self.instance), ("served",)),
             (run_due, ("access",)),
             (run_retention, ()),
             (lambda: work_off(self.instance), ("recall", "served", "receipt", "post_withdrawn")),

@@ -213,6 +213,28 @@ async def facts_of(post_id: int) -> PostFacts | None:
     return _facts(row) if row else None
 
 
+@dataclass(frozen=True, slots=True)
+class HeldPost:
+    """A post of a space as two instances compare it."""
+
+    uri: str
+    edited_at: int | None
+    facts: PostFacts
+
+
+async def held_in(space_id: int, since: int, until: int) -> list[HeldPost]:
+    """The posts of a space of these milliseconds that are not taken back: for comparing with others, not a door."""
+    rows = await db.fetch(
+        "SELECT p.uri, p.edited_at, p.author_id, p.published_at, p.stamp, p.stamp_blind, p.side, p.held_at,"
+        f" p.visibility, p.peer_id, p.deleted_at, p.space_id, s.peer_id AS s_peer, {spaces.FACTS} {READABLE}"
+        " WHERE p.space_id = $1 AND p.deleted_at IS NULL AND p.published_at >= $2 AND p.published_at < $3",
+        space_id,
+        since,
+        until,
+    )
+    return [HeldPost(row["uri"], row["edited_at"], _facts(row)) for row in rows]
+
+
 async def _to_author(viewer: Viewer, post_id: int, author_id: int) -> Standing:
     """What a viewer is to the author of a personal post."""
     if isinstance(viewer, (Employee, Guest, RemotePerson)):

@@ -36,7 +36,7 @@ from tests.bench.decisions import database_of
 HOST, PARTNER, THIRD = "http://127.0.0.1:8000", "http://127.0.0.2:8000", "http://127.0.0.3:8000"
 
 
-def _instance(folder: Path, url: str, base: str) -> Instance:
+def instance_at(folder: Path, url: str, base: str) -> Instance:
     config = folder / "parvis.toml"
     config.write_text(f'base_url = "{base}"\ndatabase_url = "{url}"\nallow_private_networks = ["127.0.0.0/8"]\n')
     settings = load(config, {})
@@ -68,7 +68,7 @@ async def actor(uri: str, kind: str, peer_id: int | None, key: PrivateKey | None
 async def space(uri: str, peer_id: int | None, member: int, member_peer: int | None, named: int | None) -> int:
     identifier = new_id()
     group = await actor(uri, "group", peer_id)
-    row = {"id": identifier, "actor_id": group, "slug": "chantier", "name": "Chantier", "level": "partners"}
+    row = {"id": identifier, "actor_id": group, "slug": uri.rsplit("/", 1)[1], "name": "Chantier", "level": "partners"}
     await db.insert("space", {**row, "peer_id": peer_id, "created_at": 0, "opened_at": 0})
     membership = {"id": new_id(), "space_id": identifier, "actor_id": member, "peer_id": member_peer}
     await db.insert("membership", {**membership, "state": "member", "role": "member", "since_at": 0, "created_at": 0})
@@ -149,7 +149,7 @@ def told(name: str, count: int, wall: float, cpu: float) -> None:
 async def sending(url: str, count: int, key: PrivateKey) -> None:
     await db.connect(url)
     with tempfile.TemporaryDirectory() as folder:
-        instance = _instance(Path(folder), url, HOST)
+        instance = instance_at(Path(folder), url, HOST)
         added = await add_person(Operator(), NewPerson("alice", display_name="Alice"), instance.here)
         partner, third_peer = await peer(PARTNER, linked=True), await peer(THIRD, linked=False)
         chloe = await actor(f"{PARTNER}/@chloe", "person", partner)
@@ -176,7 +176,7 @@ async def sending(url: str, count: int, key: PrivateKey) -> None:
 async def receiving(url: str, count: int, key: PrivateKey) -> None:
     await db.connect(url)
     with tempfile.TemporaryDirectory() as folder:
-        instance = _instance(Path(folder), url, PARTNER)
+        instance = instance_at(Path(folder), url, PARTNER)
         added = await add_person(Operator(), NewPerson("chloe", display_name="Chloé"), instance.here)
         host = await peer(HOST, linked=True)
         await actor(f"{HOST}/@alice", "person", host)

@@ -195,6 +195,7 @@ UNSIGNED = {
     "POST /actor/inbox": UNPROVED,
     "POST /inbox": UNPROVED,
     "POST /peering": UNPROVED,
+    "GET /peering/state": NOTHING,
     "POST /spaces/{slug}/inbox": UNPROVED,
 }
 """What other instances ask, without a signature: anybody at all. Of Alice they hear that she is here, and her keys."""

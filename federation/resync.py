@@ -1,0 +1,232 @@
+"""After a database went back: what both sides hold is compared, and only the differences are sent.
+
+Each side compares the spaces that both share, from the posts themselves and not from what was once sent: by days
+first (how many, and one digest), then inside the days that differ. What the other side misses, or has in an older
+version, or should have taken back, becomes a fact of its own with one delivery to it: the policy is asked when it is
+sent, as always. Nobody takes anything from the other's list: each side tells its own words, the host what it relays.
+"""
+
+import hashlib
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from federation.errors import FederationError, Malformed
+from federation.instance import Instance
+from federation.json_reading import parse_json
+from federation.lookup import NO_STREAM
+from federation.outbox import candidates_for, deliver
+from federation.sending import OF_A_LINK
+from federation.signing import sign_as_instance
+from server import database as db
+from server.clock import now_ms
+from server.errors import NotFound
+from server.events import Kind
+from server.ids import new_id
+from server.policy import audience
+from server.queries.posts import held_in
+from server.viewer import PeerServer, Viewer
+
+log = logging.getLogger("parvis.resync")
+
+DAY_MS = 86_400_000
+MOST_DAYS = 20_000
+ITEMS = 2_000
+"""Of one day, at once."""
+AGAIN_MS = 60_000
+
+Held = dict[str, int]
+"""Posts by address, each with the time of its last edit in milliseconds, 0 when there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """A space that one of both hosts and in which the other has members."""
+
+    id: int
+    uri: str
+    hosted: bool
+
+
+# --- what we hold --------------------------------------------------------------------------------
+
+
+async def held(peer_id: int, space_id: int, hosted: bool, day: int | None = None) -> dict[int, Held]:
+    """What an instance may hold of a space that we host, or what we hold of one of its own: by days since 1970."""
+    found: dict[int, Held] = defaultdict(dict)
+    since, until = (0, 1 << 62) if day is None else (day * DAY_MS, (day + 1) * DAY_MS)
+    candidates = await candidates_for(space_id, peer_id) if hosted else []
+    for post in await held_in(space_id, since, until):
+        if not hosted or audience(post.facts, candidates, now_ms()):
+            found[post.facts.published_at // DAY_MS][post.uri] = post.edited_at or 0
+    return found
+
+
+def digest(posts: Held) -> str:
+    """SHA-256 over the sorted (address, version) of a day, in hex."""
+    lines = "\n".join(f"{uri} {version}" for uri, version in sorted(posts.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+async def state(viewer: Viewer, uri: str, day: int | None, after: str) -> dict[str, Any]:
+    """What we hold, or may have told, of a shared space: its days, or a part of one day. Raises NotFound."""
+    if not isinstance(viewer, PeerServer) or not viewer.linked:
+        raise NotFound(detail="for linked instances")
+    space = next((one for one in await _shared(viewer.peer_id) if one.uri == uri), None)
+    if space is None:
+        raise NotFound(detail="not a space that both share")
+    if day is None:
+        days = await held(viewer.peer_id, space.id, space.hosted)
+        listed = [[number, len(posts), digest(posts)] for number, posts in sorted(days.items())]
+        return {"parvis:space": uri, "parvis:days": listed[-MOST_DAYS:]}
+    posts = (await held(viewer.peer_id, space.id, space.hosted, day)).get(day, {})
+    items = sorted((uri, version) for uri, version in posts.items() if uri > after)
+    return {"parvis:space": uri, "parvis:items": items[:ITEMS]}
+
+
+async def _shared(peer_id: int) -> list[_Shared]:
+    rows = await db.fetch(
+        "SELECT s.id, g.uri, s.peer_id FROM space s JOIN actor g ON g.id = s.actor_id WHERE s.peer_id = $1"
+        " OR (s.peer_id IS NULL AND EXISTS (SELECT 1 FROM membership m WHERE m.space_id = s.id AND m.peer_id = $1"
+        " AND m.state = 'member'))",
+        peer_id,
+    )
+    return [_Shared(row["id"], row["uri"], row["peer_id"] is None) for row in rows]
+
+
+# --- comparing -----------------------------------------------------------------------------------
+
+
+async def resync_waiting(instance: Instance) -> int:
+    """Compares with each instance whose stream began again, once nothing waits in it; how many were compared."""
+    rows = await db.fetch(
+        "SELECT t.peer_id, q.host, q.peering FROM stream t JOIN peer q ON q.id = t.peer_id"
+        " JOIN link l ON l.peer_id = t.peer_id AND l.state = 'active'"
+        " WHERE t.resync_at <= $1 AND t.done >= t.acked AND q.state = 'ok' AND NOT EXISTS (SELECT 1 FROM delivery d"
+        " WHERE d.peer_id = t.peer_id AND d.state = 'pending')",
+        now_ms(),
+    )
+    compared = 0
+    for row in rows:
+        if row["peering"] in ("", NO_STREAM):
+            continue
+        try:
+            sent = await compare(instance, row["peer_id"], row["peering"])
+        except FederationError as error:
+            log.warning("not compared", extra={"action": "resync.failed", "peer": row["host"], "reason": str(error)})
+            await db.execute("UPDATE stream SET resync_at = $1 WHERE peer_id = $2", now_ms() + AGAIN_MS, row["peer_id"])
+            continue
+        log.info("compared", extra={"action": "resync.done", "peer": row["host"], "reason": f"{sent} differ"})
+        await db.execute(
+            "UPDATE stream SET resync_at = NULL, compared_at = $1 WHERE peer_id = $2", now_ms(), row["peer_id"]
+        )
+        compared += 1
+    return compared
+
+
+async def compare(instance: Instance, peer_id: int, peering: str) -> int:
+    """Every shared space; how many differences are to be told. Raises FederationError."""
+    told = 0
+    for space in await _shared(peer_id):
+        ours = await held(peer_id, space.id, space.hosted)
+        theirs = {day: (count, hashed) for day, count, hashed in await _days(instance, peering, space.uri)}
+        for day in sorted(ours.keys() | theirs.keys()):
+            here = ours.get(day, {})
+            if theirs.get(day) != (len(here), digest(here)):
+                there = await _items(instance, peering, space.uri, day) if day in theirs else {}
+                told += await _tell(peer_id, space, here, there)
+    return told
+
+
+async def _tell(peer_id: int, space: _Shared, here: Held, there: Held) -> int:
+    wanted: list[tuple[str, Kind]] = []
+    for uri, version in here.items():
+        if uri not in there:
+            wanted.append((uri, Kind.POST_PUBLISHED))
+        elif version > there[uri]:
+            wanted.append((uri, Kind.POST_EDITED))
+    wanted += [(uri, Kind.POST_WITHDRAWN) for uri in there if uri not in here]
+    told = 0
+    for uri, kind in wanted:
+        async with db.transaction():
+            told += await _once_more(peer_id, space, uri, kind)
+    return told
+
+
+async def _once_more(peer_id: int, space: _Shared, uri: str, kind: Kind) -> bool:
+    """A fact of its own about a post, for one instance. The host tells everything, others their own people's words."""
+    post = await db.fetch_one(
+        "SELECT id, author_id, peer_id, deleted_at FROM post WHERE uri = $1 AND space_id = $2", uri, space.id
+    )
+    if post is None or (kind is Kind.POST_WITHDRAWN) != (post["deleted_at"] is not None):
+        return False
+    if not space.hosted and post["peer_id"] is not None:
+        return False
+    before = await db.fetch_one(
+        "SELECT original FROM event WHERE post_id = $1 AND original <> '' AND kind IN ('post_published', 'post_edited')"
+        " ORDER BY id DESC LIMIT 1",
+        post["id"],
+    )
+    inbox = await db.fetch_one(
+        "SELECT CASE WHEN shared_inbox <> '' THEN shared_inbox ELSE inbox END AS inbox FROM actor WHERE peer_id = $1"
+        " AND kind = 'application' ORDER BY id LIMIT 1",
+        peer_id,
+    )
+    if inbox is None:
+        return False
+    event = {
+        "id": new_id(),
+        "kind": kind.value,
+        "actor_id": post["author_id"],
+        "space_id": space.id,
+        "post_id": post["id"],
+        "original": before["original"] if before and kind is not Kind.POST_WITHDRAWN else "",
+        "created_at": now_ms(),
+        "sequenced_at": now_ms(),
+    }
+    await db.insert("event", event)
+    await deliver(event, [(peer_id, inbox["inbox"])])
+    return True
+
+
+# --- asking --------------------------------------------------------------------------------------
+
+
+async def _days(instance: Instance, peering: str, uri: str) -> list[tuple[int, int, str]]:
+    days = (await _ask(instance, peering, {"space": uri})).get("parvis:days")
+    if not isinstance(days, list) or len(days) > MOST_DAYS:
+        raise Malformed("The days of a space cannot be read.", uri)
+    return [_day(entry) for entry in days]
+
+
+def _day(entry: Any) -> tuple[int, int, str]:
+    match entry:
+        case [int() as number, int() as count, str() as hashed]:
+            return number, count, hashed
+    raise Malformed("The days of a space cannot be read.")
+
+
+async def _items(instance: Instance, peering: str, uri: str, day: int) -> Held:
+    found: Held = {}
+    after = ""
+    while True:
+        items = (await _ask(instance, peering, {"space": uri, "day": str(day), "after": after})).get("parvis:items")
+        if not isinstance(items, list) or len(items) > ITEMS:
+            raise Malformed("The posts of a day cannot be read.", uri)
+        for entry in items:
+            match entry:
+                case [str() as post, int() as version] if post > after:
+                    found[post] = version
+                    after = post
+                case _:
+                    raise Malformed("The posts of a day cannot be read.", uri)
+        if len(items) < ITEMS:
+            return found
+
+
+async def _ask(instance: Instance, peering: str, asked: dict[str, str]) -> dict[str, Any]:
+    sign = await sign_as_instance(instance, OF_A_LINK)
+    answer = await instance.transport.get_json(f"{peering}/state?{urlencode(asked)}", sign=sign)
+    return parse_json(answer.body)
