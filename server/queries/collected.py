@@ -94,7 +94,7 @@ async def members(viewer: Viewer, space: SeenSpace, after: int | None = None, *,
     query = (
         Clause("SELECT m.id, a.uri, m.since_at AS at FROM membership m JOIN actor a ON a.id = m.actor_id WHERE")
         .then(f"m.space_id = ? AND m.state = 'member' AND {_PRESENT}", space.id)
-        .then("AND COALESCE(m.until_at, ?) >= ?", now_ms(), now_ms())
+        .then("AND (m.until_at IS NULL OR m.until_at >= ?)", now_ms())
         .and_(whose)
     )
     return await _people(query, "m.id", after)

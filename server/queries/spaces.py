@@ -164,24 +164,25 @@ def _select(viewer: Viewer) -> Clause:
     """Each space with the viewer's own membership and whether it names the viewer's instance."""
     actor = viewer.actor_id if isinstance(viewer, (Employee, Guest, RemotePerson)) else 0
     peer = viewer.peer_id if isinstance(viewer, (RemotePerson, PeerServer)) else 0
+    now = now_ms()  # read once: of two moments the later one would end what has no end
     if isinstance(viewer, PeerServer):
         membership = Clause(
             "LEFT JOIN (SELECT space_id, 'member' AS state, 'member' AS role, MIN(since_at) AS since_at"
             " FROM membership WHERE peer_id = ? AND state = 'member' AND COALESCE(until_at, ?) >= ?"
             " GROUP BY space_id) m ON m.space_id = s.id",
-            (peer, now_ms(), now_ms()),
+            (peer, now, now),
         )
     else:
         membership = Clause(
             "LEFT JOIN membership m ON m.space_id = s.id AND m.actor_id = ? AND COALESCE(m.until_at, ?) >= ?",
-            (actor, now_ms(), now_ms()),
+            (actor, now, now),
         )
     glass = Clause("0")
     if isinstance(viewer, Employee) and viewer.is_admin:
         glass = Clause(
             "EXISTS (SELECT 1 FROM break_glass b WHERE b.space_id = s.id AND b.asked_by_id = ?"
             " AND b.approved_at IS NOT NULL AND b.ended_at IS NULL AND b.until_at > ?)",
-            (viewer.actor_id, now_ms()),
+            (viewer.actor_id, now),
         )
     return (
         Clause(
@@ -195,8 +196,8 @@ def _select(viewer: Viewer) -> Clause:
             "LEFT JOIN space_partner n ON n.space_id = s.id AND n.peer_id = ? AND COALESCE(n.until_at, ?) >= ?"
             " LEFT JOIN link k ON k.peer_id = n.peer_id",
             peer,
-            now_ms(),
-            now_ms(),
+            now,
+            now,
         )
     )
 
