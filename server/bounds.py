@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from server.openness import Audience, History, Level, Reach
 from server.refusals import N_
-from server.rights import HISTORIES, TABLE
+from server.rights import HISTORIES, NARROWED_AS, TABLE
 from server.space_policy import (
     DAY_MS,
     MOST_DAYS,
@@ -19,6 +19,7 @@ from server.space_policy import (
     ORDERED,
     TEXT_CHARACTERS,
     Guardrails,
+    PartnerTerms,
     SpacePolicy,
     cell_of,
     compare,
@@ -124,10 +125,15 @@ def _figures(wanted: SpacePolicy) -> Iterator[Problem]:
 
 _NEARER = (
     (Audience.WEB, Audience.FED),
+    (Audience.WEB, Audience.GUEST),
+    (Audience.FED, Audience.PARTNER_UNINVITED),
     (Audience.FED, Audience.PARTNER),
+    (Audience.PARTNER_UNINVITED, Audience.PARTNER),
+    (Audience.PARTNER, Audience.KIN),
     (Audience.PARTNER, Audience.STAFF),
     (Audience.GUEST, Audience.STAFF),
     (Audience.FED, Audience.FED_MEMBER),
+    (Audience.PARTNER_UNINVITED, Audience.PARTNER_MEMBER),
     (Audience.PARTNER, Audience.PARTNER_MEMBER),
     (Audience.GUEST, Audience.GUEST_MEMBER),
 )
@@ -138,18 +144,29 @@ def _narrowing(wanted: SpacePolicy) -> Iterator[Problem]:
     for who, _ in wanted.less:
         if who not in NARROWABLE_AUDIENCES:
             yield Problem("less", NOT_NARROWABLE, {"audience": who.value})
-    touched = {who for who, less in wanted.less if less}
+    taken_from = {who for who, less in wanted.less if less}
+    touched = {who for who in Audience if NARROWED_AS.get(who, who) in taken_from}
     for lesser, greater in _NEARER:
-        if greater not in touched:
+        if greater in touched:
+            yield from _order(wanted, lesser, greater, "less")
+    for terms in wanted.partners:
+        if terms.less:
+            yield from _order(wanted, Audience.FED, Audience.PARTNER, "partners", terms)
+
+
+def _order(
+    wanted: SpacePolicy, lesser: Audience, greater: Audience, where: str, terms: PartnerTerms | None = None
+) -> Iterator[Problem]:
+    """The rights of which the lesser would keep more, where the table does not mean it so."""
+    one, other = cell_of(wanted, lesser), cell_of(wanted, greater, terms)
+    meant = TABLE[wanted.variant, lesser], TABLE[wanted.variant, greater]
+    for right in ORDERED:
+        if right == "join" or getattr(one, right) <= getattr(other, right):
             continue
-        one, other = cell_of(wanted, lesser), cell_of(wanted, greater)
-        meant = TABLE[wanted.variant, lesser], TABLE[wanted.variant, greater]
-        for right in ORDERED:
-            if right == "join" or getattr(one, right) <= getattr(other, right):
-                continue
-            if getattr(meant[0], right) <= getattr(meant[1], right):
-                words: dict[str, object] = {"greater": greater.value, "lesser": lesser.value, "right": right}
-                yield Problem("less", ORDER_BROKEN, words)
+        if getattr(meant[0], right) <= getattr(meant[1], right):
+            named = terms.host if terms else greater.value
+            words: dict[str, object] = {"greater": named, "lesser": lesser.value, "right": right}
+            yield Problem(where, ORDER_BROKEN, words)
 
 
 # --- guardrails -----------------------------------------------------------------------------------

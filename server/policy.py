@@ -36,7 +36,7 @@ from server.openness import (
     Variant,
     Visibility,
 )
-from server.rights import DAY_MS, HISTORIES, INSIDE, NAMED, OPEN_TO_ALL, Less, effective
+from server.rights import DAY_MS, HISTORIES, INSIDE, NAMED, NARROWED_AS, OPEN_TO_ALL, Less, effective
 from server.rights import DAYS_BACK_MS as DAYS_BACK_MS
 from server.rights import Rights as Rights
 from server.scopes import scope_posts as scope_posts
@@ -210,7 +210,7 @@ def audience_of(
 def rights(space: SpaceFacts, standing: Standing, stamp: Variant | None = None) -> Rights:
     """The cell for a caller, with the space's dials; with a stamp, never more than the item's own time allowed."""
     who = standing.audience
-    less = next((taken for audience, taken in space.less if audience is who), ())
+    less = next((taken for audience, taken in space.less if audience is NARROWED_AS.get(who, who)), ())
     history = space.history if space.history in HISTORIES[space.variant] else History.LEVEL
     return effective(space.variant, stamp or space.variant, who, history, space.history_days, less, standing.less)
 

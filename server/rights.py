@@ -170,14 +170,21 @@ NAMED = frozenset({Audience.PARTNER, Audience.PARTNER_UNINVITED, Audience.KIN, A
 OPEN_TO_ALL = frozenset({Variant.NETWORK, Variant.PUBLIC})
 """Rows where nobody needs to be named to come in."""
 
-OUTSIDE_MEMBERS = frozenset({Audience.GUEST_MEMBER, Audience.PARTNER_MEMBER, Audience.FED_MEMBER})
-"""Whom the dial `history` concerns."""
+OUTSIDE_MEMBERS = {
+    Audience.GUEST_MEMBER: Audience.GUEST,
+    Audience.PARTNER_MEMBER: Audience.PARTNER,
+    Audience.FED_MEMBER: Audience.FED,
+}
+"""Whom the dial `history` concerns, and what each of them was before they joined."""
 
 INSIDE = frozenset({Audience.STAFF, Audience.STAFF_MEMBER, Audience.GLASS, Audience.HOST})
 """Before whom partners are not hidden from one another."""
 
 NARROWABLE = ("members", "files", "take_part", "invite", "relay", "notices")
 """The rights that a dial may take from an audience, or from one partner, within its level."""
+
+NARROWED_AS = {Audience.KIN: Audience.STAFF}
+"""From whom else the same rights are taken as from this audience: the ceiling of a sister department is staff's."""
 
 Less = tuple[tuple[str, int], ...]
 """Rights taken: (right, at most), in the order of NARROWABLE."""
@@ -232,7 +239,9 @@ def effective(
     """A cell with the space's dials: `less` is taken from this audience, `less_here` from this one partner."""
     cell = NARROWED[current, stamp, audience]
     if history is not History.LEVEL and audience in OUTSIDE_MEMBERS and cell.read >= Read.LIMITED:
-        cell = _looking_back(cell, history, days)
+        stranger = NARROWED[current, stamp, OUTSIDE_MEMBERS[audience]]
+        if stranger.read < Read.ALL or stranger.since_opening:  # else joining would take some of it away (I2)
+            cell = _looking_back(cell, history, days)
     for name, most in (*less, *less_here):
         if most < getattr(cell, name):
             cell = replace(cell, **{name: type(getattr(cell, name))(most)})
@@ -244,7 +253,7 @@ def _looking_back(cell: Rights, history: History, days: int) -> Rights:
         return replace(cell, read=Read.LIMITED)
     if history is History.ALL:
         return replace(cell, read=Read.ALL, since_opening=False)
-    return replace(cell, read=Read.ALL, since_opening=True, days=days if history is History.DAYS else 0)
+    return replace(cell, read=Read.ALL, since_opening=True, days=max(days, 1) if history is History.DAYS else 0)
 
 
 def taken(wanted: Iterable[tuple[str, int]]) -> Less:

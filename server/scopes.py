@@ -184,10 +184,11 @@ def _readable(caller: _Caller, now: int) -> Clause:
     """Current row × stamp × how far back, for one audience; rows with the same stamps and past stand together."""
     rows: dict[tuple[Clause, tuple[str, ...]], list[tuple[Variant, History]]] = {}
     for current in Variant:
-        for history in HISTORIES[current] if caller.audience in OUTSIDE_MEMBERS else (History.LEVEL,):
+        for history in History if caller.audience in OUTSIDE_MEMBERS else (History.LEVEL,):
+            within = history if history in HISTORIES[current] else History.LEVEL
             by_past: dict[Clause, list[str]] = {}
             for stamp in Variant:
-                cell = effective(current, stamp, caller.audience, history, 1)
+                cell = effective(current, stamp, caller.audience, within, 1)
                 if cell.read >= Read.LIMITED:
                     by_past.setdefault(_past(cell, current, caller, now), []).append(stamp.value)
             for past, stamps in by_past.items():
@@ -216,7 +217,7 @@ def _in_rows(caller: _Caller, rows: Iterable[tuple[Variant, History]]) -> Clause
     for variant, history in rows:
         by_variant.setdefault(variant, []).append(history.value)
     for variant, histories in by_variant.items():
-        all_of_them = len(histories) == len(HISTORIES[variant])
+        all_of_them = len(histories) == len(History)
         by_histories.setdefault(() if all_of_them else tuple(histories), []).append(variant)
     return any_of(
         _in_any(variants).and_(one_of("s.history", histories)) if histories else _in_any(variants)
@@ -235,7 +236,8 @@ def _past(cell: Rights, current: Variant, caller: _Caller, now: int) -> Clause:
         since = Clause("COALESCE(").join(caller.since).then(", CAST(? AS BIGINT))", now - DAYS_BACK_MS)
         clause = clause.and_(Clause("p.published_at >=").join(since))
     if cell.days:
-        clause = clause.and_(Clause(f"p.published_at >= CAST(? AS BIGINT) - s.history_days * {DAY_MS}", (now,)))
+        days = "CASE WHEN s.history_days < 1 THEN 1 ELSE s.history_days END"
+        clause = clause.and_(Clause(f"p.published_at >= CAST(? AS BIGINT) - ({days}) * {DAY_MS}", (now,)))
     if cell.since_opening:
         clause = clause.and_(_since_opening(current, caller))
     return clause

@@ -24,7 +24,7 @@ from server.openness import (
     Variant,
 )
 from server.policy import variant_of
-from server.rights import HISTORIES, NARROWABLE, Less, Rights, effective, taken
+from server.rights import HISTORIES, NARROWABLE, NARROWED_AS, Less, Rights, effective, taken
 
 DAY_MS = 24 * 3600 * 1000
 MOST_MODERATED = 10
@@ -186,7 +186,7 @@ def cell_of(policy: SpacePolicy, who: Audience, terms: PartnerTerms | None = Non
         who = Audience.PARTNER_UNINVITED
     variant = policy.variant
     history = policy.history if policy.history in HISTORIES[variant] else History.LEVEL
-    less = next((rights for audience, rights in policy.less if audience is who), ())
+    less = next((rights for audience, rights in policy.less if audience is NARROWED_AS.get(who, who)), ())
     return effective(variant, variant, who, history, policy.history_days, less, terms.less if terms else ())
 
 
