@@ -328,7 +328,7 @@ async def _parts(viewer: Viewer, ids: list[int]) -> _Parts:
 
 
 def _gestures_for(viewer: Viewer) -> Clause:
-    """The gestures that a viewer counts: blind partners do not count each other's."""
+    """The gestures that a viewer counts: blind partners do not count each other's, nor those of when they were."""
     if isinstance(viewer, Employee):
         return Clause("1 = 1")
     seen = "r.side = '' OR r.side = ? OR p.space_id IS NULL OR (s.partner_view <> 'blind' AND NOT p.stamp_blind)"

@@ -7,30 +7,38 @@ the design on purpose, the line says why.
 import inspect
 import itertools
 import re
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
 from server import policy, refusals
 from server.errors import Forbidden, NotFound, Unauthenticated
-from server.openness import Audience, Level, Office, Reach, Role, Variant, Visibility
-from server.policy import Act, Decision, PostFacts, Rights, SpaceFacts, Standing, may, may_post, variant_of
-from server.rights import NOTHING, TABLE
-from server.viewer import Anonymous, Employee, Operator, PeerServer, RemotePerson, Viewer
+from server.openness import Audience, History, Level, Office, Reach, Role, Variant, Visibility
+from server.policy import Act, Decision, PostFacts, Rights, SpaceFacts, Standing, audience_of, may, may_post, variant_of
+from server.rights import NOTHING, TABLE, taken
+from server.viewer import Anonymous, Employee, Guest, Operator, PeerServer, RemotePerson, Viewer
 
 # existence, members, read, files, join, take part, invite, relay, notices; then what is attached to them
+GLASS = ((2, 3, 3, 2, 0, 0, 0, 0, 0), "")
+"""Reads all and opens its files, to see what is wrong; takes no part, invites nobody, carries nothing out."""
+
 DESIGN: dict[str, dict[str, tuple[tuple[int, int, int, int, int, int, int, int, int], str]]] = {
     "closed": {
         "staff_member": ((2, 3, 3, 2, 0, 4, 1, 1, 3), ""),
         "staff": ((2, 1, 0, 0, 2, 0, 0, 0, 0), ""),
+        "glass": GLASS,
     },
     "unlisted": {
         "staff_member": ((2, 3, 3, 2, 0, 4, 0, 0, 2), ""),
         "staff": ((0, 0, 0, 0, 1, 0, 0, 0, 0), ""),
+        "glass": GLASS,
     },
     "internal": {
         "staff_member": ((2, 3, 3, 2, 0, 4, 1, 1, 3), ""),
         "staff": ((2, 3, 3, 2, 3, 2, 0, 1, 0), ""),
+        "glass": GLASS,
     },
     "invited": {
         "staff_member": ((2, 3, 3, 2, 0, 4, 1, 1, 3), ""),
@@ -39,6 +47,21 @@ DESIGN: dict[str, dict[str, tuple[tuple[int, int, int, int, int, int, int, int, 
         "partner_member": ((2, 3, 2, 1, 0, 3, 1, 0, 2), ""),
         "guest": ((0, 0, 0, 0, 1, 0, 0, 0, 0), ""),
         "partner": ((1, 0, 0, 0, 1, 0, 0, 0, 0), ""),
+        "partner_uninvited": ((1, 0, 0, 0, 1, 0, 0, 0, 0), ""),  # what the level says already
+        "kin": ((2, 2, 0, 0, 2, 0, 0, 0, 0), ""),  # a sister department: its ceiling is staff
+        "glass": GLASS,
+    },
+    "invited_readable": {
+        "staff_member": ((2, 3, 3, 2, 0, 4, 1, 1, 3), ""),
+        # the design's “dial to R3”: who reads opens the files too, or a text would point at what is not there
+        "staff": ((2, 2, 3, 2, 2, 0, 0, 0, 0), ""),
+        "guest_member": ((2, 3, 2, 1, 0, 3, 0, 0, 2), ""),
+        "partner_member": ((2, 3, 2, 1, 0, 3, 1, 0, 2), ""),
+        "guest": ((0, 0, 0, 0, 1, 0, 0, 0, 0), ""),
+        "partner": ((1, 0, 0, 0, 1, 0, 0, 0, 0), ""),
+        "partner_uninvited": ((1, 0, 0, 0, 1, 0, 0, 0, 0), ""),
+        "kin": ((2, 2, 0, 0, 2, 0, 0, 0, 0), ""),  # the dial is for colleagues alone
+        "glass": GLASS,
     },
     "invited_unlisted": {
         "staff_member": ((2, 3, 3, 2, 0, 4, 1, 0, 2), ""),
@@ -47,6 +70,9 @@ DESIGN: dict[str, dict[str, tuple[tuple[int, int, int, int, int, int, int, int, 
         "partner_member": ((2, 3, 2, 1, 0, 3, 1, 0, 2), ""),
         "guest": ((0, 0, 0, 0, 1, 0, 0, 0, 0), ""),
         "partner": ((1, 0, 0, 0, 1, 0, 0, 0, 0), ""),
+        "partner_uninvited": ((1, 0, 0, 0, 1, 0, 0, 0, 0), ""),
+        "kin": ((1, 0, 0, 0, 1, 0, 0, 0, 0), ""),  # named, so its server knows it; its people come by invitation
+        "glass": GLASS,
     },
     "everyone": {
         "staff_member": ((2, 3, 3, 2, 0, 4, 1, 1, 3), ""),
@@ -55,6 +81,9 @@ DESIGN: dict[str, dict[str, tuple[tuple[int, int, int, int, int, int, int, int, 
         "partner_member": ((2, 3, 3, 2, 0, 3, 1, 1, 3), "since opening"),
         "guest": ((2, 1, 0, 0, 2, 0, 0, 0, 0), ""),
         "partner": ((2, 2, 2, 1, 3, 1, 0, 0, 1), "since opening"),
+        "partner_uninvited": ((1, 0, 0, 0, 1, 0, 0, 0, 0), ""),  # for this partner the space is one of invited people
+        "kin": ((2, 3, 3, 2, 3, 2, 0, 1, 1), "since opening"),  # as staff, from its own opening on; told as partners
+        "glass": GLASS,
     },
     "network": {
         "staff_member": ((2, 3, 3, 2, 0, 4, 1, 1, 3), ""),
@@ -64,6 +93,9 @@ DESIGN: dict[str, dict[str, tuple[tuple[int, int, int, int, int, int, int, int, 
         "fed_member": ((2, 2, 3, 2, 0, 3, 0, 1, 3), "since opening, moderated"),
         "guest": ((2, 1, 3, 0, 3, 2, 0, 0, 0), ""),
         "partner": ((2, 2, 3, 2, 3, 2, 0, 1, 0), "since opening"),
+        "partner_uninvited": ((2, 2, 3, 2, 3, 2, 0, 1, 0), "since opening"),  # nobody needs an invitation here
+        "kin": ((2, 3, 3, 2, 3, 2, 0, 1, 0), "since opening"),
+        "glass": GLASS,
         "fed": ((2, 1, 2, 1, 2, 2, 0, 1, 0), "since opening, moderated"),
     },
     "public": {
@@ -75,6 +107,9 @@ DESIGN: dict[str, dict[str, tuple[tuple[int, int, int, int, int, int, int, int, 
         "fed_member": ((2, 2, 3, 2, 0, 3, 0, 2, 0), "moderated"),
         "guest": ((2, 1, 3, 2, 3, 2, 0, 0, 0), ""),
         "partner": ((2, 2, 3, 2, 3, 2, 0, 2, 0), ""),
+        "partner_uninvited": ((2, 2, 3, 2, 3, 2, 0, 2, 0), ""),
+        "kin": ((2, 3, 3, 2, 3, 2, 0, 2, 0), ""),
+        "glass": GLASS,
         "fed": ((2, 1, 3, 1, 2, 2, 0, 2, 0), "since opening, moderated"),
         "web": ((2, 1, 3, 1, 0, 0, 0, 2, 0), "since opening"),
     },
@@ -105,27 +140,74 @@ def test_each_cell_is_what_the_design_says_and_what_it_does_not_name_is_nothing(
 def test_the_design_names_no_row_or_column_that_the_code_does_not_know() -> None:
     assert set(DESIGN) == set(Variant)
     assert {audience for row in DESIGN.values() for audience in row} == set(Audience)
-    assert set(VALUES) | {"since_opening", "moderated"} == {field.name for field in fields(Rights)}
+    assert set(VALUES) | {"since_opening", "moderated", "days"} == {field.name for field in fields(Rights)}
 
 
 def test_a_level_and_its_dials_name_one_row() -> None:
-    named = {
-        (level, listed, reach): variant_of(level, listed, reach)
-        for level in Level
-        for listed in (True, False)
-        for reach in Reach
-    }
+    dials = list(itertools.product(Level, (True, False), Reach, (True, False)))
     expected = {
         (Level.CLOSED, True): "closed",
         (Level.CLOSED, False): "unlisted",
-        (Level.PARTNERS, True, Reach.INVITED): "invited",
-        (Level.PARTNERS, False, Reach.INVITED): "invited_unlisted",
+        (Level.PARTNERS, True, Reach.INVITED, False): "invited",
+        (Level.PARTNERS, False, Reach.INVITED, False): "invited_unlisted",
+        (Level.PARTNERS, True, Reach.INVITED, True): "invited_readable",
+        (Level.PARTNERS, False, Reach.INVITED, True): "invited_readable",  # who reads it finds it
         (Level.PARTNERS, True, Reach.EVERYONE): "everyone",
         (Level.PARTNERS, False, Reach.EVERYONE): "everyone",
     }
-    for dials, variant in named.items():
-        assert variant == expected.get(dials, expected.get(dials[:2], dials[0].value))
-    assert {variant_of(*dials, hosted_here=False) for dials in named} == {Variant.ELSEWHERE}
+    for level, listed, reach, staff_read in dials:
+        named = (level, listed, reach, staff_read)
+        wanted = [expected[named[:n]] for n in (4, 3, 2) if named[:n] in expected] or [level.value]
+        assert variant_of(level, listed, reach, staff_read=staff_read) == wanted[0], named
+        assert variant_of(level, listed, reach, False, staff_read) is Variant.ELSEWHERE
+
+
+# --- what a caller is to a space -----------------------------------------------------------------
+
+FLAGS = ("member", "partner", "kin", "by_invitation", "glass")
+
+
+def expected_audience(viewer: Viewer, elsewhere: bool, flags: dict[str, bool]) -> str:
+    """The design's words: an audience is what its home instance says, and an inactive link makes strangers."""
+    if isinstance(viewer, Employee):
+        if flags["member"]:
+            return "staff_member"
+        return "glass" if flags["glass"] and viewer.office == "admin" and not elsewhere else "staff"
+    if isinstance(viewer, Guest):
+        return "web" if elsewhere else "guest_member" if flags["member"] else "guest"
+    if not isinstance(viewer, (RemotePerson, PeerServer)):
+        return "web"
+    if elsewhere:
+        return "host" if viewer.linked and viewer.peer_id == HOST else "web"
+    if not (viewer.linked and flags["partner"]):
+        return "fed_member" if flags["member"] else "fed"
+    if flags["member"]:
+        return "partner_member"
+    return "partner_uninvited" if flags["by_invitation"] else "kin" if flags["kin"] else "partner"
+
+
+HOST = 4
+
+
+def test_a_caller_is_one_audience_whatever_is_true_of_them() -> None:
+    viewers = (Employee(1, 2), ADMIN, AUDITOR, Guest(5, 6, "guest:nord"), Anonymous(), Operator())
+    elsewhere = [kind(*ids) for linked in (True, False) for kind, ids in outsiders(linked)]
+    found = set()
+    for viewer, hosted, flags in itertools.product(
+        (*viewers, *elsewhere), (True, False), itertools.product((True, False), repeat=len(FLAGS))
+    ):
+        facts = space(Variant.NETWORK if hosted else Variant.ELSEWHERE)
+        given = dict(zip(FLAGS, flags, strict=True))
+        audience = audience_of(viewer, facts, **given)
+        assert audience == expected_audience(viewer, not hosted, given), (viewer, hosted, given)
+        found.add(audience)
+    assert found == set(Audience)
+
+
+def outsiders(linked: bool) -> list[tuple[Callable[..., Viewer], tuple[Any, ...]]]:
+    of_host: list[tuple[Callable[..., Viewer], tuple[Any, ...]]]
+    of_host = [(RemotePerson, (3, HOST, linked)), (PeerServer, (HOST, linked))]
+    return [*of_host, (RemotePerson, (3, HOST + 1, linked)), (PeerServer, (HOST + 1, linked))]
 
 
 # --- the smallest right that each act needs, and why not ------------------------------------------
@@ -157,16 +239,22 @@ AUDITOR = Employee(1, 2, Office.AUDITOR)
 SOMEBODY = RemotePerson(3, 4, linked=True)
 
 
+GUEST = Guest(5, 6, "guest:nord")
+
+
 def of(audience: Audience) -> Viewer:
-    """Somebody who can be this audience; guests have no viewer of their own yet."""
+    """Somebody who can be this audience."""
     if audience is Audience.WEB:
         return Anonymous()
-    ours = audience in (Audience.STAFF, Audience.STAFF_MEMBER, Audience.GUEST, Audience.GUEST_MEMBER)
-    return COLLEAGUE if ours else SOMEBODY
+    if audience in (Audience.GUEST, Audience.GUEST_MEMBER):
+        return GUEST
+    if audience is Audience.GLASS:
+        return ADMIN
+    return COLLEAGUE if audience in (Audience.STAFF, Audience.STAFF_MEMBER) else SOMEBODY
 
 
 def space(variant: Variant, closed_at: int | None = None) -> SpaceFacts:
-    return SpaceFacts(1, variant, 4 if variant is Variant.ELSEWHERE else None, opened_at=1, closed_at=closed_at)
+    return SpaceFacts(1, variant, HOST if variant is Variant.ELSEWHERE else None, opened_at=1, closed_at=closed_at)
 
 
 def test_every_act_is_spelled_out_here() -> None:
@@ -347,7 +435,7 @@ def test_a_personal_post_without_a_visibility_is_read_by_its_author_alone() -> N
 @pytest.mark.parametrize("visibility", Visibility)
 def test_who_may_read_a_personal_post_of_ours(visibility: Visibility) -> None:
     post = PostFacts(99, 1, visibility=visibility)
-    viewers: tuple[Viewer, ...] = (COLLEAGUE, SOMEBODY, PeerServer(4), Anonymous())
+    viewers: tuple[Viewer, ...] = (COLLEAGUE, GUEST, SOMEBODY, PeerServer(4), Anonymous())
     for viewer, follows, named in itertools.product(viewers, (True, False), (True, False)):
         known = not isinstance(viewer, Anonymous)
         expected = {
@@ -368,10 +456,10 @@ def test_who_reads_a_personal_post_opens_its_files_and_only_people_answer() -> N
     standing = Standing(Audience.WEB)
     answers = {
         viewer: {act.value: may_post(viewer, act, post, standing, 2).reason for act in Act}
-        for viewer in (COLLEAGUE, SOMEBODY, PeerServer(4), Anonymous())
+        for viewer in (COLLEAGUE, GUEST, SOMEBODY, PeerServer(4), Anonymous())
     }
     for viewer, given in answers.items():
-        person = isinstance(viewer, (Employee, RemotePerson))
+        person = isinstance(viewer, (Employee, Guest, RemotePerson))
         answered = "allowed" if person else "sign_in_first"
         expected = {"read": "allowed", "open_file": "allowed", "react": answered, "reply": answered}
         edited = "sign_in_first" if isinstance(viewer, PeerServer) else "authors_only"
@@ -383,6 +471,116 @@ def test_what_is_deleted_is_hidden_from_its_author_too() -> None:
     for visibility in Visibility:
         post = PostFacts(COLLEAGUE.actor_id, 1, visibility=visibility, deleted=True)
         assert may_post(COLLEAGUE, Act.READ, post, Standing(Audience.STAFF), 2).hide
+
+
+# --- dials: how far back, blind partners, held posts, rights taken --------------------------------
+
+BACK = ("", "since_joining", "since_opening", "days", "all")
+ALLOWED_BACK: dict[str, tuple[str, ...]] = {
+    "invited": BACK,
+    "invited_readable": BACK,
+    "invited_unlisted": BACK,
+    "everyone": ("", "since_opening", "all"),  # its people read ninety days without joining: never less for members
+    "network": ("", "since_opening", "all"),
+}
+NOW, OPENED, NAMED_AT, JOINED, DAYS = 1_000 * DAY, 900 * DAY, 950 * DAY, 980 * DAY, 5
+
+
+def floor(history: str, variant: str, audience: str) -> int:
+    """The oldest moment that a member from outside reads, as the design says it in words."""
+    let_in = NAMED_AT if audience == "partner_member" else OPENED
+    if variant in ("network", "public"):
+        let_in = OPENED  # all came in before the partner was named
+    limits = {
+        "since_joining": JOINED,
+        "since_opening": let_in,
+        "days": max(let_in, NOW - DAYS * DAY),
+        "all": 0,
+    }
+    if history in ALLOWED_BACK.get(variant, ("",)) and history:
+        # a guest reads an open space whole without joining it: the dial takes nothing from those who join
+        return 0 if (variant, audience) == ("network", "guest_member") else limits[history]
+    cell, attached = DESIGN[variant][audience]
+    return max(JOINED if cell[2] == 2 else 0, let_in if "since opening" in attached else 0)
+
+
+@pytest.mark.parametrize("audience", ["guest_member", "partner_member", "fed_member"])
+@pytest.mark.parametrize("history", BACK)
+def test_members_from_outside_look_back_as_far_as_the_dial_says(history: str, audience: str) -> None:
+    for variant in sorted(DESIGN):
+        if audience not in DESIGN[variant]:
+            continue
+        facts = SpaceFacts(1, Variant(variant), opened_at=OPENED, history=History(history), history_days=DAYS)
+        let_in_at = NAMED_AT if audience == "partner_member" else None
+        standing = Standing(Audience(audience), since_at=JOINED, let_in_at=let_in_at)
+        oldest = floor(history, variant, audience)
+        for moment in sorted({1, oldest, oldest - 1, OPENED, NAMED_AT, JOINED, NOW - DAYS * DAY, NOW}):
+            post = PostFacts(99, moment, facts, Variant(variant))
+            reads = bool(may_post(of(Audience(audience)), Act.READ, post, standing, NOW))
+            assert reads == (moment >= oldest), (variant, moment)
+
+
+def test_how_far_back_is_for_members_from_outside_alone() -> None:
+    others = [audience for audience in Audience if not audience.endswith("_member")] + [Audience.STAFF_MEMBER]
+    for variant, audience, history in itertools.product(Variant, others, History):
+        facts = space(variant)
+        dialled = replace(facts, history=history, history_days=1)
+        for moment in (1, NOW):
+            standing = Standing(audience, since_at=0)
+            one, other = (PostFacts(99, moment, each, variant) for each in (facts, dialled))
+            assert may_post(of(audience), Act.READ, one, standing, NOW) == may_post(
+                of(audience), Act.READ, other, standing, NOW
+            )
+
+
+def test_blind_partners_read_what_is_from_or_for_nobody_or_themselves_and_ours_read_all() -> None:
+    ours = {Audience.STAFF, Audience.STAFF_MEMBER, Audience.GLASS}
+    for variant, audience, blind, stamp_blind in itertools.product(
+        (Variant.INVITED_READABLE, Variant.EVERYONE), Audience, (True, False), (True, False)
+    ):
+        facts = replace(space(variant), blind=blind)
+        for side, own in itertools.product(("", "peer:4", "peer:5", "guest:nord"), ("peer:4", "guest:nord")):
+            post = PostFacts(99, NOW, facts, variant, stamp_blind=stamp_blind, side=side)
+            standing = Standing(audience, since_at=0, side=own)
+            reads = bool(may_post(of(audience), Act.READ, post, standing, NOW))
+            hidden = (blind or stamp_blind) and side not in ("", own) and audience not in ours
+            assert reads == (TABLE[variant, audience].read >= 2 and not hidden), (variant, audience, side, own)
+
+
+def test_what_waits_for_a_steward_is_there_for_its_author_and_stewards() -> None:
+    for audience, role in itertools.product(
+        (Audience.STAFF_MEMBER, Audience.GLASS, Audience.FED_MEMBER), (None, *Role)
+    ):
+        viewer = of(audience)
+        assert isinstance(viewer, (Employee, RemotePerson))
+        for author in (viewer.actor_id, 99):
+            post = PostFacts(author, NOW, space(Variant.NETWORK), Variant.NETWORK, held=True)
+            reads = bool(may_post(viewer, Act.READ, post, Standing(audience, role, since_at=0), NOW))
+            leads = audience is not Audience.FED_MEMBER and role in ("steward", "owner")
+            assert reads == (author == viewer.actor_id or leads), (audience, role, author)
+    personal = PostFacts(99, 1, visibility=Visibility.PUBLIC, held=True)
+    assert may_post(COLLEAGUE, Act.READ, personal, Standing(Audience.STAFF), NOW).hide
+    server = PostFacts(99, NOW, space(Variant.NETWORK), Variant.NETWORK, held=True)
+    assert may_post(PeerServer(4, True), Act.READ, server, Standing(Audience.PARTNER_MEMBER, since_at=0), NOW).hide
+
+
+def test_a_dial_takes_a_right_from_one_audience_or_one_partner_and_from_nobody_else() -> None:
+    needs = {"members": "name_members", "files": "open_file", "take_part": "post", "invite": "invite", "relay": "relay"}
+    least = {"name_members": 3, "open_file": 1, "post": 3, "invite": 1, "relay": 1}
+    for variant, audience, (right, act) in itertools.product(Variant, Audience, needs.items()):
+        facts = replace(space(variant), less=((audience, taken([(right, 0)])),))
+        for other in Audience:
+            cell = TABLE[variant, other]
+            holds = cell.existence > 0 and getattr(cell, right) >= least[act]
+            # the ceiling of a sister department is that of staff
+            hit = other is audience or (other is Audience.KIN and audience is Audience.STAFF)
+            hit = hit and not (other is Audience.KIN and audience is Audience.KIN)
+            allowed = bool(may(of(other), Act(act), facts, Standing(other)))
+            assert allowed == (holds and not hit), (variant, audience, other, act)
+            one_partner = may(of(other), Act(act), space(variant), Standing(other, less=taken([(right, 0)])))
+            assert not one_partner
+    with pytest.raises(KeyError):
+        taken([("read", 0)])
 
 
 # --- reasons --------------------------------------------------------------------------------------

@@ -2,30 +2,47 @@
 
 Peers are named by what they are to our spaces: `tnm` is tied by a link, named by every space, and has members in
 them; a dash stands for what it is not. Each has a stranger, somebody invited, somebody who asked and, with `m`,
-two members, one of whom came late.
+two members, one of whom came late. Some are more than that: of the same house (`kin`), named for invited people only
+(`picked`), or named until a moment that is past (`over`) or to come (`until`). Guests are of two organisations.
+Whoever came late stays until tomorrow; the membership of the `ended` is over.
+
+The main product is openness × dates × stamp × moment. Dials that this would multiply by (how far back, blind, held)
+have spaces of their own, with those stamps and moments that they concern.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from server import database as db
 from server.clock import now_ms
 from server.ids import new_id
-from server.openness import Office, Variant, Visibility
-from server.viewer import Anonymous, Employee, Operator, PeerServer, RemotePerson, Viewer
+from server.openness import History, Office, Variant, Visibility
+from server.viewer import (
+    Anonymous,
+    Employee,
+    Guest,
+    Operator,
+    PeerServer,
+    RemotePerson,
+    Viewer,
+    guest_side,
+    peer_side,
+    side_of,
+)
 
 DAY = 24 * 3600 * 1000
 HOUR = DAY // 24
 LIMITED_DAYS = 90
 
-DIALS = {
+DIALS: dict[Variant, tuple[str, bool, str]] = {
     Variant.CLOSED: ("closed", True, "invited"),
     Variant.UNLISTED: ("closed", False, "invited"),
     Variant.INTERNAL: ("internal", True, "invited"),
     Variant.INVITED: ("partners", True, "invited"),
     Variant.INVITED_UNLISTED: ("partners", False, "invited"),
+    Variant.INVITED_READABLE: ("partners", True, "invited"),
     Variant.EVERYONE: ("partners", True, "everyone"),
     Variant.NETWORK: ("network", True, "invited"),
     Variant.PUBLIC: ("public", True, "invited"),
@@ -33,7 +50,7 @@ DIALS = {
 
 
 @dataclass(frozen=True)
-class History:
+class Dates:
     """How many days ago a space was opened to all, its partners named, its members and its late ones came."""
 
     name: str
@@ -43,11 +60,11 @@ class History:
     late: int
 
 
-HISTORIES = (
-    History("named after the opening", 60, 30, 10, 5),
-    History("named before the opening", 30, 60, 45, 5),
-    History("all long ago", 200, 150, 120, 95),
-    History("never opened to all", None, 20, 100, 3),
+DATES = (
+    Dates("named after the opening", 60, 30, 10, 5),
+    Dates("named before the opening", 30, 60, 45, 5),
+    Dates("all long ago", 200, 150, 120, 95),
+    Dates("never opened to all", None, 20, 100, 3),
 )
 
 
@@ -59,6 +76,14 @@ class Peer:
     named: bool
     members: bool
     blocked: bool = False
+    kin: bool = False
+    picked: bool = False  # only invited people of it come in
+    over: bool = False  # named until a moment that is past
+    until: bool = False
+
+    @property
+    def named_now(self) -> bool:
+        return self.named and not self.over
 
     @property
     def server(self) -> PeerServer:
@@ -69,8 +94,11 @@ class Peer:
 class Space:
     id: int
     variant: Variant
-    history: History
+    dates: Dates
     host: int | None = None
+    history: History = History.LEVEL
+    days: int = 0
+    blind: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +112,9 @@ class Post:
     peer_id: int | None = None
     deleted: bool = False
     named: frozenset[int] = frozenset()
+    stamp_blind: bool = False
+    side: str = ""
+    held: bool = False
 
 
 @dataclass
@@ -104,14 +135,20 @@ class World:
         self.rows.setdefault(table, []).append({"id": row_id, **row})
         return row_id
 
-    def people(self) -> dict[str, Employee | RemotePerson]:
-        return {name: v for name, v in self.viewers.items() if isinstance(v, (Employee, RemotePerson))}
+    def people(self) -> dict[str, Employee | Guest | RemotePerson]:
+        return {name: v for name, v in self.viewers.items() if isinstance(v, (Employee, Guest, RemotePerson))}
+
+    def coded(self, code: str) -> Peer:
+        return next(peer for peer in self.peers if peer.code == code)
 
     def in_spaces(self) -> list[Post]:
         return [post for post in self.posts if post.space is not None]
 
     def personal(self) -> list[Post]:
         return [post for post in self.posts if post.space is None]
+
+
+TABLES = ("peer", "link", "actor", "account", "space", "membership", "space_partner", "break_glass", "follow", "post")
 
 
 async def build() -> World:
@@ -122,11 +159,11 @@ async def build() -> World:
     _spaces(world)
     for space in world.spaces:
         _posts_in(world, space)
+    _dialled(world)
     _personal(world)
     async with db.transaction():
-        for table in ("peer", "link", "actor", "account", "space", "membership", "space_partner", "follow", "post"):
+        for table in (*TABLES, "mention"):
             await db.insert_many(table, world.rows[table])
-        await db.insert_many("mention", world.rows["mention"])
     if db.engine_name() == "postgres":
         await db.execute("ANALYZE")
     return world
@@ -138,22 +175,31 @@ async def build() -> World:
 def _peers(world: World) -> None:
     for linked, named, members in itertools.product((True, False), repeat=3):
         _peer(world, linked, named, members)
-    _peer(world, True, True, True, blocked=True)
+    _peer(world, True, True, True, "blocked")
+    for members, more in itertools.product((True, False), ("kin", "picked")):
+        _peer(world, True, True, members, more)
+    for more in ("over", "until"):
+        _peer(world, True, True, True, more)
+    _peer(world, False, True, True, "kin")
+    _peer(world, True, False, True, "kin")
 
 
-def _peer(world: World, linked: bool, named: bool, members: bool, blocked: bool = False) -> None:
+def _peer(world: World, linked: bool, named: bool, members: bool, more: str = "") -> None:
     code = "".join(letter if it else "-" for letter, it in zip("tnm", (linked, named, members), strict=True))
-    code += "-blocked" if blocked else ""
+    code += f"-{more}" if more else ""
     now = world.now
     host = f"{code.replace('-', 'x')}.test"
+    blocked, kin = more == "blocked", more == "kin"
     peer_id = world.add(
         "peer", host=host, base_url=f"https://{host}", blocked_at=now if blocked else None, created_at=now
     )
     state = "active" if linked else "suspended"
-    world.add("link", peer_id=peer_id, state=state, created_at=now, changed_at=now)
-    peer = Peer(peer_id, code, linked, named, members, blocked)
+    world.add("link", peer_id=peer_id, state=state, kin=kin, created_at=now, changed_at=now)
+    peer = Peer(peer_id, code, linked, named, members, blocked, kin, more == "picked", more == "over", more == "until")
     world.peers.append(peer)
-    for role in ("stranger", "invited", "asked", *(("member", "late") if members else ())):
+    waiting = ("invited", "asked") if more in ("", "blocked") else ("invited",)
+    ended = ("ended",) if code in ("tnm", "tn-", "---") else ()
+    for role in ("stranger", *waiting, *ended, *(("member", "late") if members else ())):
         actor = _actor(world, f"{role}@{code}", peer_id)
         if not blocked:
             world.viewers[f"{role}@{code}"] = RemotePerson(actor, peer_id, linked)
@@ -179,32 +225,116 @@ def _actor(world: World, name: str, peer_id: int | None, kind: str = "person") -
     return actor_id
 
 
+ADMINISTRATORS = ("administrator", "glass", "glass not approved", "glass ended", "glass over")
+"""All but the first asked for an exceptional reading of every space; so did the auditor, for whom it counts nothing."""
+
+ORGANISATIONS = {"nord": "Atelier Nord", "sud": "Bureau  SUD"}
+
+
 def _people(world: World) -> None:
-    offices = {"administrator": Office.ADMIN, "auditor": Office.AUDITOR}
+    offices = dict.fromkeys(ADMINISTRATORS, Office.ADMIN) | {"auditor": Office.AUDITOR}
     for name in ("stranger", "member", "steward", "owner", "invited", "asked", *offices):
         actor = _actor(world, name, None)
         office = offices.get(name, Office.MEMBER)
-        account = world.add("account", actor_id=actor, name=name, office=office.value, created_at=world.now)
+        account = _account(world, actor, name, office)
         world.viewers[name] = Employee(account, actor, office)
+    for code, organisation in ORGANISATIONS.items():
+        for role in ("stranger", "invited", "member", "late", "ended"):
+            actor = _actor(world, f"{role}@{code}", None)
+            account = _account(world, actor, f"{role}.{code}", Office.GUEST, organisation)
+            world.viewers[f"{role}@{code}"] = Guest(account, actor, guest_side(organisation, actor))
     world.viewers["web"] = Anonymous()
     world.viewers["operator"] = Operator()
+
+
+def _account(world: World, actor: int, name: str, office: Office, organisation: str = "") -> int:
+    return world.add(
+        "account",
+        actor_id=actor,
+        name=name,
+        office=office.value,
+        organisation=organisation,
+        until_at=world.now + DAY if organisation else None,
+        created_at=world.now,
+    )
 
 
 # --- where ----------------------------------------------------------------------------------------
 
 
+BACK = {
+    Variant.INVITED: (History.SINCE_JOINING, History.SINCE_OPENING, History.DAYS, History.ALL),
+    Variant.INVITED_READABLE: (History.DAYS,),
+    Variant.INVITED_UNLISTED: (History.ALL,),
+    Variant.EVERYONE: (History.SINCE_OPENING, History.ALL, History.SINCE_JOINING),
+    Variant.NETWORK: (History.SINCE_OPENING, History.ALL, History.DAYS),
+    Variant.PUBLIC: (History.SINCE_JOINING,),
+}
+"""How far back members from outside may look; the last of the open ones is beyond what its level allows."""
+
+BACK_DAYS = 20
+
+
 def _spaces(world: World) -> None:
-    for (variant, dials), history in itertools.product(DIALS.items(), HISTORIES):
-        _space(world, variant, dials, history, None)
-    hosts = [peer.id for peer in world.peers if peer.code in ("t--", "---", "tnm")]
+    for variant, dates in itertools.product(DIALS, DATES):
+        _space(world, variant, dates, None)
+    hosts = [world.coded(code).id for code in ("t--", "---", "tnm")]
     for host, level in itertools.product(hosts, ("closed", "public")):
-        _space(world, Variant.ELSEWHERE, (level, True, "invited"), HISTORIES[0], host)
+        _space(world, Variant.ELSEWHERE, DATES[0], host, (level, True, "invited"))
 
 
-def _space(world: World, variant: Variant, dials: tuple[str, bool, str], history: History, host: int | None) -> None:
+def _dialled(world: World) -> None:
+    """Spaces in which a dial changes what is read, and the posts that tell."""
+    pasts = itertools.cycle(DATES)
+    for variant, histories in BACK.items():
+        for history in histories:
+            space = _space(world, variant, next(pasts), None, history=history, days=BACK_DAYS)
+            _posts_in(world, space, stamps=[variant.value, "network", "invited", "everyone", "internal"])
+    _posts_in(world, _space(world, Variant.INVITED, DATES[0], None, history=History.DAYS, days=0), stamps=["invited"])
+    for variant, blind in itertools.product((Variant.INVITED, Variant.EVERYONE), (True, False)):
+        _sided(world, _space(world, variant, DATES[1], None, blind=blind))
+    for variant in (Variant.CLOSED, Variant.INVITED, Variant.NETWORK, Variant.PUBLIC):
+        _held(world, next(space for space in world.spaces if space.variant is variant))
+
+
+def _sided(world: World, space: Space) -> None:
+    """What each side wrote, and what was written for it, before and after the partners were blind."""
+    authors = ("owner", "member@tnm", "member@tnm-kin", "member@nord", "member@sud")
+    for name, stamp_blind, for_whom in itertools.product(authors, (True, False), ("tnm", "tnm-kin")):
+        author = world.viewers[name]
+        side = side_of(author) or peer_side(world.coded(for_whom).id)
+        for days in (0, 3, 50):
+            moment = world.now - days * DAY - 1
+            _post(
+                world,
+                _id(world, name),
+                moment,
+                space=space,
+                stamp=space.variant.value,
+                stamp_blind=stamp_blind,
+                side=side,
+            )
+
+
+def _held(world: World, space: Space) -> None:
+    for author in ("owner", "member", "member@nord", "member@tnm", "member@--m"):
+        _post(world, _id(world, author), world.now - 1, space=space, stamp=space.variant.value, held=True)
+
+
+def _space(
+    world: World,
+    variant: Variant,
+    dates: Dates,
+    host: int | None,
+    dials: tuple[str, bool, str] | None = None,
+    *,
+    history: History = History.LEVEL,
+    days: int = 0,
+    blind: bool = False,
+) -> Space:
     actor = _actor(world, "space", host, "group")
-    opened = world.now - history.opened * DAY if history.opened else None
-    level, listed, reach = dials
+    opened = world.now - dates.opened * DAY if dates.opened else None
+    level, listed, reach = dials or DIALS[variant]
     number = len(world.spaces)
     space_id = world.add(
         "space",
@@ -214,23 +344,54 @@ def _space(world: World, variant: Variant, dials: tuple[str, bool, str], history
         level=level,
         listed=listed,
         reach=reach,
+        staff_read=variant is Variant.INVITED_READABLE,
+        partner_view="blind" if blind else "organisations",
+        history=history.value,
+        history_days=days,
         peer_id=host,
         opened_at=opened,
         created_at=world.now,
     )
-    world.spaces.append(Space(space_id, variant, history, host))
+    space = Space(space_id, variant, dates, host, history, days, blind)
+    world.spaces.append(space)
     for peer in world.peers:
         if peer.named:
-            world.add("space_partner", space_id=space_id, peer_id=peer.id, added_at=world.now - history.named * DAY)
-    for row in world.rows["actor"][: len(world.rows["actor"]) - 1]:
+            until = world.now - HOUR if peer.over else world.now + DAY if peer.until else None
+            world.add(
+                "space_partner",
+                space_id=space_id,
+                peer_id=peer.id,
+                added_at=world.now - dates.named * DAY,
+                until_at=until,
+                reach="invited" if peer.picked else "",
+            )
+    for row in world.rows["actor"]:
         if row["kind"] == "person":
-            _enters(world, space_id, row, history)
+            _enters(world, space_id, row, dates)
+    for name in (*ADMINISTRATORS[1:], "auditor"):
+        _asks_to_read(world, space_id, name)
+    return space
 
 
-def _enters(world: World, space_id: int, actor: dict[str, Any], history: History) -> None:
+def _asks_to_read(world: World, space_id: int, name: str) -> None:
+    world.add(
+        "break_glass",
+        space_id=space_id,
+        asked_by_id=_id(world, name),
+        reason="…",
+        asked_at=world.now - 2 * HOUR,
+        approved_by_id=None if name == "glass not approved" else _id(world, "administrator"),
+        approved_at=None if name == "glass not approved" else world.now - 2 * HOUR,
+        until_at=world.now + (-HOUR if name == "glass over" else DAY),
+        ended_at=world.now - HOUR if name == "glass ended" else None,
+    )
+
+
+def _enters(world: World, space_id: int, actor: dict[str, Any], dates: Dates) -> None:
     role = actor["display_name"].partition("@")[0]
-    days = {"late": history.late}.get(role, history.joined)
-    if role in ("stranger", "administrator", "auditor"):
+    until = world.now + DAY if role == "late" else world.now - HOUR if role == "ended" else None
+    days = {"late": dates.late}.get(role, dates.joined)
+    if role not in ("member", "late", "steward", "owner", "invited", "asked", "ended"):
         return
     state = role if role in ("invited", "asked") else "member"
     world.add(
@@ -241,6 +402,7 @@ def _enters(world: World, space_id: int, actor: dict[str, Any], history: History
         role=role if role == "steward" else "owner" if role == "owner" or state != "member" else "member",
         state=state,
         since_at=world.now - days * DAY if state == "member" else None,
+        until_at=until,
         created_at=world.now,
     )
 
@@ -248,27 +410,29 @@ def _enters(world: World, space_id: int, actor: dict[str, Any], history: History
 # --- what -----------------------------------------------------------------------------------------
 
 
-def _moments(world: World, history: History) -> Iterator[int]:
-    """On each day that matters, just then and just before; around the limited past, an hour either side."""
-    for days in (history.opened, history.named, history.joined, history.late):
+def _moments(world: World, space: Space) -> Iterator[int]:
+    """On each day that matters, just then and just before; around what is counted from now, an hour either side."""
+    dates = space.dates
+    for days in (dates.opened, dates.named, dates.joined, dates.late):
         if days is not None:
             yield world.now - days * DAY
             yield world.now - days * DAY - 1
-    yield world.now - LIMITED_DAYS * DAY + HOUR
-    yield world.now - LIMITED_DAYS * DAY - HOUR
+    for days in (LIMITED_DAYS, *((space.days or 1,) if space.history is History.DAYS else ())):
+        yield world.now - days * DAY + HOUR
+        yield world.now - days * DAY - HOUR
     yield world.now - 1
     yield world.now - 300 * DAY
 
 
-def _posts_in(world: World, space: Space) -> None:
-    ours = _id(world, "owner")
-    theirs = _id(world, "member@tnm")
-    stamps = [*(variant.value for variant in Variant), ""]
-    for stamp, moment, author in itertools.product(stamps, _moments(world, space.history), (ours, theirs)):
-        named: tuple[int, ...] = ()
-        if len(world.posts) % 5 == 0:
-            named = tuple(_id(world, name) for name in ("stranger@tn-", "stranger@---", "stranger"))
-        _post(world, author, moment, space=space, stamp=stamp, named=named)
+def _posts_in(world: World, space: Space, stamps: Iterable[str] = (*Variant, "")) -> None:
+    """By ours and by theirs in turn, but by both where the author's instance decides."""
+    ours, theirs = _id(world, "owner"), _id(world, "member@tnm")
+    for number, (stamp, moment) in enumerate(itertools.product(stamps, _moments(world, space))):
+        for author in (ours, theirs) if space.host else ((ours, theirs)[number % 2],):
+            named: tuple[int, ...] = ()
+            if len(world.posts) % 5 == 0:
+                named = tuple(_id(world, name) for name in ("stranger@tn-", "stranger@---", "stranger"))
+            _post(world, author, moment, space=space, stamp=str(stamp), named=named)
     for author in (ours, theirs):
         _post(world, author, world.now - 1, space=space, stamp=space.variant.value, deleted=True)
 
@@ -300,6 +464,9 @@ def _post(
     visibility: str = "",
     named: tuple[int, ...] = (),
     deleted: bool = False,
+    stamp_blind: bool = False,
+    side: str = "",
+    held: bool = False,
 ) -> None:
     peer_id = world.peer_of.get(author)
     post_id = world.add(
@@ -309,6 +476,9 @@ def _post(
         space_id=space.id if space else None,
         visibility=visibility,
         stamp=stamp,
+        stamp_blind=stamp_blind,
+        side=side,
+        held_at=world.now - 1 if held else None,
         peer_id=peer_id,
         published_at=published_at,
         deleted_at=world.now if deleted else None,
@@ -316,11 +486,24 @@ def _post(
     for actor_id in named:
         world.add("mention", post_id=post_id, actor_id=actor_id)
     world.posts.append(
-        Post(post_id, author, published_at, space, stamp, visibility, peer_id, deleted, frozenset(named))
+        Post(
+            post_id,
+            author,
+            published_at,
+            space,
+            stamp,
+            visibility,
+            peer_id,
+            deleted,
+            frozenset(named),
+            stamp_blind,
+            side,
+            held,
+        )
     )
 
 
 def _id(world: World, name: str) -> int:
     viewer = world.viewers[name]
-    assert isinstance(viewer, (Employee, RemotePerson))
+    assert isinstance(viewer, (Employee, Guest, RemotePerson))
     return viewer.actor_id
