@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from dataclasses import replace as altered
 from typing import Any
 
 from server.actions.openness import ended
 from server.declared_values import FIELD_OF, KEY_OF
 from server.openness import Level, Reach
-from server.space_policy import PartnerTerms, SpacePolicy, reset_outside
+from server.space_policy import PartnerTerms, SpacePolicy, altered
 from server.toml_texts import Spot
 
 
@@ -75,10 +74,6 @@ def wanted_of(space: DeclaredSpace, live: SpacePolicy, now: int, *, every: bool)
     values = {field: value for field, value in space.policy.items() if KEY_OF[field] in names}
     if space.partners is not None and (every or "partners" in space.manage):
         values["partners"] = tuple(one for one in space.partners if one.until_at is None or one.until_at > now)
-    row = {field: values[field] for field in ("level", "listed", "reach") if field in values}
-    room = reset_outside(altered(live, **row))
-    if room.level is not Level.PUBLIC:
-        room = altered(room, indexing=False)
-    wanted = altered(room, **values)
+    wanted = altered(live, values)
     over = wanted.closes_at is not None and wanted.closes_at <= now and "closes_at" in values
     return ended(wanted) if over else wanted

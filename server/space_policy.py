@@ -286,6 +286,15 @@ def reset_outside(policy: SpacePolicy) -> SpacePolicy:
     return policy if policy.history in HISTORIES[policy.variant] else replace(policy, history=History.LEVEL)
 
 
+def altered(policy: SpacePolicy, values: Mapping[str, Any]) -> SpacePolicy:
+    """The policy with these fields; of the others, what a new level has no room for falls away."""
+    row = {name: values[name] for name in ("level", "listed", "reach") if name in values}
+    room = reset_outside(replace(policy, **row))
+    if room.level is not Level.PUBLIC:
+        room = replace(room, indexing=False)
+    return replace(room, **values)
+
+
 NARROWABLE_AUDIENCES = tuple(
     who for who in Audience if who not in (Audience.HOST, Audience.GLASS, Audience.STAFF_MEMBER, Audience.KIN)
 )

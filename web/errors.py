@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from server.actions.openness import MANAGED, MOVED
 from server.attempts import TooManyAttempts
 from server.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooLarge, Unauthenticated, Unavailable
 from server.refusals import N_
@@ -49,12 +50,33 @@ class NotUnderstood(DomainError):
     default = NOT_UNDERSTOOD
 
 
+class NeedsVersion(DomainError):
+    """A change that does not say which version it has seen."""
+
+    default = N_("Dites quelle version vous avez lue, dans l’en-tête If-Match.")
+
+
+class VersionMoved(Conflict):
+    """It is no longer the version that the caller has seen. `params` hold the version."""
+
+    default = MOVED
+
+
+class ManagedByFile(Conflict):
+    """What a file declares is changed there. `params` hold the file."""
+
+    default = MANAGED
+
+
 ANSWERS: Mapping[type[DomainError], tuple[HTTPStatus, str]] = {
     NotFound: (HTTPStatus.NOT_FOUND, "not_found"),
     TooManyAttempts: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_attempts"),
     Forbidden: (HTTPStatus.FORBIDDEN, "forbidden"),
     Unauthenticated: (HTTPStatus.UNAUTHORIZED, "unauthenticated"),
     Invalid: (HTTPStatus.UNPROCESSABLE_ENTITY, "invalid"),
+    VersionMoved: (HTTPStatus.PRECONDITION_FAILED, "version_moved"),
+    NeedsVersion: (HTTPStatus.PRECONDITION_REQUIRED, "version_required"),
+    ManagedByFile: (HTTPStatus.CONFLICT, "managed_by_file"),
     Conflict: (HTTPStatus.CONFLICT, "conflict"),
     TooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large"),
     Unavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),

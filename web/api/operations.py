@@ -18,7 +18,10 @@ PROBLEMS = {401: "nobody is signed in", 403: "not allowed", 404: "not there", 42
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One thing that our own API does. `query`: parameter names, each with its JSON type."""
+    """One thing that our own API does. `query`: parameter names, each with its JSON type.
+
+    `headers`: those that it asks for; `answers`: statuses of its own, besides those of every operation.
+    """
 
     method: str
     path: str
@@ -29,6 +32,8 @@ class Operation:
     body: type[Body] | None = None
     query: dict[str, str] = field(default_factory=dict)
     done: HTTPStatus = HTTPStatus.OK
+    headers: tuple[str, ...] = ()
+    answers: dict[HTTPStatus, str] = field(default_factory=dict)
 
     def endpoint(self) -> Endpoint:
         return Endpoint(
@@ -70,13 +75,15 @@ def _described(operation: Operation, shape: dict[str, Any] | None) -> dict[str, 
     in_path = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
     parameters = [_parameter(name, "path", "string") for name in in_path]
     parameters += [_parameter(name, "query", kind) for name, kind in operation.query.items()]
+    parameters += [_parameter(name, "header", "string") | {"required": True} for name in operation.headers]
     told: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
         "security": [{"bearer": [operation.scope]}] if operation.scope else [],
         "parameters": parameters,
         "responses": {str(operation.done.value): {"description": operation.done.phrase}}
-        | {str(status): _problem(why) for status, why in PROBLEMS.items()},
+        | {str(status): _problem(why) for status, why in PROBLEMS.items()}
+        | {str(status.value): _answer(status, why) for status, why in operation.answers.items()},
     }
     if shape is not None:
         told["requestBody"] = {"required": True, "content": {"application/json": {"schema": shape}}}
@@ -85,6 +92,10 @@ def _described(operation: Operation, shape: dict[str, Any] | None) -> dict[str, 
 
 def _parameter(name: str, place: str, kind: str) -> dict[str, Any]:
     return {"name": name, "in": place, "required": place == "path", "schema": {"type": kind}}
+
+
+def _answer(status: HTTPStatus, why: str) -> dict[str, Any]:
+    return {"description": why} if status < HTTPStatus.BAD_REQUEST else _problem(why)
 
 
 def _problem(why: str) -> dict[str, Any]:

@@ -4,7 +4,19 @@ from collections.abc import Sequence
 
 from starlette.routing import Route
 
-from web.api import accounts, instance, media, notifications, oauth, parvis, recalls, search, statuses, timelines
+from web.api import (
+    accounts,
+    instance,
+    media,
+    notifications,
+    oauth,
+    parvis,
+    policies,
+    recalls,
+    search,
+    statuses,
+    timelines,
+)
 from web.api.calls import Endpoint
 from web.api.operations import describing
 
@@ -45,7 +57,7 @@ FIELD: Sequence[Endpoint] = (
     Endpoint("GET", "/api/v2/search", search.everything, "read:search"),
 )
 
-OPERATIONS = (*parvis.OPERATIONS, *recalls.OPERATIONS)
+OPERATIONS = (*parvis.OPERATIONS, *policies.OPERATIONS, *recalls.OPERATIONS)
 OURS: Sequence[Endpoint] = (*(o.endpoint() for o in OPERATIONS), describing(OPERATIONS))
 
 ENDPOINTS: Sequence[Endpoint] = (*FIELD, *OURS)

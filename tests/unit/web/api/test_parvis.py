@@ -11,7 +11,7 @@ from tests import cast as company
 from tests.cast import HERE, KESTREL, Cast
 from tests.unit.web.api.client import Client, client_of
 from web.api.operations import PREFIX
-from web.api.parvis import OPERATIONS
+from web.api.routes import OPERATIONS
 from web.app import for_people
 
 pytestmark = pytest.mark.anyio
