@@ -135,5 +135,5 @@ async def test_a_kill_at_any_moment_loses_nothing_and_doubles_nothing(fleet: Mak
 
 
 @pytest.mark.soak
-async def test_a_hundred_kills_lose_nothing_and_double_nothing(fleet: MakeNode) -> None:
-    print(await work_under_kills(fleet, 100, 20261121))
+async def test_D2_two_hundred_kills_lose_nothing_and_double_nothing(fleet: MakeNode) -> None:
+    print(await work_under_kills(fleet, 200, 20261121))
