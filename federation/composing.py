@@ -64,8 +64,6 @@ class Sealed:
 
     body: bytes
     signer_uri: str
-    targets: tuple[str, ...] = ()
-    """The inboxes that it is for, where they are known by name."""
 
 
 _kept: OrderedDict[tuple[int, int, int], Sealed] = OrderedDict()

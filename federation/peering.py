@@ -14,6 +14,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from federation import refusals
 from federation.errors import FederationError, Malformed, Refused, Untrusted
 from federation.inbox import as_text, check_type, read_body, signed_request, wake_resting
 from federation.instance import Instance
@@ -65,8 +66,13 @@ class Peering:
         sender = await verify(self.instance, signed_request(self.instance, request, body))
         if not sender.linked or sender.peer_id is None:
             raise Refused("This instance takes streams from instances that it is linked with.", sender.host)
-        self._fresh(sender, request.headers.get("signature-input", ""))
-        answer = await take(self.instance, sender, read_page(body))
+        try:
+            self._fresh(sender, request.headers.get("signature-input", ""))
+            page = read_page(body)
+        except FederationError as error:
+            await refusals.counted(sender.peer_id, error, "")
+            raise
+        answer = await take(self.instance, sender, page)
         return _json(answer, 409 if isinstance(answer, Missing) else 202)
 
     def _fresh(self, sender: VerifiedSender, signature_input: str) -> None:
@@ -104,7 +110,10 @@ async def take(instance: Instance, sender: VerifiedSender, page: IncomingPage) -
         if page.start > row["got"] + 1:
             return Missing(row["got"] + 1, row["their_generation"])
         now = now_ms()
-        receipts = [_receipt(instance, sender, item, page.generation, now) for item in page.items if item.body]
+        refused: list[FederationError] = []
+        receipts = [_receipt(instance, sender, item, page.generation, now, refused) for item in page.items if item.body]
+        for error in refused:
+            await refusals.counted(peer_id, error, error.detail)
         fresh = [receipt for receipt in receipts if receipt["seq"] > row["got"]]
         late = [receipt for receipt in receipts if receipt["seq"] <= row["got"]]
         await db.insert_many("receipt", fresh, ignore=True)
@@ -134,7 +143,10 @@ async def _new_generation(row: dict[str, Any], generation: str) -> dict[str, Any
     return changed[0]
 
 
-def _receipt(instance: Instance, sender: VerifiedSender, item: Item, generation: str, now: int) -> dict[str, Any]:
+def _receipt(
+    instance: Instance, sender: VerifiedSender, item: Item, generation: str, now: int, refused: list[FederationError]
+) -> dict[str, Any]:
+    """The row of an event; one that may not speak here is over at once, and its error is put to `refused`."""
     row: dict[str, Any] = {
         "id": new_id(),
         "peer_id": sender.peer_id,
@@ -148,6 +160,7 @@ def _receipt(instance: Instance, sender: VerifiedSender, item: Item, generation:
         said: dict[str, Any] = {"body": item.body, "outcome": "", "code": "", "processed_at": None}
     except FederationError as error:
         log.info("refused", extra={"action": "peering.event_refused", "peer": sender.host, "reason": str(error)})
+        refused.append(error)
         identifier = f"{sender.host} {generation} {item.seq}"
         said = {"body": "", "outcome": str(error)[:500], "code": code_of(error), "processed_at": now}
     return {**row, **said, "activity_hash": hashlib.sha256(identifier.encode()).hexdigest()}

@@ -13,17 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from federation.composing import Receiver, compose
+from federation.composing import ABOUT_POSTS, Receiver, compose
 from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
 from federation.lanes import choose
-from federation.pages import BYTES, EVENTS, Heard, Missing, add, read_heard, read_missing, skip, write_page
+from federation.pages import BYTES, EVENTS, TARGETS, Heard, Missing, add, read_heard, read_missing, skip, write_page
 from federation.schedule import Decision, Fate, Outcome, State, answered, next_try
 from federation.sending import LEASE_MS, OF_A_LINK, Peer, lease, write_peer
 from federation.signing import sign_as
 from federation.streams import begin_again, heard, heard_of, rewind, stream_with
 from federation.vocabulary import ACTIVITY_JSON
 from server import database as db
+from server.actions.link_keys import tell_administrators
 from server.clock import now_ms
 from server.sql import Clause, one_of
 
@@ -33,6 +34,7 @@ ASK_AFTER_MS = 300
 """The first wait before asking what became of the last events; it doubles."""
 LONGEST_ASK_MS = 60_000
 POISON_AFTER = 3
+RELAYED = frozenset(kind.value for kind in ABOUT_POSTS)
 ALERT_AFTER_MS = 5 * 60 * 1000
 
 
@@ -125,7 +127,7 @@ class _Serving:
                 return None
         last = min(after + self.limit, given)
         rows = await db.fetch(
-            "SELECT d.id, d.number, d.event_id, d.inbox, d.attempts, e.space_id, e.post_id FROM delivery d"
+            "SELECT d.id, d.number, d.event_id, d.inbox, d.attempts, e.space_id, e.post_id, e.kind FROM delivery d"
             " JOIN event e ON e.id = d.event_id"
             " WHERE d.peer_id = $1 AND d.number > $2 AND d.number <= $3 AND d.state = 'pending' ORDER BY d.number",
             self.peer.id,
@@ -141,6 +143,7 @@ class _Serving:
     async def _compose(
         self, start: int, last: int, by_number: dict[int, list[dict[str, Any]]], rows: Sequence[Any], basis: object
     ) -> Page:
+        named = await self._recipients(rows)
         items: list[bytes] = []
         skipped: list[int] = []
         weight = 0
@@ -151,7 +154,9 @@ class _Serving:
                 item = skip(number)
                 skipped += [row["id"] for row in deliveries]
             else:
-                item = add(number, sealed.body, sealed.targets or [row["inbox"] for row in deliveries])
+                item = add(
+                    number, sealed.body, named.get(deliveries[0]["event_id"]) or [row["inbox"] for row in deliveries]
+                )
                 if len(item) > BYTES:
                     await self._dead([row["id"] for row in deliveries], "too big even alone")
                     item = skip(number)
@@ -161,6 +166,26 @@ class _Serving:
             items.append(item)
             weight += len(item)
         return Page(start, last, tuple(items), tuple(rows), tuple(skipped), basis)
+
+    async def _recipients(self, rows: Sequence[dict[str, Any]]) -> dict[int, list[str]]:
+        """By event, the inboxes of those it is for: of what a space of ours relays, its members there, by name.
+
+        Of more than TARGETS, and of everything else, the inbox of the delivery.
+        """
+        relayed = {row["event_id"]: row["space_id"] for row in rows if row["space_id"] and row["kind"] in RELAYED}
+        if not relayed:
+            return {}
+        query = Clause(
+            "SELECT m.space_id, a.inbox FROM membership m JOIN actor a ON a.id = m.actor_id JOIN space s"
+            " ON s.id = m.space_id AND s.peer_id IS NULL WHERE m.peer_id = ? AND m.state = 'member'"
+            " AND a.gone_at IS NULL AND",
+            (self.peer.id,),
+        ).join(one_of("m.space_id", sorted(set(relayed.values()))))
+        inboxes: dict[int, list[str]] = defaultdict(list)
+        for row in await db.fetch(*query.then("ORDER BY a.id").statement()):
+            inboxes[row["space_id"]].append(row["inbox"])
+        known = {space: named for space, named in inboxes.items() if len(named) <= TARGETS}
+        return {event: known[space] for event, space in relayed.items() if space in known}
 
     async def _give_numbers(self, given: int) -> int:
         """Numbers what waits, in one commit; the newest number then."""
@@ -321,6 +346,7 @@ class _Serving:
         now = now_ms()
         if decision.alert and decision.failing_since is not None and now - decision.failing_since >= ALERT_AFTER_MS:
             log.error("a link is refused", extra={"action": "link.alert", "peer": self.peer.host})
+            await tell_administrators(self.peer.id, "refused", decision.failing_since)
         await write_peer(self.peer, decision, now)
         self.peer = replace(self.peer, state=decision.state)
         await self._release()

@@ -129,12 +129,12 @@ async def administrators() -> list[int]:
     return [row["actor_id"] for row in rows]
 
 
-async def tell_administrators(peer_id: int, what: str) -> None:
-    """A notice to each administrator that a link needs them; one for each time."""
+async def tell_administrators(peer_id: int, what: str, since: int | None = None) -> None:
+    """A notice to each administrator that a link needs them; one for each time, or for each `since`."""
     by = await db.fetch_one(
         "SELECT id FROM actor WHERE peer_id = $1 AND kind = 'application' ORDER BY id LIMIT 1", peer_id
     )
-    key = f"link:{what}:{peer_id}:{new_id()}"
+    key = f"link:{what}:{peer_id}:{since if since is not None else new_id()}"
     await notify(await administrators(), "link", key=key, by=by["id"] if by else None)
 
 

@@ -41,6 +41,7 @@ class Partner:
     got: int = 0
     events: dict[int, dict[str, Any]] = field(default_factory=dict)
     pages: list[list[int]] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
     script: Callable[["Partner", Any], Answer | None] = lambda partner, page: None
 
     def answer(self, body: bytes) -> Answer:
@@ -57,6 +58,7 @@ class Partner:
             return 409, {"want": self.got + 1, "generation": self.generation}
         self.pages.append([item.seq for item in page.items])
         for item in page.items:
+            self.targets = list(item.targets) or self.targets
             self.events[item.seq] = json.loads(item.body) if item.body else {}
         self.got = max(self.got, page.start + len(page.items) - 1)
         return 202, self.heard()
@@ -164,6 +166,7 @@ async def test_a_page_is_numbered_told_and_acknowledged(world: World) -> None:
     await world.send()
     assert [event["object"]["object"]["id"] for event in world.partner.told] == [f"{HOST}/posts/{i}" for i in ids]
     assert world.partner.pages == [[1, 2, 3]]
+    assert world.partner.targets == [f"{world.partner.base}/@chloe/inbox"]
     assert await world.states() == {"sent": 3}
     stream = await world.stream()
     assert (stream["given"], stream["acked"], stream["done"]) == (3, 3, 3)
@@ -285,6 +288,13 @@ async def test_D6_a_partner_that_refuses_us_pauses_the_link_and_loses_nothing(wo
     row = await db.fetch_one("SELECT state, failures FROM peer WHERE id = $1", world.peer_id)
     assert row == {"state": "paused", "failures": 4}
     assert await world.states() == {"pending": 5}
+    told = "SELECT COUNT(*) AS n FROM notice WHERE kind = 'link'"
+    assert await db.fetch_one(told) == {"n": 0}
+    await db.execute("UPDATE peer SET failing_since_at = failing_since_at - 300000")
+    await db.execute("UPDATE account SET office = 'admin'")
+    for _ in range(2):
+        await world.send()
+    assert await db.fetch_one(told) == {"n": 1}, "after five minutes, once"
     world.partner.script = lambda partner, page: None
     await world.send()
     assert gapless(world.partner) and world.partner.got == 5
