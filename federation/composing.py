@@ -15,6 +15,7 @@ from federation.documents.activities import (
     Fact,
     Message,
     about_membership,
+    about_moderation,
     between_people,
     by_author,
     changed_actor,
@@ -45,7 +46,8 @@ RECALLS = frozenset({Kind.RECALLED, Kind.ITEM_RECALLED, Kind.RECALL_ANSWERED})
 ALWAYS = ABOUT_LINKS | RECALLS
 """What is told whatever became of the link: agreements about it, and what is taken back."""
 BETWEEN_PEOPLE = frozenset({Kind.FOLLOW_ASKED, Kind.FOLLOW_UNDONE, Kind.FOLLOW_ACCEPTED, Kind.FOLLOW_REJECTED})
-NAMED = ("followed", "follower", "invited", "member")
+NAMED = ("followed", "follower", "invited", "member", "author")
+MODERATION = frozenset({Kind.POST_HELD, Kind.POST_APPROVED, Kind.POST_REFUSED})
 MOST_KEPT = 128
 
 
@@ -137,6 +139,8 @@ async def _about_others(instance: Instance, fact: Fact, event: dict[str, Any], t
     other = next((fact.detail(name) for name in NAMED if fact.detail(name)), None)
     row = await db.fetch_one("SELECT uri FROM actor WHERE id = $1", other) if other else None
     other_uri = row["uri"] if row else ""
+    if fact.kind in MODERATION:
+        return about_moderation(fact, other_uri, instance.here)
     if fact.kind in BETWEEN_PEOPLE:
         return between_people(fact, other_uri, instance.here)
     return about_membership(fact, other_uri, instance.here)

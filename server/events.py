@@ -37,6 +37,9 @@ class Kind(StrEnum):
     RECALLED = "recalled"  # data: target (of the recall), peer
     ITEM_RECALLED = "item_recalled"  # to a server without a link; data: target, peer
     RECALL_ANSWERED = "recall_answered"  # data: purge, peer
+    POST_HELD = "post_held"  # a post of somebody elsewhere waits for a steward; data: activity
+    POST_APPROVED = "post_approved"  # data: activity
+    POST_REFUSED = "post_refused"  # data: activity, reason
     SPACE_CHANGED = "space_changed"
     PERSON_CHANGED = "person_changed"
     LINK_OFFERED = "link_offered"  # data: peer

@@ -213,6 +213,27 @@ def about_membership(fact: Fact, other_uri: str, here: Addresses) -> Message:
     return Message(document, actor)
 
 
+_OUTCOMES = {Kind.POST_HELD: "TentativeAccept", Kind.POST_APPROVED: "Accept", Kind.POST_REFUSED: "Reject"}
+
+
+def about_moderation(fact: Fact, author_uri: str, here: Addresses) -> Message:
+    """What became of the activity that brought a post into a space of ours (ActivityStreams §3): it waits, it is
+    published, or it is refused, and why.
+    """
+    brought = {"id": fact.detail("activity"), "type": "Create", "actor": author_uri}
+    document: dict[str, Any] = {
+        "@context": CONTEXT,
+        "id": here.activity(fact.id),
+        "type": _OUTCOMES[fact.kind],
+        "actor": fact.space_uri,
+        "to": [author_uri],
+        "object": brought,
+    }
+    if fact.detail("reason"):
+        document["summary"] = fact.detail("reason")
+    return Message(document, fact.space_uri)
+
+
 def changed_actor(fact: Fact, actor_document: dict[str, Any], here: Addresses, to: list[str]) -> Message:
     """Update of a person or a space."""
     uri = actor_document["id"]

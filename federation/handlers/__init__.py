@@ -29,6 +29,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("Invite", ANY): membership.invite,
     ("Accept", ANY): membership.answer,
     ("Reject", ANY): membership.answer,
+    ("TentativeAccept", ANY): membership.answer,
     ("Remove", ANY): membership.remove,
     ("parvis:MembersDisagree", ANY): membership.disagreed,
     ("Undo", ANY): membership.undo,

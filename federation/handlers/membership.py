@@ -8,12 +8,13 @@ from federation.handlers.call import Call
 from federation.handlers.posts import LIKES, undo_like
 from federation.reading import identifier
 from server import database as db
-from server.actions import follows, incidents, membership, membership_lists, spaces
+from server.actions import follows, incidents, membership, membership_lists, moderation, spaces
 from server.actions.link_keys import tell_administrators
 from server.errors import NotFound
 from server.events import Kind
 from server.openness import Level
 from server.queries import spaces as spaces_seen
+from server.text import plain
 
 
 async def follow(call: Call) -> None:
@@ -97,8 +98,13 @@ async def answer(call: Call) -> None:
     """Accept or Reject of what one of ours asked; of nothing else (O24)."""
     accepted = call.said.type == "Accept"
     number = call.own_event(call.said.object_id)
-    event = await db.fetch_one("SELECT kind, space_id FROM event WHERE id = $1", number) if number else None
-    if event is None:
+    columns = "SELECT kind, space_id, post_id FROM event WHERE id = $1"
+    event = await db.fetch_one(columns, number) if number else None
+    if event is not None and event["kind"] == Kind.POST_PUBLISHED:
+        await _moderated(call, event)
+    elif call.said.type == "TentativeAccept":
+        raise NotFound(detail="an answer to nothing that was asked (O24)")
+    elif event is None:
         await links.answered(call)
     elif event["kind"] == Kind.LINK_OFFERED and accepted:
         await links.accepted(call, f"event:{number}")
@@ -111,6 +117,19 @@ async def answer(call: Call) -> None:
         await membership.answered(call.server, f"event:{number}", accepted)
     else:
         raise NotFound(detail="an answer to nothing that was asked (O24)")
+
+
+_OUTCOMES = {"TentativeAccept": Kind.POST_HELD, "Accept": Kind.POST_APPROVED, "Reject": Kind.POST_REFUSED}
+
+
+async def _moderated(call: Call, event: dict[str, Any]) -> None:
+    """The space itself says what became of what one of ours wrote there."""
+    await _only_the_space(call, event["space_id"])
+    row = await db.fetch_one("SELECT uri FROM post WHERE id = $1", event["post_id"])
+    reason = call.said.document.get("summary")
+    reason = plain(reason)[: moderation.REASON_CHARACTERS] if isinstance(reason, str) else ""
+    post_uri = row["uri"] if row else ""
+    await moderation.told(call.server, call.said.actor, post_uri, _OUTCOMES[call.said.type], reason)
 
 
 async def _only_the_space(call: Call, space_id: int) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from server import database as db
 from server import live
-from server.actions import recalls
+from server.actions import holding, recalls
 from server.actions.finding import make_findable
 from server.actions.notices import forget, notify
 from server.clock import now_ms
@@ -30,6 +30,7 @@ from server.viewer import Employee, Guest, PeerServer, RemotePerson, Resident, V
 EMPTY = N_("Votre message est vide : écrivez quelque chose, ou joignez un fichier.")
 NO_SUCH_FILE = N_("Un des fichiers joints n’existe pas, ou n’est pas à vous.")
 TOO_MANY_FILES = N_("Un message porte au plus %(limit)s fichiers.")
+WAITS = N_("Ce message attend d’être validé : on n’y répond pas encore.")
 TWO_SIDES = N_(
     "Ce message nomme des personnes de plusieurs organisations, qui ne se voient pas entre elles dans cet espace. "
     "Il suffirait d’un message pour chacune."
@@ -127,7 +128,8 @@ async def publish(viewer: Resident, draft: Draft, here: Addresses) -> int:
             },
         )
         await _attach(viewer, post_id, draft.file_ids)
-        await _name(post_id, viewer.actor_id, rendered.mentions, space, parent)
+        await _write_names(post_id, rendered.mentions)
+        await tell_named(post_id, viewer.actor_id, space)
         await record(
             Kind.POST_PUBLISHED, actor_id=viewer.actor_id, space_id=space.id if space else None, post_id=post_id
         )
@@ -148,6 +150,7 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
         if space is not None and space.hosted_here:
             space.demand(viewer, Act.REPLY if parent else Act.POST)
         post_id = new_id()
+        waits = space is not None and await holding.must_wait(space, author_id)
         new = await _write(
             post_id,
             arrived.uri,
@@ -163,6 +166,7 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
                 "published_at": await _published(author_id, arrived, space, parent),
                 "edited_at": arrived.edited_at,
                 "side": await _side(side_of(viewer), space, "", ()),
+                "held_at": now_ms() if waits else None,
                 "peer_id": await _peer_of(author_id, viewer),
                 "attested_by_id": arrived.attested_by,
             },
@@ -170,7 +174,11 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
         if not new:
             return await _the_same(arrived.uri, author_id)
         await _arrive(post_id, author_id, arrived.files)
-        await _name(post_id, author_id, arrived.mentioned, space, parent)
+        await _write_names(post_id, arrived.mentioned)
+        if waits and space is not None:
+            await holding.hold(space, post_id, author_id, arrived.original)
+            return post_id
+        await tell_named(post_id, author_id, space)
         await record(
             Kind.POST_PUBLISHED,
             actor_id=author_id,
@@ -194,7 +202,8 @@ async def edit(viewer: Resident, post_id: int, source: str, here: Addresses, lan
         await _same_side(viewer, post, rendered.mentions)
         await _replace(post.id, post.html, post.source, rendered.html, source, now_ms())
         await db.execute("DELETE FROM mention WHERE post_id = $1", post_id)
-        await _name(post_id, viewer.actor_id, rendered.mentions, post.space, None)
+        await _write_names(post_id, rendered.mentions)
+        await tell_named(post_id, viewer.actor_id, post.space, answered=False)
         await record(
             Kind.POST_EDITED,
             actor_id=viewer.actor_id,
@@ -219,6 +228,8 @@ async def receive_edit(viewer: RemotePerson | PeerServer, author_id: int, arrive
             return
         await _replace(row["id"], row["html"], "", arrived.html, "", said_at)
         await _arrive_again(row["id"], author_id, arrived.files)
+        if await holding.edited(row["id"], arrived.original):
+            return
         await record(
             Kind.POST_EDITED,
             actor_id=author_id,
@@ -269,6 +280,8 @@ async def react(
     async with db.together():
         post = await posts.find(viewer, post_id)
         post.demand(viewer, Act.REACT)
+        if post.facts.held:
+            raise Forbidden(WAITS)
         where = Place(post.id, post.author_id, post.space.id if post.space else None)
         side = side_of(viewer) if post.space and post.space.hosted_here else ""
         await gesture(where, viewer.actor_id, emoji, uri, original, side)
@@ -418,6 +431,8 @@ async def _place(viewer: Resident, draft: Draft, parent: posts.SeenPost | None) 
     """Where it will stand: a reply stands where its parent does."""
     if parent is not None:
         parent.demand(viewer, Act.REPLY)
+        if parent.facts.held:
+            raise Forbidden(WAITS)
         if isinstance(viewer, Guest) and parent.space is None and parent.visibility != Visibility.DIRECT:
             raise Forbidden(GUESTS_IN_SPACES)
         return parent.space
@@ -601,24 +616,29 @@ async def _hears(actor_id: int, peer_id: int | None, space: spaces.SeenSpace) ->
     return rights(space.facts, standing).read >= Read.LIMITED
 
 
-async def _name(
-    post_id: int,
-    author_id: int,
-    mentioned: Sequence[int],
-    space: spaces.SeenSpace | None,
-    parent: _Answered | None,
-) -> None:
-    """Writes who is named, and leaves notices for those of ours who may read it."""
+async def _write_names(post_id: int, mentioned: Sequence[int]) -> None:
     rows = [{"id": new_id(), "post_id": post_id, "actor_id": actor_id} for actor_id in dict.fromkeys(mentioned)]
     await db.insert_many("mention", rows, ignore=True)
-    ours = await _ours([*mentioned, *([parent.author_id] if parent else [])])
+
+
+async def tell_named(post_id: int, author_id: int, space: spaces.SeenSpace | None, *, answered: bool = True) -> None:
+    """Leaves notices of a post that is now published for those of ours whom it names or, if `answered`, answers, and
+    who may read it.
+    """
+    rows = await db.fetch("SELECT actor_id FROM mention WHERE post_id = $1 ORDER BY id", post_id)
+    mentioned = [row["actor_id"] for row in rows]
+    parent = await db.fetch_one(
+        "SELECT r.author_id FROM post p JOIN post r ON r.id = p.reply_to_id WHERE p.id = $1", post_id
+    )
+    to = parent["author_id"] if parent and answered else None
+    ours = await _ours([*mentioned, *([to] if to else [])])
     if space is not None:
         ours = {actor_id for actor_id in ours if await _hears(actor_id, None, space)}
         ours = await _of_its_side(post_id, ours)
     where = {"post_id": post_id, "space_id": space.id if space else None}
     key = f"post:{post_id}"
-    if parent is not None and parent.author_id in ours:
-        await notify([parent.author_id], "reply", key=key, by=author_id, **where)
+    if to in ours:
+        await notify([to], "reply", key=key, by=author_id, **where)
     await notify([i for i in mentioned if i in ours], "mention", key=key, by=author_id, **where)
 
 
@@ -644,6 +664,8 @@ async def _withdrawn(post_id: int, author_id: int, space_id: int | None, origina
         await db.execute(f"DELETE FROM {table} WHERE post_id = $1", post_id)
     await db.execute("UPDATE attachment SET post_id = NULL WHERE post_id = $1", post_id)
     await db.execute("UPDATE event SET original = '' WHERE post_id = $1", post_id)
+    if await holding.forget(post_id):
+        return  # nobody has heard of it
     await record(Kind.POST_WITHDRAWN, actor_id=author_id, space_id=space_id, post_id=post_id, original=original)
 
 

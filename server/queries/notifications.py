@@ -39,6 +39,7 @@ class Waiting:
     read: bool
     open: bool = False
     about: str = ""
+    words: str = ""  # what somebody said with it, such as why a post was refused
 
 
 async def waiting(
@@ -104,6 +105,7 @@ async def _shown(viewer: Resident, rows: list[dict[str, Any]]) -> list[Waiting]:
             read=row["read_at"] is not None,
             open=_open(viewer, row, around.get(row["space_id"]), asking),
             about=_about(row["kind"], row["key"]),
+            words=row["words"],
         )
         for row in rows
         if row["kind"] != "request" or _admits(viewer, around.get(row["space_id"]))
@@ -123,6 +125,8 @@ def _admits(viewer: Resident, space: SeenSpace | None) -> bool:
 def _open(viewer: Resident, row: dict[str, Any], space: SeenSpace | None, asking: set[tuple[int, int]]) -> bool:
     if row["kind"] == "invitation":
         return space is not None and space.state is MemberState.INVITED
+    if row["kind"] == "held":
+        return True  # the notice goes when the post is decided
     return (row["kind"] == "request" and (row["space_id"], row["by_id"]) in asking) or (
         row["kind"] == "follow" and (NO_SPACE, row["by_id"]) in asking
     )

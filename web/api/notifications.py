@@ -22,6 +22,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "parvis_invitation": ("invitation",),
     "parvis_member": ("member",),
     "parvis_request": ("request",),
+    "parvis_held": ("held",),
+    "parvis_refused": ("refused",),
     "parvis_glass": ("glass", "glass_asked"),
     "parvis_approval": ("approval",),
     "parvis_openness": ("openness",),
@@ -80,6 +82,7 @@ def shape(call: Call, one: Waiting) -> present.Shape:
         "parvis_about": one.about,
         "parvis_space": one.space.slug if one.space else None,
         "parvis_read": one.read,
+        "parvis_words": one.words or None,
     }
 
 

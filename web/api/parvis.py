@@ -8,15 +8,17 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from server.actions import membership
+from server.actions import moderation as moderating
 from server.actions import spaces as verbs
 from server.errors import Invalid, NotFound
 from server.limits import DISPLAY_NAME_CHARACTERS, SUMMARY_BYTES
 from server.openness import Level, Reach, Role
-from server.queries import directory, linked, people, spaces
+from server.queries import directory, linked, moderation, people, spaces
 from server.queries.directory import Member, SpaceRow
 from server.queries.linked import as_json
 from server.queries.spaces import SeenSpace
 from server.refusals import N_
+from web.api import present
 from web.api.bodies import Body, decode
 from web.api.calls import SLUG, Call, json
 from web.api.fields import read_body
@@ -121,6 +123,33 @@ async def remove_member(call: Call) -> Response:
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
+class RefusalBody(Body, frozen=True):
+    """Why a post is not published: its author reads it."""
+
+    reason: Annotated[str, Meta(max_length=2000)]
+
+
+async def list_waiting(call: Call) -> Response:
+    """Posts of people from outside that wait, the oldest first, for those who run the space."""
+    space = await spaces.find(call.me, call.handle("slug"))
+    found = await moderation.waiting(call.me, space, call.fields.identifier("after"))
+    after = str(found[-1].id) if len(found) == moderation.PAGE else None
+    return json({"waiting": [present.status(card, call.here) for card in found], "after": after})
+
+
+async def approve_post(call: Call) -> Response:
+    space = await spaces.find(call.me, call.handle("slug"))
+    await moderating.approve(call.me, space.id, call.id())
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+async def refuse_post(call: Call) -> Response:
+    space = await spaces.find(call.me, call.handle("slug"))
+    body = decode(await read_body(call.request), RefusalBody)
+    await moderating.refuse(call.me, space.id, call.id(), body.reason)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
 async def list_links(call: Call) -> Response:
     """For administrators; their token says so by a scope of its own, which counts here as their whole session."""
     return json({"links": [as_json(one) for one in await linked.every(replace(call.colleague, scopes=None))]})
@@ -172,6 +201,34 @@ OPERATIONS = (
         "removeMember",
         "Let somebody go",
         "write:spaces",
+        done=HTTPStatus.NO_CONTENT,
+    ),
+    Operation(
+        "GET",
+        "/spaces/{slug}/queue",
+        list_waiting,
+        "listWaitingPosts",
+        "Posts that wait to be let through, for those who run the space",
+        "read:spaces",
+        query={"after": "string"},
+    ),
+    Operation(
+        "POST",
+        "/spaces/{slug}/queue/{id}/approve",
+        approve_post,
+        "approvePost",
+        "Let a post through",
+        "write:spaces",
+        done=HTTPStatus.NO_CONTENT,
+    ),
+    Operation(
+        "POST",
+        "/spaces/{slug}/queue/{id}/refuse",
+        refuse_post,
+        "refusePost",
+        "Refuse a post, and tell its author why",
+        "write:spaces",
+        body=RefusalBody,
         done=HTTPStatus.NO_CONTENT,
     ),
     Operation("GET", "/links", list_links, "listLinks", "Linked instances, for administrators", "admin:read"),

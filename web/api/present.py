@@ -120,6 +120,7 @@ def status(card: PostCard, here: Addresses) -> Shape:
         "parvis_space": card.space.slug if card.space else None,
         "parvis_visibility": card.visibility or None,
         "parvis_ticks": [{"host": t.host, "state": t.state, "reason": t.reason or None} for t in card.ticks],
+        "parvis_held": card.facts.held,
         "parvis_reactions": [{"emoji": r.emoji, "count": r.count, "mine": r.mine} for r in card.reactions],
     }
 

@@ -33,7 +33,7 @@ class Place:
 
     @property
     def partner_named(self) -> bool:
-        return self.level is Level.PARTNERS
+        return self.level is Level.PARTNERS or (self.level is Level.NETWORK and bool(self.invited))
 
     @property
     def shared(self) -> bool:

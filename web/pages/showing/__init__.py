@@ -6,7 +6,7 @@ from web.pages.showing.own import login, login_once, notifications, settings
 from web.pages.showing.people import people, person, results
 from web.pages.showing.posts import audience_line, audience_there, card, composer, editor, home, thread, who_sees
 from web.pages.showing.recalls import recall, recalls
-from web.pages.showing.spaces import about, guest, members, new_space, space
+from web.pages.showing.spaces import about, guest, members, new_space, queue, space
 from web.pages.showing.spaces import listed as spaces
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "overseen",
     "people",
     "person",
+    "queue",
     "recall",
     "recalls",
     "results",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
+from server.actions.moderation import REASON_CHARACTERS
 from server.actions.spaces import NewSpace
 from server.errors import DomainError
 from server.openness import (
@@ -15,7 +16,7 @@ from server.openness import (
     MemberState,
 )
 from server.policy import Act
-from server.queries import arrivals, directory, overseeing, spaces
+from server.queries import arrivals, directory, moderation, overseeing, spaces
 from server.queries.directory import MemberList
 from server.queries.overseeing import Glass
 from server.queries.people import Person
@@ -115,6 +116,7 @@ async def space(visit: Visit, seen: SeenSpace, posts: Sequence[PostCard]) -> Res
         standing=standing_of(visit, seen),
         composing=await composing_in(visit, seen) if first else None,
         older=older,
+        held=await moderation.count(visit.viewer, seen),
         partners=await spaces.partners(visit.viewer, seen) if seen.rights().members >= Members.ORGANISATIONS else [],
     )
 
@@ -130,6 +132,32 @@ async def about(visit: Visit, seen: SeenSpace) -> Response:
     speaks, _ = await speech_for(visit.request, visit.viewer)
     tabs, standing = tabs_of(speaks, seen), standing_of(visit, seen)
     return await show(visit, "space_about.html", "spaces", space=seen, tabs=tabs, standing=standing)
+
+
+async def queue(
+    visit: Visit,
+    seen: SeenSpace,
+    found: Sequence[PostCard],
+    *,
+    more: bool = False,
+    refused: DomainError | None = None,
+    about: int | None = None,
+) -> Response:
+    """What waits for those who run a space. `about`: the post that a refusal of ours is about."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    return await show(
+        visit,
+        "space_queue.html",
+        "spaces",
+        status=200 if refused is None else 422,
+        space=seen,
+        tabs=tabs_of(speaks, seen),
+        views=[shown(visit, post) for post in found],
+        refused=await refused_words(visit, refused),
+        about=about,
+        longest=REASON_CHARACTERS,
+        more=f"/spaces/{seen.slug}/queue?after={found[-1].id}" if more else "",
+    )
 
 
 async def guest(visit: Visit, seen: SeenSpace, who: Person) -> Response:
