@@ -104,6 +104,8 @@ class Step(StrEnum):
     LEVEL = "level"
     PAST = "past"
     REPUBLISH = "republish"
+    MEET = "meet"  # of people: nothing that the policy is asked
+    PUBLISH = "publish"  # of files that no post carries
 
 
 @dataclass(frozen=True, slots=True)

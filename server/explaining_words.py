@@ -114,6 +114,8 @@ ENOUGH = {
     Step.SEE_EACH_OTHER: N_("que les partenaires se voient entre eux"),
     Step.REACH: N_("que l’espace s’ouvre à toute personne de ses partenaires"),
     Step.LEVEL: N_("que l’espace passe au niveau « %(level)s »"),
+    Step.MEET: N_("que les deux personnes soient dans un même espace"),
+    Step.PUBLISH: N_("que la personne qui l’a déposé le joigne à un message"),
     Step.PAST: N_("que ce qui a déjà été écrit soit ouvert aussi"),
 }
 REPUBLISHED = {

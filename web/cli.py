@@ -27,6 +27,7 @@ GROUPS = (
     "server.commands.setup",
     "server.commands.audit",
     "server.commands.space_files",
+    "server.commands.explain",
     "server.commands.recalls",
     "federation.commands.spaces",
     "federation.commands.links",

@@ -12,10 +12,10 @@ from typing import Any
 from server import database as db
 from server.clock import now_ms
 from server.openness import Audience, Level, LinkState, Office, Reach, Visibility
-from server.policy import Act, PostFacts, Standing, audience_of, may_post
+from server.policy import Act, PostFacts, SpaceFacts, Standing, audience_of, may_post
 from server.queries import sides, spaces
 from server.queries.posts import SeenPost
-from server.sql import Clause, one_of
+from server.sql import Clause
 from server.viewer import Anonymous, Employee, Guest, RemotePerson, Viewer, guest_side, peer_side, side_of
 
 NOBODY = 0
@@ -92,87 +92,90 @@ async def of_visibility(viewer: Employee, visibility: Visibility) -> AudienceCou
 
 
 async def _of(viewer: Viewer, post: PostFacts, space: spaces.SeenSpace, now: int) -> AudienceCount:
-    """The policy's own answer for each kind of reader, and for each member elsewhere.
-
-    Blind partners are not counted before one another.
-    """
+    """The policy's own answer for each kind of reader, and for each member from outside."""
     post = replace(post, author_id=NOBODY)
-    members = await _members(space.id, await sides.counted(viewer, space))
+    members = await members_of(viewer, space)
+    named = await named_by(viewer, space)
     here = sum(1 for row in members if row["peer_id"] is None and row["office"] != Office.GUEST)
-    guests = sum(1 for row in members if row["office"] == Office.GUEST and _guest_reads(row, post, now))
+    reading = [row for row in members if is_outside(row) and _reads(row, post, named, now)]
     all_here = bool(may_post(_COLLEAGUE, Act.READ, post, Standing(Audience.STAFF), now))
     inside = bool(may_post(_COLLEAGUE, Act.READ, post, Standing(Audience.STAFF_MEMBER, since_at=0), now))
     ours = AudienceCount(
-        colleagues=await _colleagues() if all_here else here * inside, guests=guests, colleagues_all=all_here
+        colleagues=await count_colleagues() if all_here else here * inside,
+        guests=sum(1 for row in reading if row["peer_id"] is None),
+        colleagues_all=all_here,
     )
     if not space.hosted_here:
         return replace(ours, kept_at=space.host, public=space.level is Level.PUBLIC)
-    named = await _named(space.id)
-    shown = await _shown(viewer, space)
+    told = named.values() if space.may(viewer, Act.SEE_ORGANISATIONS) else ()
     return replace(
         ours,
-        partners=_counted(row for row in members if row["peer_id"] is not None and _reads(row, post, named, now)),
-        everyone_at=tuple(
-            At(row["host"], row["title"], None)
-            for row in named.values()
-            if row["peer_id"] in shown and _all_read(row, post, now)
-        ),
+        partners=_counted(row for row in reading if row["peer_id"] is not None),
+        everyone_at=tuple(At(row["host"], row["title"], None) for row in told if _all_read(row, post, now)),
         network=bool(may_post(RemotePerson(NOBODY, NOBODY), Act.READ, post, Standing(Audience.FED), now)),
         public=bool(may_post(Anonymous(), Act.READ, post, Standing(Audience.WEB), now)),
     )
 
 
-async def _members(space_id: int, counted: Clause) -> list[dict[str, Any]]:
-    """Those who are in it and can come in: not the suspended, not those whose instance is blocked."""
+def is_outside(row: dict[str, Any]) -> bool:
+    """Whether a row of `members_of` is a guest or somebody elsewhere."""
+    return row["peer_id"] is not None or row["office"] == Office.GUEST
+
+
+async def members_of(viewer: Viewer, space: spaces.SeenSpace) -> list[dict[str, Any]]:
+    """Those who are in it and can come in, as far as this viewer counts them: not the suspended, not those whose
+    instance is blocked, before one blind partner not those of another.
+    """
     now = now_ms()
-    query = Clause(
-        """SELECT m.actor_id, m.peer_id, m.since_at, q.host, q.title, l.state, c.office, c.organisation
-           FROM membership m JOIN actor a ON a.id = m.actor_id LEFT JOIN peer q ON q.id = m.peer_id
-           LEFT JOIN link l ON l.peer_id = q.id LEFT JOIN account c ON c.actor_id = a.id
-           WHERE m.space_id = ? AND m.state = 'member' AND a.suspended_at IS NULL AND a.gone_at IS NULL
-             AND c.suspended_at IS NULL AND q.blocked_at IS NULL AND COALESCE(c.until_at, ?) >= ?
-             AND COALESCE(m.until_at, ?) >= ?""",
-        (space_id, now, now, now, now),
+    query = (
+        Clause(
+            """SELECT m.actor_id, m.peer_id, m.since_at, m.role, q.host, q.title, q.last_heard_at, l.state, c.office,
+               c.organisation
+               FROM membership m JOIN actor a ON a.id = m.actor_id LEFT JOIN peer q ON q.id = m.peer_id
+               LEFT JOIN link l ON l.peer_id = q.id LEFT JOIN account c ON c.actor_id = a.id
+               WHERE m.space_id = ? AND m.state = 'member' AND a.suspended_at IS NULL AND a.gone_at IS NULL
+                 AND c.suspended_at IS NULL AND q.blocked_at IS NULL AND COALESCE(c.until_at, ?) >= ?
+                 AND COALESCE(m.until_at, ?) >= ?""",
+            (space.id, now, now, now, now),
+        )
+        .and_(await sides.counted(viewer, space))
+        .then("ORDER BY m.id")
     )
-    return await db.fetch(*query.and_(counted).statement())
+    return await db.fetch(*query.statement())
 
 
-async def _shown(viewer: Viewer, space: spaces.SeenSpace) -> set[int]:
-    """The partners (peer ids) of which this viewer may hear at all."""
-    hosts = [partner.host for partner in await spaces.partners(viewer, space)]
-    if not hosts:
-        return set()
-    rows = await db.fetch(*Clause("SELECT id FROM peer WHERE").join(one_of("host", hosts)).statement())
-    return {row["id"] for row in rows}
-
-
-async def _named(space_id: int) -> dict[int, dict[str, Any]]:
-    """The partners that a space names and that a link ties to us, by their peer's id."""
+async def named_by(viewer: Viewer, space: spaces.SeenSpace) -> dict[int, dict[str, Any]]:
+    """The partners that a space names and that a link ties to us, by their peer's id, as far as this viewer may
+    know them; one blind partner knows itself.
+    """
     rows = await db.fetch(
-        """SELECT n.peer_id, n.added_at, n.reach, n.narrowed, q.host, q.title, l.kin FROM space_partner n
-           JOIN peer q ON q.id = n.peer_id JOIN link l ON l.peer_id = q.id
+        """SELECT n.peer_id, n.added_at, n.reach, n.narrowed, q.host, q.title, q.last_heard_at, l.kin
+           FROM space_partner n JOIN peer q ON q.id = n.peer_id JOIN link l ON l.peer_id = q.id
            WHERE n.space_id = $1 AND l.state = 'active' AND q.blocked_at IS NULL AND COALESCE(n.until_at, $2) >= $2
            ORDER BY q.host""",
-        space_id,
+        space.id,
         now_ms(),
     )
-    return {row["peer_id"]: row for row in rows}
+    known = await sides.counted(viewer, space) == sides.EVERYBODY
+    return {row["peer_id"]: row for row in rows if known or peer_side(row["peer_id"]) == space.standing.side}
+
+
+def seen_as(row: dict[str, Any], space: SpaceFacts, named: dict[int, dict[str, Any]]) -> tuple[Viewer, Standing]:
+    """A member from outside, of `members_of`, as the policy sees them."""
+    peer_id = row["peer_id"]
+    if peer_id is None:
+        guest = Guest(NOBODY, row["actor_id"], guest_side(row["organisation"], row["actor_id"]))
+        return guest, Standing(Audience.GUEST_MEMBER, since_at=row["since_at"], side=guest.side)
+    member = RemotePerson(row["actor_id"], peer_id, row["state"] == LinkState.ACTIVE)
+    who = audience_of(member, space, member=True, partner=peer_id in named)
+    let_in = named[peer_id]["added_at"] if peer_id in named else None
+    return member, Standing(who, since_at=row["since_at"], let_in_at=let_in, side=peer_side(peer_id))
 
 
 def _reads(row: dict[str, Any], post: PostFacts, named: dict[int, dict[str, Any]], now: int) -> bool:
     assert post.space is not None
-    linked, peer_id = row["state"] == LinkState.ACTIVE, row["peer_id"]
-    member = RemotePerson(row["actor_id"], peer_id, linked)
-    who = audience_of(member, post.space, member=True, partner=peer_id in named)
-    let_in = named[peer_id]["added_at"] if peer_id in named else None
-    standing = Standing(who, since_at=row["since_at"], let_in_at=let_in, side=peer_side(peer_id))
-    return bool(may_post(member, Act.READ, post, standing, now))
-
-
-def _guest_reads(row: dict[str, Any], post: PostFacts, now: int) -> bool:
-    guest = Guest(NOBODY, row["actor_id"], guest_side(row["organisation"], row["actor_id"]))
-    standing = Standing(Audience.GUEST_MEMBER, since_at=row["since_at"], side=guest.side)
-    return bool(may_post(guest, Act.READ, post, standing, now))
+    viewer, standing = seen_as(row, post.space, named)
+    return bool(may_post(viewer, Act.READ, post, standing, now))
 
 
 def _all_read(row: dict[str, Any], post: PostFacts, now: int) -> bool:
@@ -205,7 +208,7 @@ async def _of_personal(viewer: Viewer, post: SeenPost) -> AudienceCount:
 
 async def _everybody(visibility: Visibility) -> AudienceCount:
     public = visibility is Visibility.PUBLIC
-    return AudienceCount(colleagues=await _colleagues(), network=public, public=public, colleagues_all=True)
+    return AudienceCount(colleagues=await count_colleagues(), network=public, public=public, colleagues_all=True)
 
 
 async def _chosen(author_id: int, followers: bool, post_id: int) -> AudienceCount:
@@ -224,6 +227,7 @@ async def _chosen(author_id: int, followers: bool, post_id: int) -> AudienceCoun
     return AudienceCount(colleagues=here, partners=elsewhere, followers=followers)
 
 
-async def _colleagues() -> int:
+async def count_colleagues() -> int:
+    """Everybody who works here and can come in."""
     row = await db.fetch_one("SELECT COUNT(*) AS n FROM account WHERE suspended_at IS NULL AND office <> 'guest'")
     return int(row["n"]) if row else 0

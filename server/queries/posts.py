@@ -163,14 +163,27 @@ async def readable(viewer: Viewer, post_ids: Sequence[int]) -> set[int]:
     return {row["id"] for row in await db.fetch(*query.statement())}
 
 
+async def of(viewer: Viewer, post_id: int) -> SeenPost | None:
+    """A post with what somebody is to it, whether they may read it or not: for explaining, not a door."""
+    return await _any(viewer, "p.id = $1", post_id)
+
+
 async def _one(viewer: Viewer, where: str, value: int | str) -> SeenPost:
+    post = await _any(viewer, where, value)
+    if post is None:
+        raise NotFound(detail="no such post")
+    post.demand(viewer, Act.READ)
+    return post
+
+
+async def _any(viewer: Viewer, where: str, value: int | str) -> SeenPost | None:
     row = await db.fetch_one(
         "SELECT p.id, p.uri, p.author_id, p.space_id, p.visibility, p.reply_to_id, p.root_id, p.peer_id, p.source,"
         f" p.html, p.stamp, p.stamp_blind, p.side, p.held_at, p.published_at, p.deleted_at FROM post p WHERE {where}",
         value,
     )
     if row is None:
-        raise NotFound(detail="no such post")
+        return None
     space = (await spaces.around(viewer, [row["space_id"]]))[row["space_id"]] if row["space_id"] else None
     standing = space.standing if space else await _to_author(viewer, row["id"], row["author_id"])
     facts = PostFacts(
@@ -185,7 +198,7 @@ async def _one(viewer: Viewer, where: str, value: int | str) -> SeenPost:
         side=row["side"],
         held=row["held_at"] is not None,
     )
-    post = SeenPost(
+    return SeenPost(
         id=row["id"],
         uri=row["uri"],
         author_id=row["author_id"],
@@ -199,8 +212,6 @@ async def _one(viewer: Viewer, where: str, value: int | str) -> SeenPost:
         facts=facts,
         standing=standing,
     )
-    post.demand(viewer, Act.READ)
-    return post
 
 
 async def facts_of(post_id: int) -> PostFacts | None:

@@ -87,6 +87,7 @@ TOKENS = {
     "DELETE /api/parvis/v1/spaces/{slug}/members/{who}": "401 409 404 404 403 401 401",
     "GET /api/parvis/v1/spaces/{slug}/policy": ALICE,
     "PUT /api/parvis/v1/spaces/{slug}/policy": "401 428 404 404 403 401 401",
+    "GET /api/parvis/v1/explain": ALICE,
     "GET /api/parvis/v1/links": "401 403 403 403 403 401 401",
     "GET /api/parvis/v1/recalls": "401 403 403 403 403 401 401",
     "GET /api/parvis/v1/recalls/{id}": "401 403 403 403 403 401 401",
@@ -230,6 +231,7 @@ QUERIES = {
     "GET /api/v1/accounts/lookup": "?acct={slug}",
     "GET /api/v1/accounts/search": "?q=rachat",
     "GET /api/v1/accounts/relationships": "?id[]={account}",
+    "GET /api/parvis/v1/explain": "?thing=space:{slug}&as=web",
     "GET /api/v2/search": "?q=rachat&resolve=true",
     "GET /.well-known/webfinger": "?resource=acct:{slug}@aubrac.test",
 }

@@ -6,6 +6,7 @@ from starlette.routing import Route
 
 from web.api import (
     accounts,
+    explain,
     instance,
     media,
     notifications,
@@ -57,7 +58,7 @@ FIELD: Sequence[Endpoint] = (
     Endpoint("GET", "/api/v2/search", search.everything, "read:search"),
 )
 
-OPERATIONS = (*parvis.OPERATIONS, *policies.OPERATIONS, *recalls.OPERATIONS)
+OPERATIONS = (*parvis.OPERATIONS, *policies.OPERATIONS, *recalls.OPERATIONS, *explain.OPERATIONS)
 OURS: Sequence[Endpoint] = (*(o.endpoint() for o in OPERATIONS), describing(OPERATIONS))
 
 ENDPOINTS: Sequence[Endpoint] = (*FIELD, *OURS)
