@@ -282,20 +282,29 @@ async def _forget_space(purge: dict[str, Any]) -> dict[str, int]:
             "UPDATE receipt SET body = '' WHERE peer_id = $1 AND processed_at IS NOT NULL AND body <> ''",
             purge["peer_id"],
         )
-    derived += await _forget_people(purge["peer_id"])
+    derived += await _forget_people(purge["peer_id"], space_id)
     return {"notifications": notices, "derived": derived}
 
 
-async def _forget_people(peer_id: int) -> int:
-    """Names of people at that instance of whom nothing else is left here: their address and keys stay."""
-    return await db.execute(
-        "UPDATE actor SET display_name = '', summary = '' WHERE peer_id = $1 AND kind = 'person' AND display_name <> ''"
+async def _forget_people(peer_id: int, space_id: int) -> int:
+    """Names of people at that instance, and of others in that space, of whom nothing else is left here: their address
+    and keys stay. What the host said of people of third instances goes with the last of its spaces.
+    """
+    cards = await db.execute(
+        "DELETE FROM passport WHERE peer_id = $1 AND NOT EXISTS (SELECT 1 FROM membership m"
+        " JOIN space s ON s.id = m.space_id WHERE s.peer_id = $1)",
+        peer_id,
+    )
+    return cards + await db.execute(
+        "UPDATE actor SET display_name = '', summary = '' WHERE kind = 'person' AND display_name <> ''"
+        " AND (peer_id = $1 OR (peer_id IS NOT NULL AND id IN (SELECT author_id FROM post WHERE space_id = $2)))"
         " AND NOT EXISTS (SELECT 1 FROM post p WHERE p.author_id = actor.id AND p.deleted_at IS NULL)"
         " AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.actor_id = actor.id)"
         " AND NOT EXISTS (SELECT 1 FROM follow f WHERE f.follower_id = actor.id OR f.followed_id = actor.id)"
         " AND NOT EXISTS (SELECT 1 FROM mention n WHERE n.actor_id = actor.id)"
         " AND NOT EXISTS (SELECT 1 FROM reaction r WHERE r.actor_id = actor.id)",
         peer_id,
+        space_id,
     )
 
 
@@ -304,7 +313,7 @@ async def _erase(post_ids: Sequence[int]) -> dict[str, int]:
     if not post_ids:
         return {}
     counts = {"media": await _erase_files(post_ids)}
-    for table, counted in _MADE_OF_POSTS:
+    for table, counted in MADE_OF_POSTS:
         query = Clause(f"DELETE FROM {table} WHERE").join(one_of("post_id", post_ids))
         counts[counted] = counts.get(counted, 0) + await db.execute(*query.statement())
     for change in (
@@ -321,8 +330,9 @@ async def _erase(post_ids: Sequence[int]) -> dict[str, int]:
     return counts
 
 
-_MADE_OF_POSTS = (
+MADE_OF_POSTS = (
     ("search_row", "index"),
+    ("held_post", "derived"),
     ("notice", "notifications"),
     ("post_version", "derived"),
     ("mention", "derived"),

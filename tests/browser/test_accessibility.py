@@ -36,6 +36,7 @@ PAGES = [
     "/admin/people",
     "/admin/deliveries",
     "/admin/audit",
+    "/admin/recalls",
     "/admin/spaces",
     "/admin/glass",
     "/nulle-part",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from tortoise.models import Model
 
 from federation.composing import Receiver, compose
 from federation.recalling import work_off
@@ -12,7 +13,7 @@ from federation.signatures.keys import public_key_from_multikey
 from federation.signatures.proofs import check_proof, parse_proof, with_proof
 from federation.vocabulary import moment
 from server import database as db
-from server import files
+from server import files, models
 from server.actions import purges
 from server.actions.posts import Draft, publish
 from server.clock import now_ms
@@ -246,3 +247,12 @@ async def test_a_long_list_is_fetched_page_by_page_from_the_host(theirs: Theirs,
     await theirs.purged()
     [row] = await db.fetch("SELECT state, reason, receipt FROM purge WHERE uri = $1", short["parvis:recall"])
     assert row["state"] == "refused" and "root" in row["reason"] and not row["receipt"]
+
+
+def test_every_table_that_is_about_a_post_is_erased_with_it_or_named_here() -> None:
+    """A new table that refers to posts has to say what becomes of it when its post is taken back."""
+    erased = {table for table, _ in purges.MADE_OF_POSTS} | {"attachment"}
+    emptied = {"event"}  # what it says goes, its id stays
+    tables = [model for model in vars(models).values() if isinstance(model, type) and issubclass(model, Model)]
+    about = {model._meta.db_table for model in tables if {"post", "post_id"} & set(model._meta.fields_map)}
+    assert about == erased | emptied
