@@ -69,6 +69,10 @@ class Operator:
     name: str = "operator"
 
 
+LOOKS_AS = "parvis.looks_as"
+"""Where a request's scope holds the viewer for whom a page of ours has another one rendered. Nothing that comes from
+outside can put it there: it is no header, and servers hand over no such key."""
+
 Resident = Employee | Guest
 """Somebody who signs in here. What only colleagues may do asks for an Employee."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,6 +19,8 @@ from federation.answering import signer_or
 from federation.errors import FederationError
 from federation.inbox import Inbox
 from federation.instance import Instance, instance_of
+from federation.keyring import private_key
+from federation.signatures.keys import Algorithm
 from federation.worker import Worker
 from server import database, schema
 from server.errors import DomainError, Invalid, Unavailable
@@ -78,6 +80,7 @@ def create_app(settings: Settings, *, delivery: bool = True) -> Application:
     app.state.asking = signer_or(instance, session.viewer_of)
     app.state.lookup = looking_up(instance)
     app.state.linking = Meeting(instance)
+    app.state.keys_of = keys_of(instance)
     app.state.settings = settings
     app.state.here = Addresses(settings.base_url)
     app.state.delivery = delivery
@@ -143,6 +146,21 @@ def looking_up(instance: Instance) -> Lookup:
         return Resolved(actor_id=found.id)
 
     return look_up
+
+
+def keys_of(instance: Instance) -> Callable[[str], Awaitable[None]]:
+    """How a page makes sure that an actor has its keys: before its document is made in a transaction that is undone,
+    because they are kept in memory once they are made.
+    """
+
+    async def ready(actor_uri: str) -> None:
+        for algorithm in ALGORITHMS:
+            await private_key(instance, actor_uri, algorithm)
+
+    return ready
+
+
+ALGORITHMS: tuple[Algorithm, ...] = ("rsa", "ed25519")
 
 
 class Meeting:

@@ -8,7 +8,7 @@ from server.errors import Forbidden, Unauthenticated
 from server.queries.accounts import find_token, viewer_of_session
 from server.refusals import N_
 from server.settings import Settings
-from server.viewer import Anonymous, Viewer
+from server.viewer import LOOKS_AS, Anonymous, Viewer
 
 TOKEN_UNKNOWN = N_("Ce jeton n’est pas valable, ou ne l’est plus.")
 FROM_ELSEWHERE = N_("Cette demande vient d’une autre page que les nôtres.")
@@ -48,7 +48,10 @@ async def caller_of(request: Request, *, sessions: bool) -> Viewer:
 
 
 async def viewer_of_cookie(request: Request) -> Viewer:
-    """Who is signed in in this browser, or a visitor."""
+    """Who is signed in in this browser, or a visitor; for a page that is looked at as somebody else, they."""
+    looking: Viewer | None = request.scope.get(LOOKS_AS)
+    if looking is not None:
+        return looking
     raw = request.cookies.get(cookie_name(request.app.state.settings))
     if not raw or len(raw) > MOST_TOKEN_BYTES:
         return Anonymous()

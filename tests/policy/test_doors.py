@@ -122,6 +122,8 @@ SESSIONS = {
     "GET /spaces/{slug}/openness/close": "303 200 404 404 303 303 303",
     "POST /spaces/{slug}/openness/close": "401 303 404 404 401 401 401",
     "GET /spaces/{slug}/openness/history": "404 200 404 404 404 404 404",
+    "GET /spaces/{slug}/openness/as": "303 200 404 404 303 303 303",
+    "GET /spaces/{slug}/openness/seen": "303 200 404 404 303 303 303",
     "GET /spaces/{slug}/members": "404 200 404 404 404 404 404",
     "POST /spaces/{slug}/members": "401 303 404 404 401 401 401",
     "POST /spaces/{slug}/members/{id}/remove": "404 422 404 404 404 404 404",

@@ -40,7 +40,7 @@ async def show(visit: Visit) -> Response:
 
 async def act(visit: Visit) -> Response:
     """`POST /spaces/{slug}/openness`: what a button of the form does; anything else shows what would change."""
-    viewer, space = await _owner(visit)
+    viewer, space = await owner(visit)
     typed = openness_form.read(await visit.form(MOST_FIELDS), await policies.current(space.id))
     do = visit.query("do")
     if visit.part == "impact":
@@ -105,7 +105,7 @@ async def _planned(viewer: Employee, space: SeenSpace, typed: Typed) -> tuple[Pl
 
 async def decide(visit: Visit) -> Response:
     """`POST /spaces/{slug}/openness/changes/{id}`: approves or declines what waits, drops a draft."""
-    viewer, space = await _owner(visit)
+    viewer, space = await owner(visit)
     form = await visit.form()
     change, do = await pending.find(viewer, space, visit.id()), form.line("do")
     try:
@@ -124,7 +124,7 @@ async def decide(visit: Visit) -> Response:
 
 async def review(visit: Visit) -> Response:
     """`POST /spaces/{slug}/openness/review`: it was looked at, and stays as it is."""
-    viewer, space = await _owner(visit)
+    viewer, space = await owner(visit)
     await openness.confirm_review(viewer, space.id)
     return see(f"/spaces/{space.slug}/openness?done=reviewed")
 
@@ -134,13 +134,13 @@ async def review(visit: Visit) -> Response:
 
 async def closing(visit: Visit) -> Response:
     """`/spaces/{slug}/openness/close`: what closing does, and what it cannot take back."""
-    viewer, space = await _owner(visit)
+    viewer, space = await owner(visit)
     return await showing.closing(visit, space, await plans.plan(viewer, space.id, await _closed(space)))
 
 
 async def close(visit: Visit) -> Response:
     """`POST /spaces/{slug}/openness/close`: closes it now, whatever else was planned; nobody is waited for."""
-    viewer, space = await _owner(visit)
+    viewer, space = await owner(visit)
     form = await visit.form()
     wanted = await _closed(space)
     try:
@@ -168,7 +168,7 @@ async def history(visit: Visit) -> Response:
     )
 
 
-async def _owner(visit: Visit) -> tuple[Employee, SeenSpace]:
+async def owner(visit: Visit) -> tuple[Employee, SeenSpace]:
     """The colleague who asks, and the space, when they may change how open it is."""
     viewer = visit.colleague
     space = await spaces.find(viewer, visit.handle("slug"))

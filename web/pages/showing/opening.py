@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.responses import Response
 
 from server.actions import plans
+from server.actions.looking import Observer
 from server.actions.plans import Plan
 from server.errors import DomainError, Invalid
 from server.openness import Audience, Members
@@ -182,6 +184,58 @@ async def closing(visit: Visit, seen: SeenSpace, plan: Plan, refused: DomainErro
         return await piece(visit, "_closing.html", **facts)
     tabs = tabs_of(speaks, seen)
     return await show(visit, "space_close.html", "spaces", status=status_for(refused), tabs=tabs, **facts)
+
+
+class Looking(Protocol):
+    """What is looked at, as whom, and where the frame finds it."""
+
+    @property
+    def observer(self) -> Observer: ...
+
+    @property
+    def form(self) -> str: ...
+
+    @property
+    def draft(self) -> int | None: ...
+
+    @property
+    def observers(self) -> Sequence[Observer]: ...
+
+    def address(self, page: str) -> str: ...
+
+
+LOOKED_AT_AS = {
+    "web": N_("quelqu’un sur le web, sans compte"),
+    "fed": N_("une personne d’une autre instance, que nul n’a liée à la nôtre"),
+    "partner": N_("une personne de %(name)s, qui n’est pas membre"),
+    "member": N_("un membre de l’espace, chez %(name)s"),
+    "guest": N_("%(name)s, invité·e ici"),
+}
+LOOKED_AT = {
+    "page": N_("La page"),
+    "document": N_("Ce que reçoit leur instance : l’espace"),
+    "outbox": N_("Ce que reçoit leur instance : les messages"),
+    "feed": N_("Le flux"),
+}
+
+
+async def looking_as(visit: Visit, seen: SeenSpace, look: Looking, forms: Sequence[str]) -> Response:
+    """The banner and the frame in which somebody outside would see a space."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+
+    def words(one: Observer) -> str:
+        return speaks.gettext(LOOKED_AT_AS[one.kind]) % {"name": one.name}
+
+    return await show(
+        visit,
+        "space_as.html",
+        "spaces",
+        space=seen,
+        look=look,
+        words=words(look.observer),
+        choices=[(one.key, words(one)) for one in look.observers],
+        forms=[(form, speaks.gettext(LOOKED_AT[form])) for form in forms],
+    )
 
 
 def rows_of(speaks: Speech, policy: SpacePolicy) -> list[Row]:
