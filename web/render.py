@@ -38,6 +38,13 @@ def page(request: Request, speaks: Speech, name: str, status: int = 200, **facts
     return HTMLResponse(text, status, headers={"content-language": speaks.language, "vary": "Accept, Accept-Language"})
 
 
+def atom(speaks: Speech, name: str, **facts: Any) -> Response:
+    """A feed for whoever asks now; no cache may keep it, and nothing marks its state."""
+    text = _ENVIRONMENTS[speaks.language].get_template(name).render(**facts)
+    headers = {"content-language": speaks.language, "vary": "Accept-Language, Cookie"}
+    return Response(text, headers={**headers, "cache-control": "private, no-store"}, media_type="application/atom+xml")
+
+
 def initials(name: str) -> str:
     """At most two letters for a face without a picture."""
     words = [word for word in name.replace("-", " ").split() if word[0].isalnum()]

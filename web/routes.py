@@ -5,6 +5,7 @@ from starlette.routing import Route
 from web.pages import (
     account,
     admin,
+    feeds,
     files,
     home,
     links,
@@ -62,6 +63,10 @@ def routes() -> list[Route]:
         page("/spaces/{slug}/queue", queue.waiting),
         page("/spaces/{slug}/queue/{id}/approve", queue.approve, POST),
         page("/spaces/{slug}/queue/{id}/refuse", queue.refuse, POST),
+        page("/spaces/{slug}/feed.atom", feeds.atom),
+        page("/spaces/{slug}/feed", feeds.show),
+        page("/spaces/{slug}/feed", feeds.make, POST),
+        page("/spaces/{slug}/feed/revoke", feeds.revoke, POST),
         page("/spaces/{slug}/join", spaces.join, POST),
         page("/spaces/{slug}/leave", spaces.leave, POST),
         page("/people", people.listed),

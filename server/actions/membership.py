@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from server import database as db
 from server import live
-from server.actions import recalls
+from server.actions import feeds, recalls
 from server.actions.audit import note
 from server.actions.notices import notify
 from server.clock import now_ms
@@ -133,7 +133,7 @@ async def leave(viewer: Resident, space_id: int) -> None:
         if space.standing.role is Role.OWNER and space.hosted_here:
             await _keep_an_owner(space.id, viewer.actor_id)
         row = await _row(space.id, viewer.actor_id)
-        await _out(space.id, viewer.actor_id)
+        await out(space.id, viewer.actor_id)
         if row is not None and not space.hosted_here:
             await record(Kind.LEFT, actor_id=viewer.actor_id, space_id=space.id, data={"uri": row["uri"]})
 
@@ -151,7 +151,7 @@ async def remove(viewer: Resident | Operator, space_id: int, actor_id: int) -> N
             raise NotFound(N_("Cette personne n’est pas dans l’espace."))
         if row["role"] == Role.OWNER:
             await _keep_an_owner(space.id, who.id)
-        await _out(space.id, who.id)
+        await out(space.id, who.id)
         await note(viewer, "remove_member", subject=who.handle, space_id=space.id)
         if who.peer_id is not None:
             if row["state"] == MemberState.ASKED:
@@ -190,7 +190,7 @@ async def left(viewer: RemotePerson, space_uri: str) -> None:
     async with db.transaction():
         space = await spaces.find_by_uri(viewer, space_uri)
         if space.hosted_here:
-            await _out(space.id, viewer.actor_id)
+            await out(space.id, viewer.actor_id)
             await recalls.after_leaving(viewer, space.id, viewer.peer_id, "left")
 
 
@@ -231,7 +231,7 @@ async def answered(viewer: PeerServer, join_uri: str, accepted: bool) -> None:
                 return  # the host's list of members said so before
             raise NotFound(detail="an answer to nothing that was asked (O24)")
         if not accepted:
-            await _out(row["space_id"], row["actor_id"])
+            await out(row["space_id"], row["actor_id"])
             return
         await db.execute("UPDATE membership SET state = 'member', since_at = $1 WHERE id = $2", now_ms(), row["id"])
         await notify([row["actor_id"]], "member", key=f"member:{row['space_id']}", space_id=row["space_id"])
@@ -246,7 +246,7 @@ async def removed(viewer: PeerServer, space_uri: str, actor_id: int) -> None:
             raise NotFound(detail="not its host (I8)")
         who = await _person(actor_id)
         if who.peer_id is None:
-            await _out(space.id, actor_id)
+            await out(space.id, actor_id)
 
 
 # --- the steps -----------------------------------------------------------------------------------
@@ -367,9 +367,11 @@ async def _has_room(space_id: int, who: Invitee) -> None:
         raise Conflict(PARTNER_FULL, params={"seats": row["people_max"], "host": who.host})
 
 
-async def _out(space_id: int, actor_id: int) -> None:
+async def out(space_id: int, actor_id: int) -> None:
+    """In the caller's transaction: somebody is no longer in a space, nor on the way into it."""
     await db.execute("DELETE FROM membership WHERE space_id = $1 AND actor_id = $2", space_id, actor_id)
     await db.execute("DELETE FROM notice WHERE space_id = $1 AND actor_id = $2", space_id, actor_id)
+    await feeds.leave(space_id, actor_id)
     _changed(space_id, actor_id)
 
 

@@ -1,5 +1,6 @@
 """What pages show: values from the queries into templates, in the reader's language."""
 
+from web.pages.showing.feeds import feed, feed_address
 from web.pages.showing.office import admin, admin_audit, admin_deliveries, admin_people, link, links
 from web.pages.showing.overseeing import glasses, overseen
 from web.pages.showing.own import login, login_once, notifications, settings
@@ -20,6 +21,8 @@ __all__ = [
     "card",
     "composer",
     "editor",
+    "feed",
+    "feed_address",
     "glasses",
     "guest",
     "home",
