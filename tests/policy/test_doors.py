@@ -202,6 +202,7 @@ UNSIGNED = {
     "GET /posts/{id} as a document": NOTHING,
     "GET /posts/{id}/context as a document": NOTHING,
     "GET /posts/{id}/mirror as a document": NOTHING,
+    "GET /posts/{id}/replica as a document": NOTHING,
     "GET /posts/{id}/replies as a document": NOTHING,
     "GET /spaces/{slug} as a document": NOTHING,
     "GET /spaces/{slug}/members as a document": NOTHING,
