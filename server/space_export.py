@@ -16,8 +16,10 @@ ALWAYS = ("level", "listed", "reach", "partners")
 DEFAULTS = {each.name: each.default for each in fields(SpacePolicy)}
 
 
-def written(guardrails: Mapping[str, Any], links: Mapping[str, LiveLink], spaces: list[LiveSpace]) -> str:
-    """A whole file."""
+def written(
+    guardrails: Mapping[str, Any], links: Mapping[str, LiveLink], spaces: list[LiveSpace], *, every: bool = False
+) -> str:
+    """A whole file; with `every` field of each space, or only those that are not as they are by default."""
     found = ["schema = 1"]
     if guardrails:
         found += ["", "[guardrails]"] + [f"{name} = {_value(value)}" for name, value in guardrails.items()]
@@ -27,11 +29,11 @@ def written(guardrails: Mapping[str, Any], links: Mapping[str, LiveLink], spaces
             found += [f"key = {_value(links[host].key)}"] if links[host].key else []
             found.append(f"kin = {_value(links[host].kin)}")
     for space in spaces:
-        found += ["", f"[space.{space.slug}]", *_space(space)]
+        found += ["", f"[space.{space.slug}]", *_space(space, every)]
     return "\n".join(found) + "\n"
 
 
-def _space(space: LiveSpace) -> list[str]:
+def _space(space: LiveSpace, every: bool) -> list[str]:
     found = [f"name = {_value(space.name)}"]
     if space.description:
         found.append(f"description = {_value(space.description)}")
@@ -44,7 +46,7 @@ def _space(space: LiveSpace) -> list[str]:
     policy = space.policy
     for name, default in DEFAULTS.items():
         value = getattr(policy, name)
-        if name == "history_days" or (value == default and name not in ALWAYS):
+        if name == "history_days" or (value == default and name not in ALWAYS and not every):
             continue
         found.append(f"{KEY_OF[name]} = {_field(name, value, policy)}")
     return found
@@ -58,7 +60,9 @@ def _field(name: str, value: Any, policy: SpacePolicy) -> str:
     if name == "less":
         taken = [f"{who.value} = {_less(dict(less))}" for who, less in value if less]
         return "{ " + ", ".join(taken) + " }"
-    if name == "charter":
+    if value is None:
+        return '""'
+    if name == "charter" and value:
         return "{ text = " + _value(value) + " }"
     if name in ("opens_at", "closes_at"):
         return moment(value, end=name == "closes_at")

@@ -172,7 +172,8 @@ class _Reading:
             if name in values:
                 value = self.value(text, (*path, name), values[name], reader)
                 if name == "history" and value is not None:
-                    policy["history"], policy["history_days"] = value
+                    policy["history"] = value[0]
+                    policy |= {"history_days": value[1]} if value[1] else {}
                 elif name != "history":
                     policy[known] = value
         if "charter" in values:

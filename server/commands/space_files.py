@@ -69,6 +69,7 @@ def register(commands: Any) -> None:
 
     export = verbs.add_parser("export", help="what is here, as a file; planning it again shows no change")
     export.add_argument("--space", action="append", default=[], metavar="SLUG", help="these only; repeatable")
+    export.add_argument("--every", action="store_true", help="also what is as it is by default")
     export.add_argument("-o", "--output", metavar="FILE", type=Path)
     export.set_defaults(verb=_export)
 
@@ -206,7 +207,7 @@ async def _export(settings: Settings, args: argparse.Namespace) -> int:
     for slug in slugs:
         if slug not in spaces:
             raise Failure(f"{slug} is not a space of this instance.")
-    text = written({} if args.space else rails, links, list(spaces.values()))
+    text = written({} if args.space else rails, links, list(spaces.values()), every=args.every)
     if args.output is None:
         print(text, end="")
     else:
