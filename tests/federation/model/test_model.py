@@ -271,6 +271,9 @@ async def start(world: World, node: Node) -> None:
     """Starts it again; whether it answers is asked past the weather."""
     place = world.weather[world.nodes.index(node)]
     before, place.now = place.now, Conditions()
+    if node._client is not None:  # its connections went through the storm
+        await node._client.aclose()
+        node._client = None
     await node.start()
     place.now = before
 
