@@ -7,6 +7,7 @@ that is looked at on the wire, outside the application.
 """
 
 import asyncio
+import json
 import random
 import re
 import sys
@@ -335,17 +336,40 @@ def leaked(world: World) -> list[str]:
     return found
 
 
+async def last_words(world: World) -> None:
+    """The host and each partner say one thing more: who rests hears a word, and looks again (mastodon#31118)."""
+    for name in ["alice", *sorted(n for n in world.oracle.member_since if PEOPLE[n])]:
+        item = world.oracle.write(name, time.monotonic())
+        slug = SLUG if PEOPLE[name] == 0 else f"{SLUG}@{world.nodes[0].host}"
+        body = {"status": item.text, "parvis_space": slug}
+        answer = await ask(
+            world.people[name], "POST", "/api/v1/statuses", json=body, headers={"idempotency-key": item.word}
+        )
+        if answer is None or answer.status_code != 200:
+            item.gone = True
+
+
+async def standing(node: Node) -> str:
+    """What an instance has on its way, for whoever reads a failure."""
+    _, links, _ = await node.cli("link", "list", "--json", ok=False)
+    _, waiting, _ = await node.cli("deliveries", "list", "--json", ok=False)
+    told = [row for row in json.loads(waiting or "[]") if row.get("state") not in ("sent", "skipped")]
+    return f"{node.name}: {links[:1500]} {told[:5]} {node.log()[-1500:]}"
+
+
 async def played(fleet: MakeNode, seed: int, steps: int) -> dict[str, Any]:
     """One play of so many steps; what was done. Raises AssertionError with the seed for what is amiss."""
     async with gathered(fleet, seed) as world:
         begun = time.monotonic()
         await live(world, steps)
         fair(world)
+        await last_words(world)
         wrong: dict[str, list[str]] = {}
         try:
             wrong = await until(lambda: amiss(world), lambda found: not found, "all is as it must be", 90)
         except AssertionError as error:
-            raise AssertionError(f"seed {seed}: {error}") from None
+            stands = "\n".join([await standing(node) for node in world.nodes])
+            raise AssertionError(f"seed {seed}: {error}\n{stands}") from None
         assert not wrong
         assert leaked(world) == [], f"seed {seed}"
         return {
