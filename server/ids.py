@@ -6,7 +6,9 @@ from urllib.parse import quote, urlsplit
 
 from server.clock import now_ms
 
-_EPOCH_MS = 1_704_067_200_000  # 2024-01-01
+EPOCH_MS = 1_704_067_200_000  # 2024-01-01
+ID_BITS = 16
+"""Bits of an id below its millisecond."""
 _PROCESS = os.urandom(1)[0]
 _lock = threading.Lock()
 _last = 0
@@ -18,18 +20,18 @@ def new_id() -> int:
     Ids of one process only grow, even when the clock is set back.
     """
     global _last
-    wanted = (now_ms() - _EPOCH_MS) << 16 | _PROCESS << 8
+    wanted = (now_ms() - EPOCH_MS) << ID_BITS | _PROCESS << 8
     with _lock:
         if wanted <= _last:
             step = _last + 1
-            wanted = step if step & 0xFF else ((step >> 16) + 1) << 16 | _PROCESS << 8
+            wanted = step if step & 0xFF else ((step >> 16) + 1) << ID_BITS | _PROCESS << 8
         _last = wanted
     return wanted
 
 
 def born_ms(identifier: int) -> int:
     """When an id was made, in milliseconds since 1970."""
-    return (identifier >> 16) + _EPOCH_MS
+    return (identifier >> ID_BITS) + EPOCH_MS
 
 
 def host_of(address: str) -> str:

@@ -75,6 +75,7 @@ class PostFacts:
     stamp_blind: bool = False  # partners did not see each other when it was written
     side: str = ""  # the outside organisation that it is from or for
     held: bool = False  # waits for a steward
+    received_at: int | None = None  # of a space elsewhere: when its host told it to us
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +354,8 @@ def _what_stops(viewer: Viewer, post: PostFacts, standing: Standing, now: int) -
 
 
 def _too_old(cell: Rights, post: PostFacts, space: SpaceFacts, standing: Standing, now: int) -> Stop | None:
-    if cell.read is Read.LIMITED and post.published_at < _limit(standing, now):
+    came_at = post.published_at if post.received_at is None else post.received_at
+    if cell.read is Read.LIMITED and came_at < _limit(standing, now):
         return Stop.DAYS_BACK if standing.since_at is None else Stop.JOINED
     if cell.days and post.published_at < now - cell.days * DAY_MS:
         return Stop.DAYS

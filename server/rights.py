@@ -153,7 +153,8 @@ _WRITTEN: dict[Variant, dict[Audience, str]] = {
         Audience.WEB: "S2 N1 R3e F1 X2",
     },
     Variant.ELSEWHERE: {
-        Audience.STAFF_MEMBER: "S2 N3 R3 F2 P3 I0 X0 T2",
+        # since they came: what its host told earlier members of ours is not theirs (RR2)
+        Audience.STAFF_MEMBER: "S2 N3 R2 F2 P3 I0 X0 T2",
         Audience.STAFF: "S0 J1",
         Audience.HOST: "S2 R3 F2",
     },

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from server.ids import EPOCH_MS, ID_BITS
 from server.openness import Audience, Existence, History, Join, Read, Variant
 from server.rights import (
     DAY_MS,
@@ -71,7 +72,11 @@ def _callers(viewer: Viewer) -> list[_Caller]:
 
 def _callers_here(viewer: Employee) -> list[_Caller]:
     member = _member("m.actor_id = ?", viewer.actor_id)
-    inside = _Caller(Audience.STAFF_MEMBER, member, Clause("0"))
+    since = Clause(
+        f"CASE WHEN s.peer_id IS NULL THEN 0 ELSE (SELECT MIN(m.since_at) {_MEMBERS} AND m.actor_id = ?) END",
+        (_NOW, _NOW, viewer.actor_id),
+    )
+    inside = _Caller(Audience.STAFF_MEMBER, member, since)
     if not viewer.is_admin:
         return [inside, _Caller(Audience.STAFF, _not(member))]
     glass = Clause(
@@ -233,6 +238,8 @@ def _past(cell: Rights, current: Variant, caller: _Caller, now: int) -> Clause:
     """How far back a cell lets its audience look: the same floor that one decision has."""
     clause = Clause("1 = 1")
     if cell.read is Read.LIMITED:
+        if current is Variant.ELSEWHERE:
+            return clause.and_(_told_since(caller))
         since = Clause("COALESCE(").join(caller.since).then(", CAST(? AS BIGINT))", now - DAYS_BACK_MS)
         clause = clause.and_(Clause("p.published_at >=").join(since))
     if cell.days:
@@ -241,6 +248,12 @@ def _past(cell: Rights, current: Variant, caller: _Caller, now: int) -> Clause:
     if cell.since_opening:
         clause = clause.and_(_since_opening(current, caller))
     return clause
+
+
+def _told_since(caller: _Caller) -> Clause:
+    """Of a space elsewhere: what its host told us since they came; an open one keeps no past to itself."""
+    told = Clause("p.id >= (CAST(").join(caller.since).then(f"AS BIGINT) - {EPOCH_MS}) * {1 << ID_BITS}")
+    return any_of([Clause("s.level IN ('network', 'public')"), told])
 
 
 def _since_opening(current: Variant, caller: _Caller) -> Clause:

@@ -8,8 +8,9 @@ from typing import Any
 from server import database as db
 from server.clock import now_ms
 from server.errors import NotFound
+from server.ids import born_ms
 from server.openness import Audience, Level, Variant, Visibility
-from server.policy import Act, Decision, PostFacts, Standing, may_post, scope_posts
+from server.policy import Act, Decision, PostFacts, SpaceFacts, Standing, may_post, scope_posts
 from server.queries import spaces
 from server.refusals import demand
 from server.sql import Clause, one_of
@@ -197,6 +198,7 @@ async def _any(viewer: Viewer, where: str, value: int | str) -> SeenPost | None:
         stamp_blind=bool(row["stamp_blind"]),
         side=row["side"],
         held=row["held_at"] is not None,
+        received_at=_received(row["id"], space.facts if space else None),
     )
     return SeenPost(
         id=row["id"],
@@ -217,7 +219,7 @@ async def _any(viewer: Viewer, where: str, value: int | str) -> SeenPost | None:
 async def facts_of(post_id: int) -> PostFacts | None:
     """What policy needs to know of a post, whoever may see it: for telling others, not a door."""
     row = await db.fetch_one(
-        "SELECT p.author_id, p.published_at, p.stamp, p.stamp_blind, p.side, p.held_at, p.visibility, p.peer_id,"
+        "SELECT p.id, p.author_id, p.published_at, p.stamp, p.stamp_blind, p.side, p.held_at, p.visibility, p.peer_id,"
         f" p.deleted_at, p.space_id, s.peer_id AS s_peer, {spaces.FACTS} {READABLE} WHERE p.id = $1",
         post_id,
     )
@@ -426,7 +428,13 @@ def _facts(row: dict[str, Any]) -> PostFacts:
         stamp_blind=bool(row["stamp_blind"]),
         side=row["side"],
         held=row["held_at"] is not None,
+        received_at=_received(row["id"], space),
     )
+
+
+def _received(post_id: int, space: SpaceFacts | None) -> int | None:
+    """When the host of a space elsewhere told us a post: when we gave it its number."""
+    return born_ms(post_id) if space is not None and space.peer_id is not None else None
 
 
 def person_card(row: dict[str, Any]) -> PersonCard:

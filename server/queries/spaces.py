@@ -268,10 +268,12 @@ def _standing(viewer: Viewer, facts: SpaceFacts, state: MemberState | None, row:
         by_invitation=row["n_reach"] == Reach.INVITED,
         glass=bool(row["glass"]),
     )
+    open_elsewhere = facts.peer_id is not None and Level(row["level"]) in (Level.NETWORK, Level.PUBLIC)
+    unlimited = who is Audience.STAFF_MEMBER and (facts.peer_id is None or open_elsewhere)
     return Standing(
         who,
         role=Role(row["role"]) if member else None,
-        since_at=(0 if who is Audience.STAFF_MEMBER else row["since_at"]) if member else None,
+        since_at=(0 if unlimited else row["since_at"]) if member else None,
         let_in_at=row["added_at"],
         invited=state is MemberState.INVITED,
         side=side_of(viewer),

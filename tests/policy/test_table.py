@@ -115,7 +115,7 @@ DESIGN: dict[str, dict[str, tuple[tuple[int, int, int, int, int, int, int, int, 
     },
     # not in the design's table: our own view of a space that another instance keeps
     "elsewhere": {
-        "staff_member": ((2, 3, 3, 2, 0, 3, 0, 0, 2), ""),
+        "staff_member": ((2, 3, 2, 2, 0, 3, 0, 0, 2), ""),  # what its host told us since they came (RR2)
         "staff": ((0, 0, 0, 0, 1, 0, 0, 0, 0), ""),  # an invitation by its host shows the card
         "host": ((2, 0, 3, 2, 0, 0, 0, 0, 0), ""),  # of what our people wrote there
     },
