@@ -138,7 +138,8 @@ async def test_a_receipt_for_the_recall_of_another_instance_or_of_none_is_refuse
     foreign = dict(await asked.receipt()) | {"id": merle.new("activities"), "actor": theirs.uri}
     del foreign["proof"]
     assert await asked.here.take(dict(with_proof(foreign, theirs.ed, now_ms())), theirs.ed) != ""
-    for address in ("x", f"{asked.here.space('projet')}/recalls/1", f"{asked.here.space('autre')}/recalls/1"):
+    number = await asked.recall_id()
+    for address in ("x", f"{asked.here.space('projet')}/recalls/1", f"{asked.here.space('autre')}/recalls/{number}"):
         assert await asked.here.take(await asked.receipt(inReplyTo=address), asked.pin.ed) != ""
     by_person = await asked.receipt(actor=asked.pin.server.actors["chloe"].uri)
     assert await asked.here.take(by_person, asked.pin.ed) != ""
