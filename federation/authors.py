@@ -24,6 +24,8 @@ from server.ids import new_id
 from server.limits import NAME_BYTES
 from server.text import plain
 
+ASK_EVERY_MS = 60_000
+
 
 @dataclass(frozen=True, slots=True)
 class Author:
@@ -45,7 +47,7 @@ async def author_of(instance: Instance, said: Activity, inner: Activity, peer_id
     held = await keys_of(inner.actor)
     if author is not None and holds(inner.document, inner.actor, held):
         return Author(author, proved=True)
-    if await _linked(inner.actor):
+    if await _linked(inner.actor) and not await _asked_lately(inner.actor):
         document = await read_exactly(instance, inner.actor)
         return Author(await remember(document), proved=holds(inner.document, document.id, document.keys))
     if held:
@@ -57,6 +59,14 @@ async def _is_heard(uri: str) -> None:
     row = await db.fetch_one("SELECT blocked_at FROM peer WHERE host = $1", host_at(uri))
     if row is not None and row["blocked_at"] is not None:
         raise Refused("The author's instance is not heard here.", host_at(uri), rule="RR3")
+
+
+async def _asked_lately(uri: str) -> bool:
+    """Whether they were asked for their keys within a minute: what a host forges makes us ask nobody twice (R9)."""
+    row = await db.fetch_one(
+        "SELECT id FROM actor WHERE uri = $1 AND fetched_at > $2 AND keys <> '[]'", uri, now_ms() - ASK_EVERY_MS
+    )
+    return row is not None
 
 
 async def _linked(uri: str) -> bool:

@@ -129,6 +129,7 @@ async def test_the_same_thing_a_hundred_times_is_one_row_and_replays_do_nothing(
     await wicked.here.process()
     [incident] = await db.fetch("SELECT rule, count FROM link_incident")
     assert incident == {"rule": "RR3", "count": 100}
+    assert wicked.mia.server.asked("/users/mia") <= 1, "nobody is asked a hundred times because of what it forges"
     once = wicked.announce(wicked.create(wicked.chloe), **EPOCH)
     assert await wicked.here.take(once, wicked.pin.ed) == ""
     before = await everything()

@@ -52,13 +52,13 @@ def hello(actor: Actor, here: Here) -> Json:
 
 async def refused(send: Callable[[], Awaitable[httpx.Response]], status: int, caplog: pytest.LogCaptureFixture) -> str:
     """Sends, and insists on the status, one sentence, no row changed and no word of it logged."""
-    before = await everything()
+    before = await everything("link_incident")
     with caplog.at_level(logging.DEBUG):
         answer = await send()
     assert answer.status_code == status, answer.text
     sentence = answer.json()["error"]
     assert re.fullmatch(r"[A-Z“][^\n]*\.", sentence), sentence
-    assert await everything() == before
+    assert await everything("link_incident") == before
     logged = "".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records if _ours(record))
     assert CANARY not in logged + answer.text
     return str(sentence)
