@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from federation import facts, resync, wellknown
+from federation import facts, mirroring, resync, wellknown
 from federation.answering import Shared, answered, document, nothing, viewer_of, whole_number
 from federation.documents import actors, collections
 from federation.documents.posts import alone, note, read_told, tombstone
@@ -69,6 +69,7 @@ def routes(instance: Instance, inbox: Inbox) -> list[Route]:
         *(Shared(path, answered(endpoint)) for path, endpoint in documents.items()),
         *(Route(path, inbox.__call__, methods=["POST"]) for path in INBOXES),
         Route(f"{PEERING}/state", answered(own.peering_state)),
+        Route(mirroring.PATH, answered(own.partner_mirror)),
         Route(PEERING, Peering(instance).__call__, methods=["POST"]),
     ]
 
@@ -89,6 +90,10 @@ class Documents:
         day = whole_number(asked.get("day"))
         after = asked.get("after", "")[:512]
         return document(await resync.state(await self._viewer(request), asked.get("space", "")[:512], day, after))
+
+    async def partner_mirror(self, request: Request) -> Response:
+        """What the linked instance that asks sees here, and what we hold of it: to it alone."""
+        return document(await mirroring.told(self.instance, await self._viewer(request)))
 
     # --- actors -----------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import Receive, Scope, Send
 
 from federation import links as meeting
-from federation import lookup
+from federation import lookup, mirroring
 from federation import routes as federation
 from federation.answering import signer_or
 from federation.errors import FederationError
@@ -38,6 +38,7 @@ from web.pages.showing import frame
 log = logging.getLogger("parvis.web")
 
 NO_INSTANCE = N_("« %(host)s » ne répond pas comme une instance que l’on peut lier : vérifiez l’adresse.")
+NO_MIRROR = N_("Ce partenaire ne dit pas maintenant ce qu’il tient de nous : réessayez plus tard.")
 ALONE = N_("Cette instance ne parle à aucune autre : « federation » est sur « off » dans ses réglages.")
 
 
@@ -188,3 +189,12 @@ class Meeting:
     async def words(self, viewer: Employee, host: str) -> list[str]:
         """The six words that both administrators compare. Raises NotFound or Conflict."""
         return await meeting.six_words(self._instance, viewer, host)
+
+    async def mirror(self, peer_id: int) -> dict[str, Any]:
+        """What a partner tells that it sees and holds of ours. Raises Unavailable."""
+        if not self._instance.federates:
+            raise Unavailable(ALONE)
+        try:
+            return await mirroring.ask(self._instance, peer_id)
+        except FederationError as error:
+            raise Unavailable(NO_MIRROR, detail=str(error)) from error

@@ -134,6 +134,12 @@ async def partners(viewer: Viewer, space: SeenSpace) -> list[PartnerName]:
     return [PartnerName(row["host"], row["title"] or row["host"]) for row in rows]
 
 
+async def tone_of(space: SeenSpace) -> tuple[str, str]:
+    """The tone and the frame that a space's owner asks for, for whoever may write in it."""
+    row = await db.fetch_one("SELECT tone, frame FROM space WHERE id = $1", space.id)
+    return (row["tone"], row["frame"]) if row else ("", "")
+
+
 async def around(viewer: Viewer, space_ids: Iterable[int]) -> dict[int, SeenSpace]:
     """The spaces of things that were found by their own right: not a door, asked by other queries only.
 

@@ -25,6 +25,9 @@ PAGES = [
     "/spaces/projet/members",
     "/spaces/projet/about",
     "/spaces/projet/openness",
+    "/spaces/projet/audience",
+    "/explain?thing=space:projet&as=web",
+    "/explain?thing=person:bruno&who=personne",
     "/people",
     "/@odile",
     "/@bruno",
@@ -64,7 +67,7 @@ async def furnished(fleet: MakeNode) -> tuple[Node, list[str]]:
     partner = await fleet("Kestrel GmbH")
     await node.cli("link", "offer", partner.host)
     thread = f"/posts/{post['id']}"
-    return node, [thread, f"{thread}/audience", f"/admin/links/{partner.host}"]
+    return node, [thread, f"{thread}/audience", f"/admin/links/{partner.host}", f"/admin/partners/{partner.host}"]
 
 
 async def faults(person: Visitor, path: str) -> list[str]:

@@ -8,9 +8,9 @@ from server.actions import posts
 from server.errors import Conflict, Forbidden, Invalid, TooLarge
 from server.limits import SOURCE_BYTES
 from server.policy import Act
-from server.queries import audience, threads
+from server.queries import explanations, threads
 from server.queries import posts as asked
-from web.pages import composing, showing
+from web.pages import composing, explaining, showing
 from web.pages.composing import Written
 from web.pages.visits import Visit, inside, see
 
@@ -54,7 +54,7 @@ async def thread(visit: Visit) -> Response:
 async def who_sees(visit: Visit) -> Response:
     """« Qui voit ceci ? », in sentences and numbers."""
     post = await asked.find(visit.viewer, visit.id())
-    return await showing.who_sees(visit, post, await audience.of_post(visit.viewer, post))
+    return await explaining.told_of(visit, explanations.of_post(post))
 
 
 async def edit_form(visit: Visit) -> Response:

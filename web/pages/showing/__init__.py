@@ -1,11 +1,13 @@
 """What pages show: values from the queries into templates, in the reader's language."""
 
+from web.pages.showing.explaining import who_sees
 from web.pages.showing.feeds import feed, feed_address
 from web.pages.showing.office import admin, admin_audit, admin_deliveries, admin_people, link, links
 from web.pages.showing.overseeing import glasses, overseen
 from web.pages.showing.own import login, login_once, notifications, settings
+from web.pages.showing.partners import partner
 from web.pages.showing.people import people, person, results
-from web.pages.showing.posts import audience_line, audience_there, card, composer, editor, home, thread, who_sees
+from web.pages.showing.posts import audience_line, audience_there, card, composer, editor, home, thread
 from web.pages.showing.recalls import recall, recalls
 from web.pages.showing.spaces import about, guest, members, new_space, queue, space
 from web.pages.showing.spaces import listed as spaces
@@ -34,6 +36,7 @@ __all__ = [
     "new_space",
     "notifications",
     "overseen",
+    "partner",
     "people",
     "person",
     "queue",

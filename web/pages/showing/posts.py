@@ -1,7 +1,7 @@
 """The feed, a thread, one card, the composer and who will see what it sends."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from starlette.responses import Response
@@ -41,11 +41,17 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class AudienceLine:
-    """Who will see it, in one sentence of safe HTML; `level` gives the colour and the icon."""
+    """Who will see it, in one sentence of safe HTML; `level` gives the colour and the icon.
+
+    `detail`: where the list stands; `outside`: people from outside read; `tone`, `frame`: of the space.
+    """
 
     level: str
     words: str
     detail: str = ""
+    outside: bool = False
+    tone: str = ""
+    frame: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,20 +150,10 @@ async def editor(visit: Visit, post: SeenPost, text: str, refused: DomainError |
     return await show(visit, "post_edit.html", "home", status=status, post=post, text=text, line=line, refused=words)
 
 
-async def who_sees(visit: Visit, post: SeenPost, count: AudienceCount) -> Response:
-    """« Qui voit ceci ? »: the number, then each part in a sentence, then who does not."""
-    speaks, _ = await speech_for(visit.request, visit.viewer)
-    lines = _parts(speaks, count)
-    if post.space is not None and not count.network and not count.public:
-        lines.append(speaks.gettext("Personne d’autre : ni visiteurs, ni autres instances."))
-    heading = _heading(speaks, count)
-    return await show(visit, "who_sees.html", "home", post=post, heading=heading, sentences=lines)
-
-
 async def audience_line(visit: Visit, space: SeenSpace, count: AudienceCount) -> Response:
     """The composer's line for a space that was just chosen."""
     speaks, _ = await speech_for(visit.request, visit.viewer)
-    return await piece(visit, "_audience.html", line=sentence(speaks, count, space.level.value))
+    return await piece(visit, "_audience.html", line=await _there(speaks, space, count))
 
 
 async def audience_there(visit: Visit, where: str) -> Response:
@@ -186,7 +182,9 @@ async def _composing(visit: Visit, wrote: Written, only: SeenSpace | None = None
     if wrote.answers is not None:
         post = await posts.find(visit.viewer, wrote.answers)
         count = await audience.of_post(visit.viewer, post)
-        line = sentence(speaks, count, _level(post.space, post.visibility))
+        line = sentence(speaks, count, _level(post.space, post.visibility), f"/posts/{post.id}/audience")
+        if post.space is not None:
+            line = await _toned(line, post.space)
         return Composing(wrote.text, "", wrote.key, wrote.answers, wrote.kept, (), line)
     mine = [only] if only else await spaces.known(visit.viewer, mine=True, limit=MOST_PLACES)
     mine = [space for space in mine if space.may(visit.viewer, Act.POST)]
@@ -207,19 +205,31 @@ async def _line(visit: Visit, speaks: Speech, where: str, known: dict[str, SeenS
         count = await audience.of_visibility(visit.colleague, visibility)
         return sentence(speaks, count, VISIBILITY_LEVELS[visibility])
     space = known[where]
-    return sentence(speaks, await audience.of_space(visit.viewer, space), space.level.value)
+    return await _there(speaks, space, await audience.of_space(visit.viewer, space))
+
+
+async def _there(speaks: Speech, space: SeenSpace, count: AudienceCount) -> AudienceLine:
+    """The line for a space, with its tone and frame beside it."""
+    return await _toned(sentence(speaks, count, space.level.value, f"/spaces/{space.slug}/audience"), space)
+
+
+async def _toned(line: AudienceLine, space: SeenSpace) -> AudienceLine:
+    tone, frame = await spaces.tone_of(space)
+    return replace(line, tone=tone, frame=frame)
 
 
 def _level(space: SeenSpace | None, visibility: str) -> str:
     return space.level.value if space else VISIBILITY_LEVELS.get(visibility, "internal")
 
 
-def sentence(speaks: Speech, count: AudienceCount, level: str) -> AudienceLine:
+def sentence(speaks: Speech, count: AudienceCount, level: str, detail: str = "") -> AudienceLine:
     """« Visible par 48 personnes : 31 collègues, 15 chez kestrel.example »."""
+    outside = bool(count.guests or count.partners or count.everyone_at or count.network or count.public)
     if count.public:
-        return AudienceLine(level, speaks.gettext("Visible par <strong>tout le monde</strong>, sans compte."))
+        words = speaks.gettext("Visible par <strong>tout le monde</strong>, sans compte.")
+        return AudienceLine(level, words, detail, outside)
     parts = ", ".join(_short(speaks, count))
-    return AudienceLine(level, f"{_visible(speaks, count)} {parts}".strip())
+    return AudienceLine(level, f"{_visible(speaks, count)} {parts}".strip(), detail, outside)
 
 
 def _visible(speaks: Speech, count: AudienceCount) -> str:
@@ -259,8 +269,8 @@ def _at(speaks: Speech, at: At) -> str:
     return speaks.gettext("%(n)s chez %(host)s") % {"n": speaks.number(at.count), "host": escape(at.host)}
 
 
-def _parts(speaks: Speech, count: AudienceCount) -> list[str]:
-    """Each part of an audience in a sentence of its own."""
+def parts_of(speaks: Speech, count: AudienceCount) -> list[str]:
+    """Each part of an audience in a sentence of its own, safe HTML."""
     said = [f"<strong>{part}</strong>" for part in _short(speaks, count)]
     if count.partners or count.everyone_at:
         said.append(speaks.gettext("Les instances partenaires gardent une copie de ce que lisent leurs membres."))
@@ -271,7 +281,8 @@ def _parts(speaks: Speech, count: AudienceCount) -> list[str]:
     return said
 
 
-def _heading(speaks: Speech, count: AudienceCount) -> str:
+def heading_of(speaks: Speech, count: AudienceCount) -> str:
+    """How many see it, in one sentence."""
     if count.public:
         return speaks.gettext("Tout le monde peut voir ce message")
     if count.network:
