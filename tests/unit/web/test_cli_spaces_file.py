@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -291,3 +294,94 @@ def test_what_was_written_before_is_opened_only_when_asked(parvis: Instance) -> 
     assert parvis("apply", "--include-history", str(parvis.file)) == 0 and parvis.out == ""
     rows = parvis.inside(lambda: db.fetch("SELECT added_at FROM space_partner"))
     assert rows == [{"added_at": 0}]
+
+
+# --- links, words, partners -----------------------------------------------------------------------
+
+
+def test_a_pinned_key_is_compared_and_never_set(parvis: Instance) -> None:
+    parvis.inside(lambda: db.execute("UPDATE link SET their_key = 'z6MkPinned'"))
+    assert parvis("apply", str(parvis.file)) == 0
+    assert parvis("export", "-o", str(parvis.file)) == 0
+    key = re.search(r'key = "(sha256:[0-9a-f]{64})"', parvis.file.read_text())
+    assert key is not None
+    assert parvis("validate", str(parvis.file)) == 0
+    parvis.inside(lambda: db.execute("UPDATE link SET their_key = 'z6MkAnother'"))
+    assert parvis("validate", "--language", "en", str(parvis.file)) == 1
+    assert f'partner."{KESTREL}".key: expected the pinned key of this link, sha256:' in parvis.err
+    assert parvis("apply", str(parvis.file)) == 1
+    assert parvis.inside(lambda: db.fetch("SELECT their_key FROM link")) == [{"their_key": "z6MkAnother"}]
+
+
+def test_kin_names_and_guardrails_are_set_and_each_is_said(parvis: Instance) -> None:
+    assert parvis("apply", str(parvis.file)) == 0
+    text = FILE.replace('sponsor = "alice"', "kin = true").replace('fr = "Offre"', 'fr = "Appel"')
+    text = text.replace("[guardrails]", '[guardrails]\nmax_level = "network"\nopenings_a_week = 2')
+    parvis.file.write_text(text.replace('level = "internal"', 'level = "internal"\ndescription = "Lyon"'))
+    assert parvis("plan", "--language", "fr", str(parvis.file)) == 2
+    said = parvis.out.replace("\u202f", " ")
+    for words in (
+        "Niveau le plus ouvert de cette instance : sans limite → Réseau",
+        "Ouvertures au plus par semaine : sans limite → 2",
+        f"{KESTREL} est une instance sœur",
+        "Nom ou description : « Appel »",
+    ):
+        assert words in said, said
+    assert parvis("apply", str(parvis.file)) == 0
+    assert parvis("plan", str(parvis.file)) == 0
+    offre = parvis.inside(lambda: declared.spaces(["offre"]))["offre"]
+    assert (offre.name, offre.description) == ("Appel", "Lyon")
+    rows = parvis.inside(lambda: db.fetch("SELECT act FROM audit_entry WHERE act IN ('set_guardrail', 'link_kin')"))
+    assert sorted(row["act"] for row in rows) == ["link_kin", *["set_guardrail"] * 3]
+
+
+@pytest.mark.parametrize(
+    ("state", "number", "done", "code"),
+    [("pending", 4, 9, 5), ("sent", 4, 3, 5), ("sent", 4, 4, 0), ("dead", 4, 9, 5), ("sent", None, None, 0)],
+)
+def test_drift_asks_what_a_partner_has_confirmed(
+    parvis: Instance, state: str, number: int | None, done: int | None, code: int
+) -> None:
+    assert parvis("apply", str(parvis.file)) == 0
+
+    async def told() -> None:
+        event = await db.fetch_one(
+            "SELECT e.id, n.peer_id FROM event e JOIN space_partner n ON n.space_id = e.space_id"
+            " WHERE e.kind = 'space_changed' ORDER BY e.id DESC LIMIT 1"
+        )
+        assert event is not None
+        delivery = {
+            "id": 1,
+            "peer_id": event["peer_id"],
+            "seq": 1,
+            "event_id": event["id"],
+            "inbox": "x",
+            "number": number,
+        }
+        await db.insert("delivery", {**delivery, "state": state, "created_at": 1})
+        if done is not None:
+            await db.insert("stream", {"id": 1, "peer_id": event["peer_id"], "generation": "g", "done": done})
+
+    parvis.inside(told)
+    assert parvis("drift", str(parvis.file)) == code, parvis.out
+    assert (KESTREL in parvis.out) is (code == 5)
+
+
+# --- the scripts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_scripts_hand_over_what_they_are_given_and_the_exit_code(parvis: Instance) -> None:
+    deploy = Path(__file__).parents[3] / "deploy"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    settings = {"PATH": path, "PARVIS_CONFIG": str(parvis.folder / "parvis.toml"), "HOME": "/nonexistent"}
+
+    def script(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([deploy / name, *words], env=settings, capture_output=True, text=True, timeout=60)
+
+    assert script("plan").returncode == 1
+    planned = script("plan", str(parvis.file), "--language", "fr")
+    assert (planned.returncode, "Niveau" in planned.stdout) == (2, True), planned.stderr
+    done = script("apply", str(parvis.file), "--source", "c0ffee")
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert script("plan", str(parvis.file)).returncode == 0

@@ -13,6 +13,7 @@ from server.space_policy import PartnerTerms, SpacePolicy
 from tests import cast as company
 from tests.cast import KESTREL, Cast
 from tests.unit.web.api.client import Client, client_of
+from tests.unit.web.pages.browser import browser_of
 from web.api.operations import PREFIX
 
 pytestmark = pytest.mark.anyio
@@ -174,3 +175,14 @@ async def test_only_owners_write_only_members_read_and_the_others_hear_of_nothin
     unknown = await odile("PUT", f"{PREFIX}/spaces/inconnu/policy", json={"level": "public"})
     assert hidden.status_code == unknown.status_code == 404
     assert hidden.json()["code"] == unknown.json()["code"] == "not_found"
+
+
+async def test_a_signed_in_browser_may_call_it_and_a_foreign_page_may_not(
+    app: Starlette, team: int, cast: Cast
+) -> None:
+    browser = await browser_of(app, cast.alice)
+    assert (await browser("GET", POLICY)).json()["version"] == 1
+    foreign = {"if-match": "1", "origin": "https://inconnu.test"}
+    assert (await browser("PUT", POLICY, json={"tone": "faux"}, headers=foreign)).status_code == 403
+    answer = await browser("PUT", POLICY, json={"tone": "direct"}, headers={"if-match": "1"})
+    assert (answer.status_code, answer.json()["policy"]["tone"]) == (200, "direct")
