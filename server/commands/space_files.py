@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from server import plan_words
 from server.actions import declaring
 from server.actions.declaring import Made, Refused
@@ -15,22 +13,20 @@ from server.actions.openness import Outcome
 from server.clock import now_ms
 from server.commands.opening import opened
 from server.declared import Declaration
-from server.declared_steps import Kind, Step, hash_of
+from server.declared_steps import Kind
 from server.errors import Conflict, DomainError
 from server.ids import Addresses
-from server.policy_words import Tongue, problem, spoken
+from server.plan_files import document, read_plan
+from server.policy_words import problem, spoken
 from server.queries import declared as live
 from server.queries.wanted_steps import Missing, compare, problem_fault
 from server.settings import LANGUAGES, Settings
 from server.space_export import written
-from server.space_policy import from_json
 from server.spacefile import read
 from server.terminal import Failure, complain, remark
-from server.toml_texts import Fault, WrongFile, read_plain
+from server.toml_texts import Fault, WrongFile
 
 NOTHING, WRONG, CHANGES, APPROVAL, MOVED, DRIFTED = 0, 1, 2, 3, 4, 5
-PLAN_BYTES = 64 * 1024 * 1024
-PLAN_FORMAT = 1
 
 
 def verbs_of(commands: Any) -> Any:
@@ -114,7 +110,7 @@ async def _plan(settings: Settings, args: argparse.Namespace) -> int:
     except WrongFile as error:
         return _wrong(error.faults, settings, args)
     tongue = args.tongue(args.language or "en")
-    told = _document(declaration, missing, made, args, tongue)
+    told = document(made, _source(declaration.label, args), missing.unmanaged, tongue)
     if args.output is not None:
         args.output.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     if args.json:
@@ -131,7 +127,8 @@ async def _apply(settings: Settings, args: argparse.Namespace) -> int:
     try:
         async with opened(settings) as here:
             if args.file.suffix == ".json":
-                steps, source = _read_plan(args)
+                steps, source = read_plan(args.file)
+                source = args.source or source
             else:
                 declaration = read(args.file, now_ms())
                 missing = await _compared(declaration, settings, args)
@@ -236,54 +233,6 @@ async def _rehearsed(
     except Refused as error:
         faults = [problem_fault(declaration, error.slug, one) for one in error.problems]
         raise WrongFile(faults) from None
-
-
-def _document(
-    declaration: Declaration, missing: Missing, made: Sequence[Made], args: argparse.Namespace, tongue: Tongue
-) -> dict[str, Any]:
-    taken = [one.step for one in made]
-    return {
-        "parvis_plan": PLAN_FORMAT,
-        "hash": hash_of(taken),
-        "source": _source(declaration.label, args),
-        "changes": sum(1 for one in made if one.counts),
-        "needs_approval": any(one.outcome is Outcome.WAITING for one in made),
-        "steps": plan_words.as_json(list(made), tongue),
-        "unmanaged": list(missing.unmanaged),
-    }
-
-
-def _read_plan(args: argparse.Namespace) -> tuple[tuple[Step, ...], str]:
-    """The steps of a plan that was written before, exactly those. Raises Failure."""
-    raw = read_plain(args.file, PLAN_BYTES)
-    if raw is None or len(raw) > PLAN_BYTES:
-        raise Failure(f"{args.file}: no plan that can be read.")
-    try:
-        told = msgspec.json.decode(raw)
-        if told["parvis_plan"] != PLAN_FORMAT:
-            raise ValueError
-        steps = tuple(_step(one) for one in told["steps"])
-        source, known = str(told["source"])[:300], told["hash"]
-    except (msgspec.DecodeError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
-        raise Failure(f"{args.file}: not a plan of this version; “parvis spaces plan -o” writes one.") from None
-    if hash_of(steps) != known:
-        raise Failure(f"{args.file} was changed after it was planned; plan again.")
-    return steps, args.source or source
-
-
-def _step(told: dict[str, Any]) -> Step:
-    step = Step(
-        Kind(told["kind"]),
-        str(told["subject"]),
-        told["before"],
-        told["after"],
-        int(told["epoch"]),
-        told["past"] is True,
-    )
-    if step.kind is Kind.POLICY:
-        from_json(step.before), from_json(step.after)
-    step.turn  # noqa: B018  # raises for values that no plan has
-    return step
 
 
 def _source(label: str, args: argparse.Namespace) -> str:

@@ -15,6 +15,7 @@ import pytest
 from server import database as db
 from server.actions import openness
 from server.actions.openness import Door, How
+from server.declared_steps import Kind, Step, hash_of
 from server.openness import Level
 from server.queries import declared
 from server.space_policy import SpacePolicy
@@ -179,6 +180,14 @@ def test_a_plan_is_applied_exactly_or_refused_when_something_moved(parvis: Insta
     assert parvis("plan", str(parvis.file), "-o", str(plan)) == 2
     assert parvis("apply", str(plan)) == 0
     assert parvis("apply", str(plan)) == 0 and parvis.out == ""
+
+
+def test_a_plan_with_a_guardrail_that_is_none_is_refused(parvis: Instance) -> None:
+    steps = [Step(Kind.GUARDRAIL, "max_levl", None, "closed")]
+    told = {"parvis_plan": 1, "hash": hash_of(steps), "source": "", "steps": [step.as_json() for step in steps]}
+    (parvis.folder / "plan.json").write_text(json.dumps(told))
+    assert parvis("apply", str(parvis.folder / "plan.json")) == 1 and "not a plan" in parvis.err
+    assert parvis.inside(lambda: db.fetch("SELECT name FROM guardrail")) == []
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"parvis_plan": 2}', '{"parvis_plan": 1, "steps": [{}]}', "[" * 100_000])

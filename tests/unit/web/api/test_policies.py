@@ -164,7 +164,8 @@ async def test_only_owners_write_only_members_read_and_the_others_hear_of_nothin
     await company.enter(team, cast.bruno)
     assert (await bruno("GET", POLICY)).status_code == 200
     for query in ("", "?dry_run=1"):
-        assert (await put(bruno, {"level": "public"}, query=query)).status_code == 403
+        for version in ('"1"', '"9"', ""):
+            assert (await put(bruno, {"level": "public"}, version, query)).status_code == 403
     reader = await client_of(app, cast.alice, "read")
     assert (await put(reader, {"level": "public"})).status_code == 403
     assert (await reader("GET", POLICY)).status_code == 200
