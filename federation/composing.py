@@ -6,6 +6,7 @@ back tells nobody anything new.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +24,11 @@ from federation.documents.activities import (
 )
 from federation.documents.actors import OwnActor, application, group, person
 from federation.documents.links import about_link, members_disagree, new_key
-from federation.documents.posts import Told, read_told
+from federation.documents.posts import Told, read_many_told, read_told
 from federation.instance import Instance
 from federation.keyring import instance_key, key_at
 from federation.outbox import may_be_told
+from federation.page_memory import keep
 from federation.proving import proved
 from federation.recall_messages import about_recall
 from federation.relaying import relayed
@@ -35,6 +37,8 @@ from server import database as db
 from server.clock import now_ms
 from server.events import Kind
 from server.openness import Level
+from server.queries.posts import facts_of_many
+from server.sql import Clause, one_of
 
 ABOUT_POSTS = frozenset(
     {Kind.POST_PUBLISHED, Kind.POST_EDITED, Kind.POST_WITHDRAWN, Kind.REACTED, Kind.REACTION_UNDONE}
@@ -87,20 +91,12 @@ async def compose(instance: Instance, event_id: int, to: Receiver) -> Sealed | N
 
 
 async def _about_post(instance: Instance, fact: Fact, event: dict[str, Any], to: Receiver) -> Sealed | None:
-    state = await db.fetch_one(
-        "SELECT p.edited_at, p.deleted_at, p.space_id, p.visibility, s.peer_id AS s_peer FROM post p"
-        " LEFT JOIN space s ON s.id = p.space_id WHERE p.id = $1",
-        event["post_id"],
-    )
-    if state is None or (state["deleted_at"] is not None and fact.kind is not Kind.POST_WITHDRAWN):
-        return None
-    hosted = state["space_id"] is not None and state["s_peer"] is None
-    if not hosted:
-        key = (fact.id, state["edited_at"] or 0, state["deleted_at"] or 0)
-        return _kept.get(key) or await _by_author(instance, fact, event["post_id"], key)
     post = await read_told(event["post_id"])
-    if post is None:
+    if post is None or (post.deleted_at is not None and fact.kind is not Kind.POST_WITHDRAWN):
         return None
+    if post.space_id is None or post.space_peer_id is not None:
+        key = (fact.id, post.edited_at or 0, post.deleted_at or 0)
+        return _kept.get(key) or await _by_author(instance, fact, post, key)
     reacted = event["actor_id"] if fact.kind in (Kind.REACTED, Kind.REACTION_UNDONE) else None
     allowed = fact.kind is Kind.POST_WITHDRAWN or await may_be_told(post, to.peer_id, gesture_of=reacted)
     if not allowed:
@@ -109,11 +105,8 @@ async def _about_post(instance: Instance, fact: Fact, event: dict[str, Any], to:
     return None if message is None else await _seal(instance, message)
 
 
-async def _by_author(instance: Instance, fact: Fact, post_id: int, key: tuple[int, int, int]) -> Sealed | None:
+async def _by_author(instance: Instance, fact: Fact, post: Told, key: tuple[int, int, int]) -> Sealed:
     """The same for every receiver: made once for as long as the post does not change."""
-    post = await read_told(post_id)
-    if post is None:
-        return None
     sealed = await _seal(instance, by_author(fact, post, instance.here))
     _kept[key] = sealed
     if len(_kept) > MOST_KEPT:
@@ -193,17 +186,40 @@ async def _person_changed(instance: Instance, fact: Fact, event: dict[str, Any])
 async def _fact(event_id: int) -> tuple[Fact, dict[str, Any]]:
     """An event with the addresses of the actors that it names; facts do not change, so a few are kept."""
     known = _facts.get(event_id)
-    if known is not None:
-        return known
-    row = await db.fetch_one(
+    if known is None:
+        await _read_facts([event_id])
+        known = _facts.get(event_id)
+    if known is None:
+        raise LookupError(f"no event {event_id}")
+    return known
+
+
+async def read_ahead(event_ids: Sequence[int]) -> None:
+    """Reads together what `compose` needs of the events of one page; within `page_memory.remembering`."""
+    await _read_facts([event_id for event_id in event_ids if event_id not in _facts])
+    rows = [_facts[event_id][1] for event_id in event_ids if event_id in _facts]
+    posts = sorted({row["post_id"] for row in rows if row["post_id"] is not None})
+    told = await read_many_told(posts)
+    keep({("told", post_id): told.get(post_id) for post_id in posts})
+    keep({("facts", post_id): facts for post_id, facts in (await facts_of_many(posts)).items()})
+
+
+async def _read_facts(event_ids: Sequence[int]) -> None:
+    if not event_ids:
+        return
+    reading = Clause(
         "SELECT e.*, a.uri AS a_uri, g.uri AS s_uri, g.followers_uri AS s_members FROM event e"
         " LEFT JOIN actor a ON a.id = e.actor_id LEFT JOIN space s ON s.id = e.space_id"
-        " LEFT JOIN actor g ON g.id = s.actor_id WHERE e.id = $1",
-        event_id,
+        " LEFT JOIN actor g ON g.id = s.actor_id WHERE"
     )
-    if row is None:
-        raise LookupError(f"no event {event_id}")
-    fact = Fact(
+    for row in await db.fetch(*reading.join(one_of("e.id", event_ids)).statement()):
+        _facts[row["id"]] = _as_fact(row), row
+    while len(_facts) > MOST_KEPT:
+        _facts.popitem(last=False)
+
+
+def _as_fact(row: dict[str, Any]) -> Fact:
+    return Fact(
         id=row["id"],
         kind=Kind(row["kind"]),
         created_at=row["created_at"],
@@ -213,10 +229,6 @@ async def _fact(event_id: int) -> tuple[Fact, dict[str, Any]]:
         data=msgspec.json.decode(row["data"]),
         original=row["original"],
     )
-    _facts[event_id] = fact, row
-    if len(_facts) > MOST_KEPT:
-        _facts.popitem(last=False)
-    return fact, row
 
 
 async def _seal(instance: Instance, message: Message) -> Sealed:

@@ -13,6 +13,7 @@ import msgspec
 
 from federation.documents.posts import Told, read_told
 from federation.instance import Instance
+from federation.page_memory import once
 from server import database as db
 from server import live
 from server.clock import now_ms
@@ -189,7 +190,7 @@ async def may_be_told(post: Told, peer_id: int | None = None, *, gesture_of: int
     The same question when the rows are written and again when each is sent. `gesture_of`: whose answer to the post
     is told, which blind partners do not hear of one another.
     """
-    facts = await post_queries.facts_of(post.id)
+    facts = await once(("facts", post.id), lambda: post_queries.facts_of(post.id))
     if facts is None or facts.space is None:
         return set()
     allowed = set(audience(facts, await candidates_for(facts.space.id, peer_id), now_ms()))
@@ -201,6 +202,10 @@ async def may_be_told(post: Told, peer_id: int | None = None, *, gesture_of: int
 
 async def candidates_for(space_id: int, peer_id: int | None = None) -> list[Candidate]:
     """What the instances (one, or all with a member in it) are to a space of ours now."""
+    return await once(("candidates", space_id, peer_id), lambda: _candidates(space_id, peer_id))
+
+
+async def _candidates(space_id: int, peer_id: int | None) -> list[Candidate]:
     only, values = ("", ()) if peer_id is None else (" AND m.peer_id = $3", (peer_id,))
     rows = await db.fetch(
         f"""SELECT m.peer_id, MIN(m.since_at) AS since_at, MIN(n.added_at) AS added_at, MIN(q.blocked_at) AS blocked_at,

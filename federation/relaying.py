@@ -15,6 +15,7 @@ from federation.documents.activities import Fact, Message, by_space
 from federation.documents.posts import Told
 from federation.instance import Instance
 from federation.keyring import instance_key
+from federation.page_memory import once
 from federation.roots import root_of
 from federation.signatures.proofs import with_proof
 from federation.vocabulary import CONTEXT, moment
@@ -47,7 +48,9 @@ async def members_there(space_id: int | None, peer_id: int) -> list[str]:
 async def envelope(instance: Instance, post: Told, peer_id: int, members: list[str]) -> dict[str, Any]:
     """The properties that a relay of this post to this instance carries beside the activity."""
     here = instance.here
-    row = await db.fetch_one("SELECT epoch FROM space WHERE id = $1", post.space_id)
+    row = await once(
+        ("epoch", post.space_id), lambda: db.fetch_one("SELECT epoch FROM space WHERE id = $1", post.space_id)
+    )
     around: dict[str, Any] = {
         "parvis:policyEpoch": row["epoch"] if row else 0,
         "parvis:membersRoot": root_of(members),
@@ -72,17 +75,17 @@ async def envelope(instance: Instance, post: Told, peer_id: int, members: list[s
 
 async def relayed(instance: Instance, fact: Fact, post: Told, peer_id: int) -> Message:
     """A fact about a post in a space of ours, as the space tells it to one linked instance."""
-    members = await members_there(post.space_id, peer_id)
+    members = await once(("members", post.space_id, peer_id), lambda: members_there(post.space_id, peer_id))
     around = await envelope(instance, post, peer_id, members)
     if fact.original and not instance.here.is_ours(fact.actor_uri) and await _is_third(fact.actor_uri, peer_id):
-        card = await passport(instance, fact.actor_uri)
+        card = await once(("passport", fact.actor_uri), lambda: passport(instance, fact.actor_uri))
         if card is not None:
             around["parvis:passport"] = card
     return by_space(fact, post, instance.here, members if len(members) <= MOST_NAMED else [], around)
 
 
 async def _is_third(actor_uri: str, peer_id: int) -> bool:
-    row = await db.fetch_one("SELECT peer_id FROM actor WHERE uri = $1", actor_uri)
+    row = await once(("peer", actor_uri), lambda: db.fetch_one("SELECT peer_id FROM actor WHERE uri = $1", actor_uri))
     return row is not None and row["peer_id"] is not None and row["peer_id"] != peer_id
 
 

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from federation.composing import ABOUT_POSTS, Receiver, compose
+from federation.composing import ABOUT_POSTS, Receiver, compose, read_ahead
 from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
 from federation.lanes import choose
+from federation.page_memory import remembering
 from federation.pages import BYTES, EVENTS, TARGETS, Heard, Missing, add, read_heard, read_missing, skip, write_page
 from federation.schedule import Decision, Fate, Outcome, State, answered, next_try
 from federation.sending import LEASE_MS, OF_A_LINK, Peer, lease, write_peer
@@ -138,7 +139,9 @@ class _Serving:
         by_number: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for row in rows:
             by_number[row["number"]].append(row)
-        return await self._compose(after + 1, last, by_number, rows, basis)
+        with remembering():
+            await read_ahead(sorted({row["event_id"] for row in rows}))
+            return await self._compose(after + 1, last, by_number, rows, basis)
 
     async def _compose(
         self, start: int, last: int, by_number: dict[int, list[dict[str, Any]]], rows: Sequence[Any], basis: object

@@ -1,12 +1,16 @@
 """Note and Tombstone as JSON."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from federation.page_memory import once
 from federation.vocabulary import CONTEXT, PUBLIC, moment
 from server import database as db
 from server.ids import Addresses
 from server.openness import Level, Visibility
+from server.sql import Clause, one_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +48,37 @@ class Told:
 
 async def read_told(post_id: int) -> Told | None:
     """The post as it stands now, whoever may see it; None when there is none."""
-    row = await db.fetch_one(
-        """SELECT p.*, a.uri AS a_uri, a.followers_uri, a.peer_id AS a_peer, g.uri AS s_uri,
-             g.followers_uri AS s_members, s.level, s.proofs, s.peer_id AS s_peer, r.uri AS root_uri
+
+    async def ask() -> Told | None:
+        return (await read_many_told([post_id])).get(post_id)
+
+    return await once(("told", post_id), ask)
+
+
+async def read_many_told(post_ids: Sequence[int]) -> dict[int, Told]:
+    """The same of many, by id: three questions, however many they are."""
+    if not post_ids:
+        return {}
+    reading = """SELECT p.*, a.uri AS a_uri, a.followers_uri, a.peer_id AS a_peer, g.uri AS s_uri,
+             g.followers_uri AS s_members, s.level, s.proofs, s.peer_id AS s_peer, r.uri AS root_uri,
+             b.uri AS parent_uri
            FROM post p JOIN actor a ON a.id = p.author_id LEFT JOIN space s ON s.id = p.space_id
            LEFT JOIN actor g ON g.id = s.actor_id LEFT JOIN post r ON r.id = p.root_id
-           WHERE p.id = $1""",
-        post_id,
-    )
-    if row is None:
-        return None
-    mentioned = await db.fetch(
-        "SELECT a.uri, a.name, a.host FROM mention m JOIN actor a ON a.id = m.actor_id WHERE m.post_id = $1"
-        " ORDER BY m.id",
-        post_id,
-    )
-    files = await db.fetch("SELECT * FROM attachment WHERE post_id = $1 ORDER BY position, id", post_id)
-    reply_to = row["reply_to_uri"]
-    if row["reply_to_id"] and not reply_to:
-        parent = await db.fetch_one("SELECT uri FROM post WHERE id = $1", row["reply_to_id"])
-        reply_to = parent["uri"] if parent else ""
+           LEFT JOIN post b ON b.id = p.reply_to_id WHERE"""
+    rows = await db.fetch(*Clause(reading).join(one_of("p.id", post_ids)).statement())
+    naming = "SELECT m.post_id, a.uri, a.name, a.host FROM mention m JOIN actor a ON a.id = m.actor_id WHERE"
+    mentioned: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for one in await db.fetch(*Clause(naming).join(one_of("m.post_id", post_ids)).then("ORDER BY m.id").statement()):
+        mentioned[one["post_id"]].append(one)
+    attached = Clause("SELECT * FROM attachment WHERE").join(one_of("post_id", post_ids))
+    files: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for one in await db.fetch(*attached.then("ORDER BY position, id").statement()):
+        files[one["post_id"]].append(one)
+    return {row["id"]: _told(row, mentioned[row["id"]], files[row["id"]]) for row in rows}
+
+
+def _told(row: dict[str, Any], mentioned: list[dict[str, Any]], files: list[dict[str, Any]]) -> Told:
+    reply_to = row["reply_to_uri"] or (row["parent_uri"] if row["reply_to_id"] else "") or ""
     return Told(
         id=row["id"],
         uri=row["uri"],

@@ -218,12 +218,18 @@ async def _any(viewer: Viewer, where: str, value: int | str) -> SeenPost | None:
 
 async def facts_of(post_id: int) -> PostFacts | None:
     """What policy needs to know of a post, whoever may see it: for telling others, not a door."""
-    row = await db.fetch_one(
+    return (await facts_of_many([post_id])).get(post_id)
+
+
+async def facts_of_many(post_ids: Sequence[int]) -> dict[int, PostFacts]:
+    """The same of many, by id."""
+    if not post_ids:
+        return {}
+    query = Clause(
         "SELECT p.id, p.author_id, p.published_at, p.stamp, p.stamp_blind, p.side, p.held_at, p.visibility, p.peer_id,"
-        f" p.deleted_at, p.space_id, s.peer_id AS s_peer, {spaces.FACTS} {READABLE} WHERE p.id = $1",
-        post_id,
-    )
-    return _facts(row) if row else None
+        f" p.deleted_at, p.space_id, s.peer_id AS s_peer, {spaces.FACTS} {READABLE} WHERE"
+    ).join(one_of("p.id", post_ids))
+    return {row["id"]: _facts(row) for row in await db.fetch(*query.statement())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +244,7 @@ class HeldPost:
 async def held_in(space_id: int, since: int, until: int) -> list[HeldPost]:
     """The posts of a space of these milliseconds that are not taken back: for comparing with others, not a door."""
     rows = await db.fetch(
-        "SELECT p.uri, p.edited_at, p.author_id, p.published_at, p.stamp, p.stamp_blind, p.side, p.held_at,"
+        "SELECT p.id, p.uri, p.edited_at, p.author_id, p.published_at, p.stamp, p.stamp_blind, p.side, p.held_at,"
         f" p.visibility, p.peer_id, p.deleted_at, p.space_id, s.peer_id AS s_peer, {spaces.FACTS} {READABLE}"
         " WHERE p.space_id = $1 AND p.deleted_at IS NULL AND p.published_at >= $2 AND p.published_at < $3",
         space_id,
