@@ -5,8 +5,8 @@ be extracted with these class names as keywords. The sentence never holds conten
 whatever helps an operator goes into `detail`, which is never shown.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 
 class DomainError(Exception):
@@ -22,6 +22,8 @@ class DomainError(Exception):
         self.sentence: str = sentence or self.default
         self.detail: str = detail
         self.params: dict[str, object] = dict(params or {})
+        self.enough: Callable[[Any], str] | None = None  # what would allow it, said in a language
+        self.steps: tuple[tuple[str, str], ...] = ()  # the same for programs: (step, what it leads to)
         super().__init__(f"{self.sentence} ({detail})" if detail else self.sentence)
 
 

@@ -5,12 +5,14 @@ Every sentence is a msgid with its values (`policy_words.Said`); whoever shows i
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
-from server.explaining import Barred, Case, Change, Changes, Explanation, Step
+from server.errors import DomainError
+from server.explaining import Barred, Case, Change, Changes, Explanation, Step, enough
 from server.openness import Audience, Level, Variant, Visibility
-from server.policy import Act, Stop
-from server.policy_words import LEVELS, RIGHTS, Day, Listed, Said, Word, less_words, value
-from server.refusals import N_, SENTENCES
+from server.policy import Act, Decision, Stop
+from server.policy_words import LEVELS, RIGHTS, Day, Listed, Said, Word, less_words, spoken, value
+from server.refusals import N_, SENTENCES, refusal
 from server.viewer import Employee, Guest, Operator, PeerServer, RemotePerson
 
 WHO = {
@@ -258,6 +260,15 @@ def _joined(parts: list[Said]) -> Said:
     for other in others:
         first = Said(N_("%(one)s et %(other)s"), {"one": first, "other": other})
     return first
+
+
+def refused(case: Case, decision: Decision) -> DomainError:
+    """The error of a refusal, with the smallest change after which it would be allowed."""
+    error = refusal(decision)
+    if not decision.hide and (found := enough(case)):
+        error.enough = partial(spoken, changes(found[0]))
+        error.steps = tuple((one.step.value, one.to) for one in found[0])
+    return error
 
 
 def opens_space(made: Changes) -> bool:

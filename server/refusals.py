@@ -13,16 +13,10 @@ SENTENCES: dict[str, str] = {
     "unlisted": N_("Cet espace n’est pas dans l’annuaire : on y vient par invitation."),
     "members_hidden": N_("Vous ne pouvez pas voir les membres de cet espace : seuls ses membres les voient."),
     "members_only": N_("Vous ne pouvez pas lire cet espace, parce que seuls ses membres le lisent."),
-    "by_invitation": N_("Vous ne pouvez pas rejoindre cet espace sans y être invité·e."),
-    "ask_first": N_(
-        "Vous ne pouvez pas rejoindre cet espace directement. Il suffirait qu’un·e animateur·rice accepte "
-        "votre demande."
-    ),
+    "by_invitation": N_("Vous ne pouvez pas rejoindre cet espace, parce qu’on y vient sur invitation."),
+    "ask_first": N_("Vous ne pouvez pas rejoindre cet espace directement, parce qu’on y entre en le demandant."),
     "readers_only": N_("Vous ne pouvez pas réagir ici : cet espace est ouvert à la lecture seulement."),
-    "members_only_write": N_(
-        "Vous ne pouvez pas écrire ici, parce que seuls les membres publient. Il suffirait que vous "
-        "rejoigniez l’espace."
-    ),
+    "members_only_write": N_("Vous ne pouvez pas écrire ici, parce que seuls les membres publient."),
     "stewards_invite": N_("Vous ne pouvez pas inviter ici : adressez-vous à un·e animateur·rice de l’espace."),
     "stewards_only": N_("Seuls les animateurs et responsables de l’espace peuvent faire cela."),
     "owners_only": N_("Seuls les responsables de l’espace peuvent changer son ouverture."),

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from server.errors import DomainError
@@ -16,7 +17,16 @@ def phrase(error: DomainError, translated: Callable[[str], str]) -> str:
     """What people are told, and for whoever stands at the machine the detail too."""
     sentence = translated(error.sentence)
     sentence = sentence % error.params if error.params else sentence
+    if error.enough is not None:
+        sentence = f"{sentence} {error.enough(_Plain(translated))}"
     return f"{sentence.rstrip('.')} ({error.detail})." if error.detail else sentence
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """A language that has sentences and no dates."""
+
+    gettext: Callable[[str], str]
 
 
 def complain(sentence: str) -> None:

@@ -87,6 +87,7 @@ def create_app(settings: Settings, *, delivery: bool = True) -> Application:
     app.state.delivery = delivery
     app.state.error_page = frame.error_page
     app.state.translated = frame.translated
+    app.state.spoken = frame.spoken_to
     app.state.worker = None
     return app
 

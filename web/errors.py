@@ -140,7 +140,10 @@ def _status_of(error: DomainError) -> tuple[HTTPStatus, str]:
 
 async def _sentence(request: Request, error: DomainError) -> str:
     sentence: str = await request.app.state.translated(request, error.sentence)
-    return sentence % error.params if error.params else sentence
+    sentence = sentence % error.params if error.params else sentence
+    if error.enough is None:
+        return sentence
+    return f"{sentence} {await request.app.state.spoken(request, error.enough)}"
 
 
 def _shown(error: DomainError) -> str:
@@ -153,6 +156,9 @@ def _problem(error: DomainError, status: HTTPStatus, code: str, sentence: str) -
     problem["detail"] = sentence
     if isinstance(error, Invalid) and error.field:
         problem["field"] = error.field
+    if error.steps:
+        problem["reason"] = error.detail
+        problem["would_change_if"] = [{"step": step, "to": to} for step, to in error.steps]
     if shown := _shown(error):
         problem["request"] = shown
     return _json(problem, status, "application/problem+json")

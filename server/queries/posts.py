@@ -8,11 +8,12 @@ from typing import Any
 from server import database as db
 from server.clock import now_ms
 from server.errors import NotFound
+from server.explaining import Case
+from server.explaining_words import refused
 from server.ids import born_ms
 from server.openness import Audience, Level, Variant, Visibility
 from server.policy import Act, Decision, PostFacts, SpaceFacts, Standing, may_post, scope_posts
 from server.queries import spaces
-from server.refusals import demand
 from server.sql import Clause, one_of
 from server.viewer import Employee, Guest, PeerServer, RemotePerson, Viewer, side_of
 
@@ -142,8 +143,11 @@ class SeenPost:
         return may_post(viewer, act, self.facts, self.standing, now_ms())
 
     def demand(self, viewer: Viewer, act: Act) -> None:
-        """Raises NotFound or Forbidden, with the sentence, when this viewer may not."""
-        demand(self.may(viewer, act))
+        """Raises NotFound or Forbidden, with the sentence and what would be enough, when this viewer may not."""
+        decision = self.may(viewer, act)
+        if not decision:
+            facts = self.space.facts if self.space else None
+            raise refused(Case(viewer, act, self.standing, facts, self.facts, now_ms()), decision)
 
 
 async def find(viewer: Viewer, post_id: int) -> SeenPost:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from server.clock import now_ms
-from server.explaining import Case, Changes, explain
+from server.explaining import Case, Changes, enough, explain
 from server.explaining_words import Reason, chain
 from server.openness import Audience, Reach
 from server.policy import Act, PostFacts, Standing
@@ -50,7 +50,9 @@ class Readers:
 async def of_space(viewer: Viewer, space: SeenSpace) -> list[Readers]:
     """Who reads what is written in a space from now on, and who does not. Raises Forbidden to who may not count."""
     now = now_ms()
-    return await _of(viewer, space, PostFacts(NOBODY, now, space=space.facts, stamp=space.facts.variant), now)
+    return await _of(
+        viewer, space, PostFacts(NOBODY, now, space=space.facts, stamp=space.facts.variant), now, future=True
+    )
 
 
 async def of_post(viewer: Viewer, post: SeenPost) -> list[Readers]:
@@ -59,12 +61,12 @@ async def of_post(viewer: Viewer, post: SeenPost) -> list[Readers]:
     return await _of(viewer, post.space, replace(post.facts, author_id=NOBODY), now_ms())
 
 
-async def _of(viewer: Viewer, space: SeenSpace, post: PostFacts, now: int) -> list[Readers]:
+async def _of(viewer: Viewer, space: SeenSpace, post: PostFacts, now: int, future: bool = False) -> list[Readers]:
     space.demand(viewer, Act.COUNT_MEMBERS)
     members = await members_of(viewer, space)
     named = await named_by(viewer, space)
     told = bool(space.may(viewer, Act.SEE_ORGANISATIONS))
-    ask = _Asking(post, now)
+    ask = _Asking(post, now, future)
     found = [*await _inside(ask, [row for row in members if not is_outside(row)])]
     found += _outside(ask, [row for row in members if is_outside(row)], named, told)
     if space.hosted_here:
@@ -80,12 +82,15 @@ class _Asking:
 
     post: PostFacts
     now: int
+    future: bool = False  # it stands for what is written from now on, whatever the space is then
 
     def kind(self, viewer: Viewer, standing: Standing, word: str, *, changes: bool = True, **facts: Any) -> Readers:
         case = Case(viewer, Act.READ, standing, self.post.space, self.post, self.now)
         told = explain(case, changes=changes)
-        why = chain(told)[-1]
-        return Readers(standing.audience, word, bool(told.decision), why, told.would_change_if, **facts)
+        found = told.would_change_if
+        if self.future and found:
+            found = enough(replace(case, post=None))
+        return Readers(standing.audience, word, bool(told.decision), chain(told)[-1], found, **facts)
 
 
 async def _inside(ask: _Asking, members: list[dict[str, Any]]) -> list[Readers]:

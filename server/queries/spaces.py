@@ -10,6 +10,8 @@ import msgspec
 from server import database as db
 from server.clock import now_ms
 from server.errors import NotFound
+from server.explaining import Case
+from server.explaining_words import refused
 from server.openness import Audience, History, Level, MemberState, PartnerView, Reach, Role
 from server.policy import (
     Act,
@@ -23,7 +25,6 @@ from server.policy import (
     scope_spaces,
     variant_of,
 )
-from server.refusals import demand
 from server.rights import INSIDE, NAMED, Less, taken
 from server.sql import Clause, one_of
 from server.viewer import Employee, Guest, Operator, PeerServer, RemotePerson, Viewer, side_of
@@ -69,8 +70,10 @@ class SeenSpace:
         return may(viewer, act, self.facts, self.standing)
 
     def demand(self, viewer: Viewer, act: Act) -> None:
-        """Raises NotFound or Forbidden, with the sentence, when this viewer may not."""
-        demand(self.may(viewer, act))
+        """Raises NotFound or Forbidden, with the sentence and what would be enough, when this viewer may not."""
+        decision = self.may(viewer, act)
+        if not decision:
+            raise refused(Case(viewer, act, self.standing, self.facts, now=now_ms()), decision)
 
 
 async def find(viewer: Viewer, slug: str) -> SeenSpace:

@@ -8,6 +8,7 @@ from typing import Any
 
 from server.ids import Addresses, born_ms
 from server.openness import Level, Variant
+from server.queries.audience import AudienceCount
 from server.queries.posts import FileCard, PersonCard, PostCard
 from server.queries.spaces import SeenSpace
 from server.text import plain
@@ -18,6 +19,19 @@ VISIBILITY = {"public": "public", "colleagues": "private", "followers": "private
 KINDS = {"image": "image", "video": "video", "audio": "audio"}
 THANKS = ""
 """The plain gesture that a favourite is."""
+
+
+def audience(count: AudienceCount) -> Shape:
+    """Who reads a post of the caller's own, in numbers; `exact`: whether `people` are all of them."""
+    return {
+        "people": count.people,
+        "exact": count.exact,
+        "colleagues": count.colleagues,
+        "guests": count.guests,
+        "partners": [{"host": at.host, "people": at.count} for at in (*count.partners, *count.everyone_at)],
+        "network": count.network,
+        "public": count.public,
+    }
 
 
 def moment(ms: int) -> str:

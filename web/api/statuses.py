@@ -9,7 +9,7 @@ from server.errors import Conflict, Invalid, NotFound
 from server.limits import ATTACHMENTS, SOURCE_BYTES
 from server.openness import Visibility
 from server.policy import Act
-from server.queries import posts, spaces, threads
+from server.queries import audience, posts, spaces, threads
 from server.queries.posts import PostCard
 from server.refusals import N_
 from server.text import find_mentions
@@ -171,4 +171,10 @@ async def _card(call: Call, post_id: int) -> PostCard:
 
 
 async def _shown(call: Call, post_id: int) -> present.Shape:
-    return present.status(await _card(call, post_id), call.here)
+    """One status; its author hears who reads it."""
+    card = await _card(call, post_id)
+    told = present.status(card, call.here)
+    if card.author.id == call.me.actor_id:
+        count = await audience.of_post(call.me, await posts.find(call.me, post_id))
+        told["parvis_audience"] = present.audience(count)
+    return told

@@ -144,7 +144,13 @@ def _row(speaks: Speech, one: Readers) -> Row:
     enough = spoken(changes(one.would_change_if[0]), speaks) if one.would_change_if else ""
     more = max(0, (one.count or 0) - len(one.people)) if one.people else 0
     return Row(
-        _who(speaks, one), one.reads, _count(speaks, one), spoken(one.why.said, speaks), enough, one.people, more
+        _who(speaks, one),
+        one.reads,
+        _count(speaks, one),
+        "" if one.reads else spoken(one.why.said, speaks),
+        enough,
+        one.people,
+        more,
     )
 
 

@@ -1,6 +1,6 @@
 """The frame around every page: who is signed in, in which language and theme, what waits, where one can go."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -106,7 +106,8 @@ async def refused_words(visit: Visit, error: DomainError | None) -> Refused | No
 def sentence_of(speaks: Speech, error: DomainError) -> str:
     """An error's sentence in a language."""
     sentence = speaks.gettext(error.sentence)
-    return sentence % error.params if error.params else sentence
+    sentence = sentence % error.params if error.params else sentence
+    return f"{sentence} {error.enough(speaks)}" if error.enough else sentence
 
 
 async def error_page(request: Request, status: HTTPStatus, sentence: str, number: str) -> Response:
@@ -135,6 +136,12 @@ def _items(viewer: Resident) -> tuple[tuple[str, str, str, str, bool], ...]:
         return tuple(item for item in ITEMS if item[0] != "people")
     auditor = viewer.office is Office.AUDITOR
     return ITEMS + (ADMIN_ITEMS if viewer.is_admin else AUDITOR_ITEMS if auditor else ())
+
+
+async def spoken_to(request: Request, said: Callable[[Speech], str]) -> str:
+    """What knows how to say itself, in the language of whoever asks."""
+    speaks, _ = await speech_for(request, await viewer_of_cookie(request))
+    return said(speaks)
 
 
 async def _frame(visit: Visit, speaks: Speech, me: OwnAccount | None, current: str) -> Frame:

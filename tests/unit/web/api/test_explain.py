@@ -88,3 +88,27 @@ def arguments(thing: str, who: str, *more: str) -> argparse.Namespace:
 async def already_open(settings: Settings) -> AsyncIterator[Addresses]:
     """The database of the test is open."""
     yield HERE
+
+
+async def test_a_refusal_says_why_and_what_would_be_enough(app: Starlette, cast: Cast) -> None:
+    await company.space("projet", Level.INTERNAL, cast.alice)
+    bruno = await client_of(app, cast.bruno)
+    body = {"status": "bonjour", "parvis_space": "projet"}
+    refused = await bruno("POST", "/api/v1/statuses", json=body, headers={"accept-language": "fr"})
+    assert refused.status_code == 403
+    assert refused.json()["error"] == (
+        "Vous ne pouvez pas écrire ici, parce que seuls les membres publient. "
+        "Il suffirait d’entrer dans l’espace, librement."
+    )
+    await company.space("offre", Level.CLOSED, cast.alice)
+    problem = (await bruno("POST", "/api/parvis/v1/spaces/offre/members", json={"who": "bruno"})).json()
+    assert (problem["code"], problem["would_change_if"]) != ("forbidden", [])
+
+
+async def test_the_author_of_a_status_hears_who_reads_it_and_nobody_else(app: Starlette, cast: Cast) -> None:
+    await company.space("projet", Level.CLOSED, cast.alice, cast.bruno)
+    alice, bruno = await client_of(app, cast.alice), await client_of(app, cast.bruno)
+    sent = await alice.post("/api/v1/statuses", status="bonjour", parvis_space="projet")
+    told = sent["parvis_audience"]
+    assert (told["people"], told["exact"], told["colleagues"], told["partners"]) == (2, True, 2, [])
+    assert "parvis_audience" not in await bruno.get(f"/api/v1/statuses/{sent['id']}")
