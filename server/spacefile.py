@@ -124,11 +124,10 @@ class _Reading:
             self.wrong(text, path, error.expected)
             return None
 
-    def once(self, text: Text, path: Path, known: Mapping[str, Spot], name: str) -> bool:
-        """Whether no other file has said it."""
-        if name not in known:
+    def once(self, text: Text, path: Path, first: Spot | None) -> bool:
+        """Whether no other file has said it before, at `first`."""
+        if first is None:
             return True
-        first = known[name]
         self.wrong(text, path, Said(TWICE_ELSEWHERE, {"file": first.file, "line": first.line}))
         return False
 
@@ -138,7 +137,7 @@ class _Reading:
         path: Path = ("guardrails", name)
         if name not in GUARDRAIL_KEYS:
             self.wrong(text, path, Said(UNKNOWN, {"keys": ", ".join(GUARDRAIL_KEYS)}))
-        elif self.once(text, path, self.guardrail_spots, name):
+        elif self.once(text, path, self.guardrail_spots.get(name)):
             self.guardrails[name] = self.value(text, path, value, GUARDRAIL_KEYS[name])
             self.guardrail_spots[name] = text.spot(path)
 
@@ -147,7 +146,7 @@ class _Reading:
         values = self.table(text, path)
         self.known(text, path, values, tuple(PARTNER_KEYS))
         self.value(text, path, host, a_host)
-        if not self.once(text, path, {name: one.spots[""] for name, one in self.partners.items()}, host):
+        if not self.once(text, path, self.partners[host].spots[""] if host in self.partners else None):
             return
         said = {
             name: self.value(text, (*path, name), value, PARTNER_KEYS[name])
@@ -164,7 +163,7 @@ class _Reading:
         values = self.table(text, path)
         self.known(text, path, values, SPACE_KEYS)
         self.value(text, path, slug, a_slug)
-        if not self.once(text, path, {name: one.spots[""] for name, one in self.spaces.items()}, slug):
+        if not self.once(text, path, self.spaces[slug].spots[""] if slug in self.spaces else None):
             return
         spots = {"": text.spot(path)} | {name: text.spot((*path, name)) for name in values}
         policy: dict[str, Any] = {}

@@ -59,7 +59,8 @@ async def compare(declaration: Declaration, language: str, now: int, *, past: bo
     if not faults:
         for space in declaration.spaces:
             steps += _of_space(space, spaces.get(space.slug), declaration.label, language, now, past)
-    unmanaged = [f"space.{slug}" for slug in await live.slugs() if slug not in {s.slug for s in declaration.spaces}]
+    declared = {space.slug for space in declaration.spaces}
+    unmanaged = [f"space.{slug}" for slug in await live.slugs() if slug not in declared]
     unmanaged += [f"guardrails.{name}" for name in rails if name not in declaration.guardrails]
     named = {partner.host for partner in declaration.partners}
     unmanaged += [told_path(("partner", host)) for host, link in links.items() if link.trusted and host not in named]

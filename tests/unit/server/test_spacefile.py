@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,13 @@ def test_the_example_is_right_today_and_after_its_dates_and_shows_every_key() ->
     text = example.read_text()
     for keys in (ROOT_KEYS, GUARDRAIL_KEYS, PARTNER_KEYS, SPACE_KEYS, TERMS_KEYS):
         assert [key for key in keys if not re.search(rf"\b{key}\b( = |\.|\])", text)] == []
+
+
+def test_the_largest_file_is_read_in_a_time_that_grows_with_it_alone(tmp_path: Path) -> None:
+    """1.6 s of one core on the machine it was written on; with a step that grows by the square, 12 s."""
+    file = tmp_path / "spaces.toml"
+    one = '[space.s{n}]\nlevel = "closed"\nowner = "alice"\nname = "x"\n'
+    file.write_text("schema = 1\n" + "".join(one.format(n=number) for number in range(7900)))
+    began = time.process_time()
+    assert len(read(file, NOW).spaces) == 7900
+    assert time.process_time() - began < 7
