@@ -86,6 +86,7 @@ class IncomingNote:
     public: bool
     mentions: tuple[str, ...]
     files: tuple[IncomingFile, ...]
+    byline: str = ""  # as whom a space speaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,7 @@ def note(value: Any) -> IncomingNote:
         public=_is_public(value),
         mentions=tuple(_mentions(value.get("tag"))),
         files=tuple(_files(value.get("attachment"))),
+        byline=text(value.get("parvis:byline"), "parvis:byline", NAME_BYTES),
     )
 
 

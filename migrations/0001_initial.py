@@ -935,6 +935,7 @@ class Migration(migrations.Migration):
                 ("stamp_blind", fields.BooleanField(db_default=False)),
                 ("side", fields.CharField(db_default="", max_length=128)),
                 ("held_at", fields.BigIntField(null=True)),
+                ("byline", fields.CharField(db_default="", max_length=200)),
                 ("client_key", fields.CharField(null=True, max_length=100)),
                 ("published_at", fields.BigIntField()),
                 ("edited_at", fields.BigIntField(null=True)),

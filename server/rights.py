@@ -10,8 +10,10 @@ from server.openness import (
     Existence,
     Files,
     History,
+    Identity,
     Invite,
     Join,
+    Level,
     Members,
     Notices,
     Read,
@@ -164,6 +166,11 @@ TABLE: dict[tuple[Variant, Audience], Rights] = {
     (variant, audience): _cell(_WRITTEN[variant].get(audience, "")) for variant in Variant for audience in Audience
 }
 TABLE |= {(variant, Audience.GLASS): _cell(_GLASS) for variant in Variant if variant is not Variant.ELSEWHERE}
+
+OUTSIDE_NAMES: dict[Level, Identity] = {
+    level: Identity.FIRST_NAME if level in (Level.NETWORK, Level.PUBLIC) else Identity.FULL for level in Level
+}
+"""Under which names ours appear outside where a space does not say: whole up to its partners, else first names."""
 
 NAMED = frozenset({Audience.PARTNER, Audience.PARTNER_UNINVITED, Audience.KIN, Audience.PARTNER_MEMBER})
 """Audiences of an instance that the space names: its own day of being let in counts for them."""

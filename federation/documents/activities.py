@@ -48,7 +48,7 @@ def about_post(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
     to, cc = addressing(post)
     activity: dict[str, Any] = {
         "id": _own_id(fact.detail("uri"), here) or here.activity(fact.id),
-        "actor": fact.actor_uri,
+        "actor": _speaker(fact, post, here),
         "to": to,
         "cc": cc,
         "published": moment(fact.created_at),
@@ -56,6 +56,11 @@ def about_post(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
     if post.space_uri:
         activity["audience"] = post.space_uri
     return activity | _PER_KIND[fact.kind](fact, post, here)
+
+
+def _speaker(fact: Fact, post: Told, here: Addresses) -> str:
+    """Who says it: the person, or the space for one of ours whom it does not name."""
+    return post.space_uri if post.byline and here.is_ours(fact.actor_uri) else fact.actor_uri
 
 
 def _create(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
@@ -77,7 +82,8 @@ def _like(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
 
 
 def _undo(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
-    undone = {**_like(fact, post, here), "id": _own_id(fact.detail("uri"), here), "actor": fact.actor_uri}
+    speaker = _speaker(fact, post, here)
+    undone = {**_like(fact, post, here), "id": _own_id(fact.detail("uri"), here), "actor": speaker}
     return {"id": here.activity(fact.id), "type": "Undo", "object": undone, "to": undone["to"]}
 
 
@@ -93,7 +99,9 @@ _PER_KIND = {
 def by_author(fact: Fact, post: Told, here: Addresses) -> Message:
     """Told by the author: outside any space, or to the host of a space elsewhere (with their proof)."""
     document = {"@context": CONTEXT, **about_post(fact, post, here)}
-    return Message(document, fact.actor_uri, proved_by=fact.actor_uri if post.space_peer_id and post.proofs else "")
+    return Message(
+        document, _speaker(fact, post, here), proved_by=fact.actor_uri if post.space_peer_id and post.proofs else ""
+    )
 
 
 def by_space(

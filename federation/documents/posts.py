@@ -9,7 +9,8 @@ from federation.page_memory import once
 from federation.vocabulary import CONTEXT, PUBLIC, moment
 from server import database as db
 from server.ids import Addresses
-from server.openness import Level, Visibility
+from server.openness import Identity, Level, Office, Visibility
+from server.queries import identity
 from server.sql import Clause, one_of
 
 
@@ -40,6 +41,7 @@ class Told:
     proofs: bool  # whether authors prove what they write in this space
     mentioned: tuple[tuple[str, str], ...]  # (uri, handle)
     files: tuple[dict[str, Any], ...]
+    byline: str = ""  # for whom the space speaks, where it names no person outside
 
     @property
     def public(self) -> bool:
@@ -60,8 +62,10 @@ async def read_many_told(post_ids: Sequence[int]) -> dict[int, Told]:
     if not post_ids:
         return {}
     reading = """SELECT p.*, a.uri AS a_uri, a.followers_uri, a.peer_id AS a_peer, g.uri AS s_uri,
-             g.followers_uri AS s_members, s.level, s.proofs, s.peer_id AS s_peer, r.uri AS root_uri,
-             b.uri AS parent_uri
+             g.followers_uri AS s_members, s.level, s.name AS s_name, s.identity_outside, a.display_name AS a_display,
+             (SELECT c.job FROM account c WHERE c.actor_id = a.id) AS a_job,
+             (SELECT c.office FROM account c WHERE c.actor_id = a.id) AS a_office,
+             s.proofs, s.peer_id AS s_peer, r.uri AS root_uri, b.uri AS parent_uri
            FROM post p JOIN actor a ON a.id = p.author_id LEFT JOIN space s ON s.id = p.space_id
            LEFT JOIN actor g ON g.id = s.actor_id LEFT JOIN post r ON r.id = p.root_id
            LEFT JOIN post b ON b.id = p.reply_to_id WHERE"""
@@ -79,11 +83,15 @@ async def read_many_told(post_ids: Sequence[int]) -> dict[int, Told]:
 
 def _told(row: dict[str, Any], mentioned: list[dict[str, Any]], files: list[dict[str, Any]]) -> Told:
     reply_to = row["reply_to_uri"] or (row["parent_uri"] if row["reply_to_id"] else "") or ""
+    byline = _byline(row)
+    if byline:
+        mentioned = [one for one in mentioned if one["host"]]
     return Told(
+        byline=byline,
         id=row["id"],
         uri=row["uri"],
         author_id=row["author_id"],
-        author_uri=row["a_uri"],
+        author_uri=row["s_uri"] if byline and row["a_peer"] is None else row["a_uri"],
         author_peer_id=row["a_peer"],
         followers_uri=row["followers_uri"] or f"{row['a_uri']}/followers",
         space_id=row["space_id"],
@@ -104,6 +112,18 @@ def _told(row: dict[str, Any], mentioned: list[dict[str, Any]], files: list[dict
         mentioned=tuple((m["uri"], f"@{m['name']}" + (f"@{m['host']}" if m["host"] else "")) for m in mentioned),
         files=tuple(files),
     )
+
+
+def _byline(row: dict[str, Any]) -> str:
+    """In a space of ours that names ours by their job alone: as whom it speaks; '' everywhere else."""
+    if row["space_id"] is None or row["s_peer"] is not None:
+        return ""
+    how = identity.wanted(row["level"], row["identity_outside"])
+    if how is not Identity.FUNCTION:
+        return ""
+    if row["a_office"] == Office.GUEST:
+        return str(row["a_display"])
+    return identity.words(row["a_display"], row["a_job"] or "", how, row["s_name"])
 
 
 def addressing(post: Told) -> tuple[list[str], list[str]]:
@@ -138,6 +158,8 @@ def note(post: Told, here: Addresses) -> dict[str, Any]:
     }
     if post.space_uri:
         document["audience"] = post.space_uri
+    if post.byline and post.author_peer_id is None:
+        document["parvis:byline"] = post.byline
     if post.reply_to_uri:
         document["inReplyTo"] = post.reply_to_uri
     if post.summary:

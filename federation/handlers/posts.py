@@ -21,7 +21,7 @@ from server.openness import Level, Visibility
 from server.queries import posts as reading_posts
 from server.queries import spaces
 from server.sql import Clause, one_of
-from server.text import clean
+from server.text import clean, plain
 
 LIKES = frozenset({"Like", "EmojiReact"})
 
@@ -272,6 +272,7 @@ async def _arrived(incoming: IncomingNote, visibility: Visibility | None) -> pos
         mentioned=mentioned,
         files=[posts.ArrivedFile(f.url, f.name, f.media_type, f.size, f.description, f.digest) for f in incoming.files],
         visibility=visibility,
+        byline=plain(incoming.byline)[:200],
         edited_at=None if incoming.updated_at is None else min(incoming.updated_at, now_ms() + AHEAD_MS),
     )
 

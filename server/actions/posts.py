@@ -89,6 +89,7 @@ class Arrived:
     files: Sequence[ArrivedFile] = field(default_factory=tuple)
     visibility: Visibility | None = None
     edited_at: int | None = None
+    byline: str = ""  # as whom a space elsewhere speaks
     original: str = ""  # the activity as it came, for the relay
     attested_by: int | None = None  # the peer on whose word the author is believed
 
@@ -167,6 +168,7 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
                 "edited_at": arrived.edited_at,
                 "side": await _side(side_of(viewer), space, "", ()),
                 "held_at": now_ms() if waits else None,
+                "byline": arrived.byline if space is not None and not space.hosted_here else "",
                 "peer_id": await _peer_of(author_id, viewer),
                 "attested_by_id": arrived.attested_by,
             },

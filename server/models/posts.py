@@ -32,6 +32,7 @@ class Post(Model):
     stamp_blind = fields.BooleanField(db_default=False)  # partners did not see each other when this was written
     side = fields.CharField(max_length=128, db_default="")  # the outside organisation that it is from or for
     held_at = maybe_moment()  # waits for a steward since
+    byline = fields.CharField(max_length=200, db_default="")  # as whom a space elsewhere speaks, for one of its people
     client_key = fields.CharField(max_length=100, null=True)  # so that a form sent twice posts once
     published_at = moment()
     edited_at = maybe_moment()

@@ -9,8 +9,9 @@ from typing import Any
 
 from server import database as db
 from server.clock import now_ms
+from server.openness import Identity
 from server.policy import Act, scope_posts
-from server.queries import sides
+from server.queries import identity, sides
 from server.queries.posts import READABLE
 from server.queries.spaces import SeenSpace
 from server.sql import Clause
@@ -43,7 +44,8 @@ class Entries:
 
 async def written_by(viewer: Viewer, actor_id: int, after: int | None = None) -> Entries:
     """What somebody wrote that this viewer may read, newest first."""
-    return await _posts(viewer, Clause("p.author_id = ?", (actor_id,)), after, newest_first=True)
+    own = Clause("p.author_id = ?", (actor_id,)).and_(identity.by_name(viewer))
+    return await _posts(viewer, own, after, newest_first=True)
 
 
 async def written_in(viewer: Viewer, space_id: int, after: int | None = None) -> Entries:
@@ -88,7 +90,7 @@ async def members(viewer: Viewer, space: SeenSpace, after: int | None = None, *,
     `own_only`: its own people alone, as far as it asks for its part of the collection.
     """
     whose = Clause("m.peer_id = ?", (_peer(viewer),))
-    if not own_only and space.may(viewer, Act.NAME_MEMBERS):
+    if not own_only and space.may(viewer, Act.NAME_MEMBERS) and space.identity is not Identity.FUNCTION:
         # the addresses of a third instance's people are that instance's to tell, whatever the space shows on its pages
         whose = Clause("(m.peer_id = ? OR m.peer_id IS NULL)", (_peer(viewer),)).and_(await sides.named(viewer, space))
     query = (

@@ -1,14 +1,14 @@
 """Which spaces a viewer may find, and who is in one, as far as its openness lets them know."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from server import database as db
 from server.clock import now_ms
 from server.openness import Existence, MemberState, Role
 from server.policy import Act, scope_spaces
-from server.queries import sides, spaces
+from server.queries import identity, sides, spaces
 from server.queries.folding import folded, named
 from server.queries.posts import GUEST_UNTIL, PersonCard, person_card
 from server.queries.spaces import SeenSpace
@@ -132,6 +132,7 @@ async def members(viewer: Viewer, space: SeenSpace, *, after: str = "", limit: i
     people: list[Member] = []
     if space.may(viewer, Act.NAME_MEMBERS):
         people = await _people(space.id, await sides.named(viewer, space), after, limit + 1)
+        people = await _as_outside(viewer, space, people)
     return MemberList(
         count=sum(row.count for row in organisations) if space.hosted_here else None,
         organisations=organisations if space.may(viewer, Act.SEE_ORGANISATIONS) else (),
@@ -150,7 +151,7 @@ async def find_member(viewer: Viewer, space: SeenSpace, actor_id: int) -> Member
     rows = await _select(Clause("m.space_id = ? AND m.actor_id = ?", (space.id, actor_id)).and_(whose), 1)
     if rows and rows[0].state is not MemberState.MEMBER and not space.may(viewer, Act.ADMIT_MEMBERS):
         return None
-    return rows[0] if rows else None
+    return (await _as_outside(viewer, space, rows[:1]))[0] if rows else None
 
 
 async def _organisations(space_id: int, counted: Clause) -> tuple[Organisation, ...]:
@@ -169,6 +170,18 @@ async def _organisations(space_id: int, counted: Clause) -> tuple[Organisation, 
     )
     rows = await db.fetch(*query.statement())
     return tuple(Organisation(row["host"], row["title"], row["n"], bool(row["guests"])) for row in rows)
+
+
+async def _as_outside(viewer: Viewer, space: SeenSpace, people: list[Member]) -> list[Member]:
+    """Our people as the space names them before this viewer."""
+    if not identity.outside(viewer) or not space.hosted_here:
+        return people
+    jobs = await identity.jobs(member.person.id for member in people)
+    group = PersonCard(space.actor_id, space.uri, space.slug, "", space.name, "group")
+    return [
+        replace(member, person=identity.shown(member.person, jobs.get(member.person.id), space.identity, group))
+        for member in people
+    ]
 
 
 _RANK = "CASE m.role WHEN 'owner' THEN 0 WHEN 'steward' THEN 1 ELSE 2 END"

@@ -1,14 +1,14 @@
 """People as a viewer may find them: colleagues know one another, everybody else sees a card."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from server import database as db
 from server.clock import now_ms
 from server.errors import NotFound
-from server.openness import Office
+from server.openness import Identity, Office
 from server.policy import Act, scope_posts
-from server.queries import sides, spaces
+from server.queries import identity, sides, spaces
 from server.queries.folding import folded, named
 from server.queries.posts import GUEST_UNTIL, READABLE, PersonCard, person_card
 from server.sql import Clause
@@ -140,6 +140,7 @@ async def _seen(viewer: Viewer, row: dict[str, Any]) -> Person:
     card = person_card(row)
     organisation = row["title"] or (row["organisation"] if row["office"] == Office.GUEST else "") or ""
     if not isinstance(viewer, Employee):
+        card = await _as_outside(viewer, card)
         met = isinstance(viewer, Guest) and await meets(viewer, card.id)
         myself = Relation(myself=isinstance(viewer, Guest) and viewer.actor_id == card.id)
         return Person(card, row["summary"], organisation=organisation, relation=myself) if met else Person(card)
@@ -160,6 +161,23 @@ async def _seen(viewer: Viewer, row: dict[str, Any]) -> Person:
         following=counts["following"] if ours else None,
         relation=await relation(viewer, card.id),
     )
+
+
+async def _as_outside(viewer: Viewer, card: PersonCard) -> PersonCard:
+    """One of ours by the name that an outsider knows from the spaces that they share: whole, unless all of them say
+    first names.
+    """
+    job = (await identity.jobs([card.id])).get(card.id)
+    if job is None or not identity.outside(viewer):
+        return card
+    rows = await db.fetch(
+        "SELECT space_id FROM membership WHERE actor_id = $1 AND state = 'member' LIMIT $2", card.id, MOST_SPACES
+    )
+    around = await spaces.around(viewer, [row["space_id"] for row in rows])
+    seen = {space.identity for space in around.values() if space.hosted_here and space.may(viewer, Act.SEE)}
+    if not seen or Identity.FULL in seen:
+        return card
+    return replace(card, display_name=identity.words(card.display_name, job, Identity.FIRST_NAME, ""))
 
 
 async def relation(viewer: Viewer, actor_id: int) -> Relation:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from server import database as db
@@ -13,7 +13,8 @@ from server.explaining_words import refused
 from server.ids import born_ms
 from server.openness import Audience, Level, Variant, Visibility
 from server.policy import Act, Decision, PostFacts, SpaceFacts, Standing, may_post, scope_posts
-from server.queries import spaces
+from server.queries import identity, spaces
+from server.queries.cards import PersonCard as PersonCard
 from server.sql import Clause, one_of
 from server.viewer import Employee, Guest, PeerServer, RemotePerson, Viewer, side_of
 
@@ -21,23 +22,6 @@ GUEST_UNTIL = "(SELECT c.until_at FROM account c WHERE c.actor_id = a.id AND c.o
 """Beside the columns of an actor a: until when they are here, if they are a guest."""
 
 READABLE = "FROM post p LEFT JOIN space s ON s.id = p.space_id"
-
-
-@dataclass(frozen=True, slots=True)
-class PersonCard:
-    """Who somebody is, in one line."""
-
-    id: int
-    uri: str
-    name: str
-    host: str  # '' for our own
-    display_name: str
-    kind: str = "person"
-    until_at: int | None = None  # the last moment here of a guest, a person from outside with an account of ours
-
-    @property
-    def handle(self) -> str:
-        return f"{self.name}@{self.host}" if self.host else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +276,7 @@ async def cards(viewer: Viewer, post_ids: Sequence[int]) -> list[PostCard]:
     parts = await _parts(viewer, [row["id"] for row in kept])
     standings = await _standings(viewer, kept)
     parts.answered = await readable(viewer, [row["reply_to_id"] for row in kept if row["reply_to_id"]])
-    return [_card(row, parts, standings[row["id"]]) for row in kept]
+    return [_named(viewer, row, parts, _card(row, parts, standings[row["id"]])) for row in kept]
 
 
 _CARD = f"""SELECT p.id, p.uri, p.author_id, p.space_id, p.visibility, p.html, p.source, p.summary, p.language,
@@ -300,8 +284,10 @@ _CARD = f"""SELECT p.id, p.uri, p.author_id, p.space_id, p.visibility, p.html, p
  p.deleted_at, (SELECT t.host FROM peer t WHERE t.id = p.attested_by_id) AS attested_by,
  a.uri AS a_uri, a.name AS a_name, a.host AS a_host, a.display_name AS a_display, a.kind AS a_kind,
  (SELECT c.until_at FROM account c WHERE c.actor_id = a.id AND c.office = 'guest') AS a_until,
+ (SELECT c.job FROM account c WHERE c.actor_id = a.id AND c.office <> 'guest') AS a_job,
+ (SELECT c.job FROM account c WHERE c.actor_id = ra.id AND c.office <> 'guest') AS ra_job,
  s.slug, s.name AS s_name, s.peer_id AS s_peer, {spaces.FACTS},
- g.host AS s_host, g.uri AS s_uri,
+ g.host AS s_host, g.uri AS s_uri, g.id AS s_actor, s.identity_outside, p.byline,
  ra.id AS ra_id, ra.uri AS ra_uri, ra.name AS ra_name, ra.host AS ra_host, ra.display_name AS ra_display
  {READABLE} JOIN actor a ON a.id = p.author_id LEFT JOIN actor g ON g.id = s.actor_id
  LEFT JOIN post r ON r.id = p.reply_to_id LEFT JOIN actor ra ON ra.id = r.author_id WHERE"""
@@ -314,6 +300,7 @@ class _Parts:
     reactions: dict[int, list[ReactionCount]] = field(default_factory=lambda: defaultdict(list))
     files: dict[int, list[FileCard]] = field(default_factory=lambda: defaultdict(list))
     mentions: dict[int, list[PersonCard]] = field(default_factory=lambda: defaultdict(list))
+    jobs: dict[int, str | None] = field(default_factory=dict)  # of those mentioned; None: not one of ours
     ticks: dict[int, list[Tick]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -342,9 +329,13 @@ async def _parts(viewer: Viewer, ids: list[int]) -> _Parts:
         parts.reactions[row["post_id"]].append(ReactionCount(row["emoji"], row["n"], bool(row["mine"])))
     for row in await db.fetch(*_of("SELECT * FROM attachment WHERE", ids, "ORDER BY position, id")):
         parts.files[row["post_id"]].append(file_card(row))
-    naming = f"SELECT n.post_id, a.*, {GUEST_UNTIL} FROM mention n JOIN actor a ON a.id = n.actor_id WHERE"
+    job = identity.OWN_JOB.format(actor="a.id")
+    naming = (
+        f"SELECT n.post_id, a.*, {GUEST_UNTIL}, {job} AS own_job FROM mention n JOIN actor a ON a.id = n.actor_id WHERE"
+    )
     for row in await db.fetch(*_of(naming, ids, "ORDER BY n.id")):
         parts.mentions[row["post_id"]].append(person_card(row))
+        parts.jobs[row["id"]] = row["own_job"]
     if isinstance(viewer, Employee):
         await _tick(parts, ids)
     return parts
@@ -419,6 +410,24 @@ def _card(row: dict[str, Any], parts: _Parts, standing: Standing) -> PostCard:
         attested_by=row["attested_by"] or "",
         facts=facts,
         standing=standing,
+    )
+
+
+def _named(viewer: Viewer, row: dict[str, Any], parts: _Parts, card: PostCard) -> PostCard:
+    """A card with our people as its space names them before this viewer, or with the words under which another
+    instance's space speaks.
+    """
+    if row["byline"]:
+        card = replace(card, author=replace(card.author, display_name=row["byline"]))
+    if not row["space_id"] or row["s_peer"] is not None or not identity.outside(viewer):
+        return card
+    how, space = identity.wanted(row["level"], row["identity_outside"]), identity.card_of(row)
+    answered = card.reply_to_author
+    return replace(
+        card,
+        author=identity.shown(card.author, row["a_job"], how, space),
+        reply_to_author=identity.shown(answered, row["ra_job"], how, space) if answered else None,
+        mentions=tuple(identity.shown(one, parts.jobs[one.id], how, space) for one in card.mentions),
     )
 
 

@@ -12,7 +12,7 @@ from server.clock import now_ms
 from server.errors import NotFound
 from server.explaining import Case
 from server.explaining_words import refused
-from server.openness import Audience, History, Level, MemberState, PartnerView, Reach, Role
+from server.openness import Audience, History, Identity, Level, MemberState, PartnerView, Reach, Role
 from server.policy import (
     Act,
     Decision,
@@ -25,15 +25,15 @@ from server.policy import (
     scope_spaces,
     variant_of,
 )
-from server.rights import INSIDE, NAMED, Less, taken
+from server.rights import INSIDE, NAMED, OUTSIDE_NAMES, Less, taken
 from server.sql import Clause, one_of
 from server.viewer import Employee, Guest, Operator, PeerServer, RemotePerson, Viewer, side_of
 
 FACTS = """s.level, s.listed, s.reach, s.staff_read, s.partner_view, s.history, s.history_days, s.narrowed,
  s.opened_at, s.closed_at"""
 """The columns of a space s that `facts_of` reads, beside its id and its peer's."""
-COLUMNS = f"""s.id, s.actor_id, s.slug, s.peer_id, s.name, s.description, s.epoch, s.created_at, {FACTS},
- a.uri, a.inbox, a.host"""
+COLUMNS = f"""s.identity_outside, s.id, s.actor_id, s.slug, s.peer_id, s.name, s.description, s.epoch, s.created_at,
+ {FACTS}, a.uri, a.inbox, a.host"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class SeenSpace:
     listed: bool
     reach: Reach
     partner_view: PartnerView
+    identity: Identity  # under which names ours appear outside
     epoch: int
     created_at: int
     facts: SpaceFacts
@@ -227,6 +228,7 @@ def _seen(viewer: Viewer, row: dict[str, Any]) -> SeenSpace:
         listed=bool(row["listed"]),
         reach=Reach(row["reach"]),
         partner_view=PartnerView(row["partner_view"]),
+        identity=Identity(row["identity_outside"]) if row["identity_outside"] else OUTSIDE_NAMES[Level(row["level"])],
         epoch=row["epoch"],
         created_at=row["created_at"],
         facts=facts,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from server import database as db
 from server.clock import now_ms
 from server.policy import scope_posts
+from server.queries import identity
 from server.queries.posts import READABLE, PostCard, cards
 from server.sql import Clause
 from server.viewer import Employee, Resident, Viewer
@@ -64,7 +65,7 @@ async def of_space(viewer: Viewer, space_id: int, window: Window) -> list[PostCa
 
 async def of_person(viewer: Viewer, actor_id: int, window: Window) -> list[PostCard]:
     """What somebody wrote, as far as the viewer may read it."""
-    return await _of(viewer, Clause("p.author_id = ?", (actor_id,)), window)
+    return await _of(viewer, Clause("p.author_id = ?", (actor_id,)).and_(identity.by_name(viewer)), window)
 
 
 async def public(viewer: Viewer, window: Window) -> list[PostCard]:

@@ -80,8 +80,8 @@ def shown(visit: Visit, post: PostCard, mark: int | None = None) -> Shown:
         post,
         new=mark is not None and post.id > mark and _by_other(viewer, post),
         signed_in=isinstance(viewer, Resident),
-        may_reply=bool(post.may(viewer, Act.REPLY)),
-        may_react=bool(post.may(viewer, Act.REACT)),
+        may_reply=not post.facts.held and bool(post.may(viewer, Act.REPLY)),
+        may_react=not post.facts.held and bool(post.may(viewer, Act.REACT)),
         may_edit=bool(post.may(viewer, Act.EDIT_POST)),
         may_withdraw=bool(post.may(viewer, Act.WITHDRAW_POST)),
     )
