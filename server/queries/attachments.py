@@ -19,6 +19,7 @@ async def find(viewer: Viewer, attachment_id: int) -> FileCard:
     """
     row = await db.fetch_one("SELECT * FROM attachment WHERE id = $1", attachment_id)
     if row is None:
+        await posts.find(viewer, 0)  # what never was takes as long as what is hidden (I7)
         raise NotFound(detail="no such file")
     if row["post_id"] is None:
         if not isinstance(viewer, Resident) or viewer.actor_id != row["owner_id"]:

@@ -134,6 +134,9 @@ class SeenPost:
             raise refused(Case(viewer, act, self.standing, facts, self.facts, now_ms()), decision)
 
 
+_SOME_SPACE = Clause("s.id = (SELECT MIN(id) FROM space)")
+
+
 async def find(viewer: Viewer, post_id: int) -> SeenPost:
     """Raises NotFound: also for what this viewer may not read."""
     return await _one(viewer, "p.id = $1", post_id)
@@ -160,6 +163,7 @@ async def of(viewer: Viewer, post_id: int) -> SeenPost | None:
 async def _one(viewer: Viewer, where: str, value: int | str) -> SeenPost:
     post = await _any(viewer, where, value)
     if post is None:
+        await spaces.selected(viewer, _SOME_SPACE)  # what never was takes as long as what is hidden (I7)
         raise NotFound(detail="no such post")
     post.demand(viewer, Act.READ)
     return post
