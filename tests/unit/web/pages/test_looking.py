@@ -94,11 +94,13 @@ async def test_what_the_web_would_see_is_what_it_then_sees(cast: Cast, alice: Br
         draft = await drafted(alice, level="public", **past)
         before = await state()
         status, page = await looked(alice, "web", "page", draft)
+        feed = await looked(alice, "web", "feed", draft)
         assert await state() == before, "a look changes nothing"
         assert (status, "entre nous" in page) == (200, bool(past))
         wanted = openness.read_policy((await db.fetch("SELECT wanted FROM policy_change"))[0]["wanted"])
         await openness.change(cast.alice, team, wanted, How(Door.PAGE, past=bool(past)))
         assert same(page) == same(await visitor.page(f"/spaces/{SLUG}"))
+        assert feed == (200, await visitor.page(f"/spaces/{SLUG}/feed.atom"))
         await set_openness(cast.alice, team, Level.INTERNAL)
 
 
