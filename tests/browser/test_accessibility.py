@@ -74,8 +74,10 @@ async def furnished(fleet: MakeNode) -> tuple[Node, list[str]]:
 
 
 def expected(complaint: str) -> bool:
-    """What a console says of a page that is not there, and of the scripts that a framed page may not run."""
-    return "404" in complaint or "sandboxed" in complaint
+    """What a console says of a page that is not there, of a question that is answered with why it has no answer, and
+    of the scripts that a framed page may not run.
+    """
+    return any(words in complaint for words in ("404", "422", "sandboxed"))
 
 
 async def drafted(person: Visitor) -> str:
