@@ -9,6 +9,9 @@ from starlette.applications import Starlette
 from server.credentials import make_secret
 from server.settings import Settings
 from tests.cast import HERE
+from tests.federation.conftest import databases as databases
+from tests.federation.conftest import engine as engine
+from tests.federation.conftest import fleet as fleet
 from tests.leaks.scene import Scene, build
 from web.api.search import nothing
 from web.app import create_app
