@@ -177,7 +177,8 @@ async def delete(world: World) -> None:
 async def thank(world: World) -> None:
     name = await somebody(world)
     seen = await view(world, name)
-    words = [item for item in world.oracle.items if item.word in seen and not item.gone]
+    theirs = world.oracle.must_see(name)
+    words = [item for item in world.oracle.items if item.word in seen and item.word in theirs]
     if not words:
         return
     item = world.chance.choice(words[-20:])
