@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from server import database as db
 from server.actions import openness
+from server.actions.guests import end_guests
 from server.actions.notices import notify
 from server.actions.openness import Door, How, ended
 from server.clock import now_ms
@@ -19,15 +20,31 @@ from server.viewer import Operator
 TIMER = Operator("timer")
 REMIND_MS = 14 * 24 * 3600 * 1000
 """How long before its review is due the owners of a space are asked."""
+GUESTS_EVERY_MS = 30_000
 AT_ONCE = 50
 
 
 async def run_due() -> int:
     """Does what is due now; how many things were done."""
     now = now_ms()
+    ended = await _guests(now)
     if not await _anything(now):
+        return ended
+    return ended + await _planned(now) + await _partners(now) + await _ends(now) + await _reviews(now)
+
+
+_guests_next = 0
+
+
+async def _guests(now: int) -> int:
+    """Guests and memberships whose last day has passed. They read nothing since; this clears up."""
+    global _guests_next
+    if now < _guests_next:
         return 0
-    return await _planned(now) + await _partners(now) + await _ends(now) + await _reviews(now)
+    done = await end_guests(now)
+    if not done:
+        _guests_next = now + GUESTS_EVERY_MS
+    return done
 
 
 async def _anything(now: int) -> bool:
@@ -103,9 +120,14 @@ async def _partners(now: int) -> int:
 
 async def _reviews(now: int) -> int:
     rows = await db.fetch(
-        "SELECT id, review_due_at FROM space WHERE review_due_at <= $1 AND peer_id IS NULL"
-        " ORDER BY review_due_at LIMIT $2",
+        """SELECT s.id, s.review_due_at FROM space s WHERE s.review_due_at <= $1 AND s.peer_id IS NULL
+             AND (s.review_due_at <= $2 OR EXISTS (SELECT 1 FROM membership m WHERE m.space_id = s.id
+               AND m.role = 'owner' AND m.state = 'member' AND NOT EXISTS (SELECT 1 FROM notice n
+                 WHERE n.actor_id = m.actor_id AND n.key = 'review:' || CAST(s.id AS VARCHAR(20)) || ':'
+                   || CAST(s.review_due_at AS VARCHAR(20)))))
+           ORDER BY s.review_due_at LIMIT $3""",
         now + REMIND_MS,
+        now,
         AT_ONCE,
     )
     done = 0
@@ -115,4 +137,5 @@ async def _reviews(now: int) -> int:
         else:
             key = f"review:{row['id']}:{row['review_due_at']}"
             await notify(await openness.owners(row["id"]), "review", key=key, space_id=row["id"])
+            done += 1
     return done

@@ -227,6 +227,24 @@ async def test_a_history_that_was_touched_no_longer_adds_up(cast: Cast) -> None:
     assert (await verify()).faults == ()
 
 
+@pytest.mark.anyio
+async def test_an_owner_is_asked_once_whether_it_stays_so_and_no_answer_is_an_answer(cast: Cast) -> None:
+    team = await company.space("team", Level.INTERNAL, cast.alice)
+    wanted = replace(await policies.current(team), review_days=180, then_level=Level.CLOSED)
+    await openness.change(cast.alice, team, wanted, PAGE)
+    assert await timers.run_due() == 0
+    await db.execute("UPDATE space SET review_due_at = $1 WHERE id = $2", now_ms() + 3 * DAY, team)
+    assert (await timers.run_due(), await timers.run_due()) == (1, 0)
+    asked = await db.fetch("SELECT actor_id FROM notice WHERE kind = 'review'")
+    assert [row["actor_id"] for row in asked] == [cast.alice.actor_id]
+    await openness.confirm_review(cast.alice, team)
+    row = await db.fetch_one("SELECT review_due_at FROM space WHERE id = $1", team)
+    assert row is not None and row["review_due_at"] > now_ms() + 179 * DAY
+    await db.execute("UPDATE space SET review_due_at = $1 WHERE id = $2", now_ms() - 1, team)
+    assert (await timers.run_due(), await timers.run_due()) == (1, 0)
+    assert (await policies.current(team)).level is Level.CLOSED
+
+
 # --- 200 random changes ---------------------------------------------------------------------------
 
 
