@@ -3,6 +3,8 @@ from tortoise.fields.base import OnDelete
 from tortoise.indexes import Index
 from tortoise.migrations import operations as ops
 
+from migrations._per_engine import PerEngine
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -1597,5 +1599,20 @@ class Migration(migrations.Migration):
                 "pk_attr": "id",
             },
             bases=["Model"],
+        ),
+        # the history of openness is only ever added to: whoever edits it has to take this away first
+        PerEngine(
+            sqlite=[
+                """CREATE TRIGGER policy_version_is_not_edited BEFORE UPDATE ON policy_version
+                   BEGIN SELECT RAISE(ABORT, 'policy_version is append-only'); END""",
+                """CREATE TRIGGER policy_version_is_not_deleted BEFORE DELETE ON policy_version
+                   BEGIN SELECT RAISE(ABORT, 'policy_version is append-only'); END""",
+            ],
+            postgres=[
+                """CREATE FUNCTION policy_version_is_kept() RETURNS trigger LANGUAGE plpgsql AS
+                   $$ BEGIN RAISE EXCEPTION 'policy_version is append-only'; END $$""",
+                """CREATE TRIGGER policy_version_is_kept BEFORE UPDATE OR DELETE ON policy_version
+                   FOR EACH ROW EXECUTE FUNCTION policy_version_is_kept()""",
+            ],
         ),
     ]

@@ -209,6 +209,23 @@ async def test_an_opening_that_is_planned_comes_on_its_date_and_not_when_the_pol
     assert (await policies.current(team)).level is Level.INTERNAL
 
 
+async def unguarded() -> None:
+    """Takes away what keeps the history from being edited, as somebody with the database in hand would."""
+    if db.engine_name() == "sqlite":
+        await db.execute("DROP TRIGGER policy_version_is_not_edited")
+    else:
+        await db.execute("DROP TRIGGER policy_version_is_kept ON policy_version")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("sql", ["UPDATE policy_version SET reason = 'autre'", "DELETE FROM policy_version"])
+async def test_the_history_is_only_ever_added_to(cast: Cast, sql: str) -> None:
+    await company.space("team", Level.CLOSED, cast.alice)
+    with pytest.raises(Exception, match="append-only"):
+        await db.execute(sql)
+    assert (await verify()).versions == 1
+
+
 @pytest.mark.anyio
 async def test_a_history_that_was_touched_no_longer_adds_up(cast: Cast) -> None:
     team = await company.space("team", Level.CLOSED, cast.alice)
@@ -221,6 +238,7 @@ async def test_a_history_that_was_touched_no_longer_adds_up(cast: Cast) -> None:
     ):
         with pytest.raises(RuntimeError):
             async with db.transaction():
+                await unguarded()
                 await db.execute(sql, *([team] if "$1" in sql else []))
                 assert {fault.what for fault in (await verify()).faults} == what
                 raise RuntimeError
