@@ -144,6 +144,8 @@ async def approve(viewer: Employee, change_id: int, plan_hash: str) -> Done:
     """A second person agrees to exactly the plan that they saw. Raises Conflict when it is another one by now."""
     async with db.together():
         row = await _waiting(viewer, change_id)
+        if row["state"] != "waiting":
+            raise NotFound(detail="nobody asked for a second person")
         if row["asked_by_id"] == viewer.actor_id:
             raise Forbidden(NOT_YOURSELF)
         space = await _space(viewer, row["space_id"])
@@ -165,6 +167,9 @@ async def decline(viewer: Employee | Operator, change_id: int, reason: str = "")
     """A change that waits is not made: by whoever may decide, or by whoever asked for it."""
     async with db.together():
         row = await _waiting(viewer, change_id)
+        own = isinstance(viewer, Employee) and row["asked_by_id"] == viewer.actor_id
+        if row["state"] == "draft" and not own:
+            raise NotFound(detail="somebody else's draft")
         await _decide(change_id, "refused", viewer)
         await note(viewer, "decline_openness", space_id=row["space_id"], reason=reason[:REASON_CHARACTERS])
         if row["asked_by_id"] is not None:

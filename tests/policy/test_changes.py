@@ -117,6 +117,20 @@ async def test_who_may_not_open_alone_waits_for_a_second_person_bound_to_the_pla
 
 
 @pytest.mark.anyio
+async def test_what_waits_for_its_date_takes_no_second_approval_and_a_draft_is_its_author_s_alone(cast: Cast) -> None:
+    team = await company.space("team", Level.CLOSED, cast.alice)
+    wanted = replace(await policies.current(team), level=Level.INTERNAL, opens_at=now_ms() + DAY)
+    done = await openness.change(cast.alice, team, wanted, PAGE)
+    assert done.outcome is Outcome.PLANNED and done.change_id is not None
+    with pytest.raises(NotFound):
+        await openness.approve(cast.odile, done.change_id, done.plan_hash)
+    await db.execute("UPDATE policy_change SET state = 'draft' WHERE id = $1", done.change_id)
+    with pytest.raises(NotFound):
+        await openness.decline(cast.odile, done.change_id)
+    await openness.decline(cast.alice, done.change_id)
+
+
+@pytest.mark.anyio
 async def test_an_approval_of_a_plan_that_moved_is_refused(cast: Cast) -> None:
     await guardrail("require_second_person_from", '"partners"')
     team = await company.space("team", Level.PARTNERS, cast.alice)
