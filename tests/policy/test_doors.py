@@ -212,6 +212,7 @@ UNSIGNED = {
     "GET /spaces/{slug} as a document": NOTHING,
     "GET /spaces/{slug}/members as a document": NOTHING,
     "GET /spaces/{slug}/outbox as a document": NOTHING,
+    "GET /spaces/{slug}/recalls/{id}/items as a document": NOTHING,
     "POST /@{name}/inbox": UNPROVED,
     "POST /actor/inbox": UNPROVED,
     "POST /inbox": UNPROVED,

@@ -25,7 +25,7 @@ async def test_an_empty_message_and_a_place_that_is_none_come_back_with_what_was
 async def test_bruno_who_may_only_read_is_told_what_would_be_enough(cast: Cast, bruno: Browser) -> None:
     await space("equipe", Level.INTERNAL, cast.alice)
     page = await bruno.refused("/posts", text="Bonjour", where="equipe")
-    assert "Il suffirait que" in page and "Bonjour" in page
+    assert "Il suffirait d’entrer dans l’espace" in page and "Bonjour" in page
 
 
 async def test_a_form_that_is_sent_twice_is_one_message(cast: Cast, alice: Browser) -> None:
