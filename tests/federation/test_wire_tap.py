@@ -56,6 +56,7 @@ async def fill(node: Node, alice: Person, level: str, outsider: str) -> list[str
     ]
 
 
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.soak)])
 async def test_no_byte_of_a_closed_or_internal_space_passes_the_wire(fleet: MakeNode) -> None:
     async with tapped(fleet, "Aubrac Énergie") as (aubrac, ours), tapped(fleet, "Kestrel GmbH") as (kestrel, theirs):
         alice, chloe = await aubrac.person("alice"), await kestrel.person("chloe")
