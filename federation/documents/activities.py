@@ -207,6 +207,7 @@ def about_membership(fact: Fact, other_uri: str, here: Addresses) -> Message:
     ours = here.is_ours(fact.space_uri)
     actor, target = (fact.space_uri, other_uri) if ours else (fact.actor_uri, fact.space_uri)
     document: dict[str, Any] = {"@context": CONTEXT, "id": here.activity(fact.id), "actor": actor, "to": [target]}
+    document["published"] = moment(fact.created_at)
     if fact.kind is Kind.JOIN_ASKED:
         document |= {"type": "Join", "object": fact.space_uri}
     elif fact.kind is Kind.LEFT:

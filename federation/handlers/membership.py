@@ -6,7 +6,7 @@ from federation.errors import Refused
 from federation.handlers import links
 from federation.handlers.call import Call
 from federation.handlers.posts import LIKES, undo_like
-from federation.reading import identifier
+from federation.reading import identifier, moment
 from server import database as db
 from server.actions import follows, incidents, membership, membership_lists, moderation, spaces
 from server.actions.link_keys import tell_administrators
@@ -114,7 +114,8 @@ async def answer(call: Call) -> None:
         await follows.answered(call.person, call.actor.id, f"event:{number}", accepted)
     elif event["kind"] == Kind.JOIN_ASKED:
         await _only_the_space(call, event["space_id"])
-        await membership.answered(call.server, f"event:{number}", accepted)
+        at = moment(call.said.document.get("published"))
+        await membership.answered(call.server, f"event:{number}", accepted, at)
     else:
         raise NotFound(detail="an answer to nothing that was asked (O24)")
 

@@ -211,12 +211,15 @@ async def invited(viewer: PeerServer, space_id: int, actor_id: int, uri: str, by
             await _ask_host(me, (await spaces.around(me, [space_id]))[space_id], who)
 
 
-async def answered(viewer: PeerServer, join_uri: str, accepted: bool) -> None:
-    """The host answers what one of ours asked. An answer to nothing that we asked changes nothing (O24)."""
+async def answered(viewer: PeerServer, join_uri: str, accepted: bool, at: int | None = None) -> None:
+    """The host answers what one of ours asked. An answer to nothing that we asked changes nothing (O24).
+
+    `at`: when the host let them in (ms): what came from then on is theirs to read, as it is there.
+    """
     async with db.transaction():
         row = await db.fetch_one(
-            "SELECT m.id, m.space_id, m.actor_id, s.peer_id FROM membership m JOIN space s ON s.id = m.space_id"
-            " WHERE m.uri = $1 AND m.state = 'asked' AND s.peer_id = $2",
+            "SELECT m.id, m.space_id, m.actor_id, m.created_at, s.peer_id FROM membership m"
+            " JOIN space s ON s.id = m.space_id WHERE m.uri = $1 AND m.state = 'asked' AND s.peer_id = $2",
             join_uri,
             viewer.peer_id,
         )
@@ -233,7 +236,8 @@ async def answered(viewer: PeerServer, join_uri: str, accepted: bool) -> None:
         if not accepted:
             await out(row["space_id"], row["actor_id"])
             return
-        await db.execute("UPDATE membership SET state = 'member', since_at = $1 WHERE id = $2", now_ms(), row["id"])
+        since = now_ms() if at is None else max(row["created_at"], min(at, now_ms()))
+        await db.execute("UPDATE membership SET state = 'member', since_at = $1 WHERE id = $2", since, row["id"])
         await notify([row["actor_id"]], "member", key=f"member:{row['space_id']}", space_id=row["space_id"])
         _changed(row["space_id"], row["actor_id"])
 
