@@ -225,13 +225,19 @@ async def answered(viewer: PeerServer, join_uri: str, accepted: bool, at: int | 
         )
         if row is None:
             known = await db.fetch_one(
-                "SELECT m.id FROM membership m JOIN space s ON s.id = m.space_id"
+                "SELECT m.id, m.created_at FROM membership m JOIN space s ON s.id = m.space_id"
                 " WHERE m.uri = $1 AND m.state IN ('member', 'frozen') AND s.peer_id = $2",
                 join_uri,
                 viewer.peer_id,
             )
-            if accepted and known is not None:
-                return  # the host's list of members said so before
+            if accepted and known is not None:  # the host's list of members said so before, but not since when
+                if at is not None:
+                    await db.execute(
+                        "UPDATE membership SET since_at = $1 WHERE id = $2 AND since_at > $1",
+                        max(known["created_at"], at),
+                        known["id"],
+                    )
+                return
             raise NotFound(detail="an answer to nothing that was asked (O24)")
         if not accepted:
             await out(row["space_id"], row["actor_id"])

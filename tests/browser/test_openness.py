@@ -98,6 +98,11 @@ async def test_a_space_is_opened_to_a_partner_until_a_date_and_seen_there_until_
         await approves(odile, said)
         there = f"/spaces/{slug}@{aubrac.host}"
         await kestrel.cli("spaces", "join", f"{slug}@{aubrac.host}", "--as", "chloe")
+        await until(
+            lambda slug=slug: aubrac.cli("spaces", "members", slug, "--json"),
+            lambda answer: f'"chloe@{kestrel.host}"' in answer[1],
+            "Chloé is a member",
+        )
         await alice.open(f"/spaces/{slug}")
         await alice.page.locator("textarea[name=text]").fill("Le poste 3 dérive encore.")
         await alice.page.locator("[data-composer] .button--main").click()

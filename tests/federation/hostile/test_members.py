@@ -9,7 +9,7 @@ from federation.roots import root_of
 from federation.vocabulary import moment
 from server import database as db
 from server.actions import membership_lists
-from server.actions.membership import leave
+from server.actions.membership import ask_elsewhere, leave
 from server.clock import now_ms
 from server.openness import Level
 from tests.federation.stranger import Actor, Here, Json, OtherServer, enter, linked, met, mirrored
@@ -131,6 +131,29 @@ async def test_a_membership_that_we_lost_comes_back_by_the_hosts_word(theirs: Th
     assert await theirs.relay(theirs.alice, theirs.bruno, odile) == ""
     assert await theirs.settle() == ""
     assert await theirs.states() == {"alice": "member", "bruno": "member", "odile": "member"}
+
+
+async def test_who_the_list_brought_in_reads_from_when_the_host_let_them_in(theirs: Theirs) -> None:
+    """The list names nobody's date; the answer to what they asked does, and may come after it."""
+    await ask_elsewhere(theirs.here.odile, theirs.id)
+    [event] = await db.fetch("SELECT id FROM event WHERE kind = 'join_asked'")
+    odile = theirs.here.person("odile")
+    join = {"type": "Join", "id": f"{theirs.here.base}/activities/{event['id']}", "actor": odile}
+    theirs.lists([theirs.alice, theirs.bruno, odile])
+    await theirs.relay(theirs.alice, theirs.bruno, odile)
+    await theirs.settle()
+    mine = "SELECT state, since_at, created_at FROM membership WHERE actor_id = $1"
+    [listed] = await db.fetch(mine, theirs.here.odile.actor_id)
+    let_in = listed["created_at"] + 1
+    assert listed["state"] == "member" and listed["since_at"] > let_in
+    accept = theirs.group.says("Accept", join, published=moment(let_in))
+    assert await theirs.here.take(accept, theirs.pin.ed) == ""
+    [row] = await db.fetch(mine, theirs.here.odile.actor_id)
+    assert row["since_at"] == let_in
+    long_ago = theirs.group.says("Accept", join, published=moment(5))
+    assert await theirs.here.take(long_ago, theirs.pin.ed) == ""
+    [row] = await db.fetch(mine, theirs.here.odile.actor_id)
+    assert row["since_at"] == listed["created_at"], "not before they asked"
 
 
 async def test_two_lists_that_go_on_differing_freeze_the_space_and_both_administrators_see_it(theirs: Theirs) -> None:
