@@ -21,6 +21,7 @@ from federation.documents.activities import (
     by_author,
     changed_actor,
     for_plain,
+    gone_person,
 )
 from federation.documents.actors import OwnActor, application, group, person
 from federation.documents.links import about_link, members_disagree, new_key
@@ -129,6 +130,8 @@ async def _about_others(instance: Instance, fact: Fact, event: dict[str, Any], t
         return members_disagree(fact, instance.here)
     if fact.kind is Kind.PERSON_CHANGED:
         return await _person_changed(instance, fact, event)
+    if fact.kind is Kind.PERSON_ERASED:
+        return gone_person(fact, instance.here)
     other = next((fact.detail(name) for name in NAMED if fact.detail(name)), None)
     row = await db.fetch_one("SELECT uri FROM actor WHERE id = $1", other) if other else None
     other_uri = row["uri"] if row else ""

@@ -284,13 +284,20 @@ async def _person_changed(instance: Instance, event: dict[str, Any]) -> list[Tar
     )
 
 
+async def _to_peers(instance: Instance, event: dict[str, Any]) -> list[Target]:
+    return [target for peer in msgspec.json.decode(event["data"])["peers"] for target in await _at_peer(peer)]
+
+
 async def _to_peer(instance: Instance, event: dict[str, Any]) -> list[Target]:
-    peer_id = msgspec.json.decode(event["data"])["peer"]
+    return await _at_peer(msgspec.json.decode(event["data"])["peer"])
+
+
+async def _at_peer(peer_id: int) -> list[Target]:
     row = await db.fetch_one("SELECT base_url FROM peer WHERE id = $1", peer_id)
     actor = await db.fetch_one(
         "SELECT inbox FROM actor WHERE peer_id = $1 AND kind = 'application' ORDER BY id LIMIT 1", peer_id
     )
-    inbox = actor["inbox"] if actor else f"{row['base_url']}/actor/inbox" if row else ""
+    inbox = (actor and actor["inbox"]) or (f"{row['base_url']}/actor/inbox" if row else "")
     return [(peer_id, inbox)]
 
 
@@ -315,6 +322,7 @@ _BY_KIND: dict[Kind, Callable[[Instance, dict[str, Any]], Awaitable[list[Target]
     Kind.POST_REFUSED: _to_named("author"),
     Kind.SPACE_CHANGED: _space_changed,
     Kind.PERSON_CHANGED: _person_changed,
+    Kind.PERSON_ERASED: _to_peers,
     Kind.RECALLED: _to_peer,
     Kind.RECALL_ANSWERED: _to_peer,
     Kind.ITEM_RECALLED: _who_was_sent_item,

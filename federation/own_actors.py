@@ -6,6 +6,7 @@ from federation.documents.actors import OwnActor
 from federation.instance import Instance
 from server import database as db
 from server.errors import NotFound
+from server.events import Kind
 from server.queries import people, spaces
 from server.queries.spaces import SeenSpace
 from server.viewer import PeerServer, Viewer
@@ -49,10 +50,21 @@ async def own_person(instance: Instance, viewer: Viewer, name: str) -> OwnPerson
     return OwnPerson(card.id, actor, full=server or instance.open)
 
 
-async def is_gone(name: str) -> bool:
-    """Whether somebody of that name was here and will not come back."""
-    gone = "SELECT id FROM actor WHERE host = '' AND kind = 'person' AND name = $1 AND gone_at IS NOT NULL"
-    return name.isprintable() and await db.fetch_one(gone, name) is not None
+async def is_gone(instance: Instance, viewer: Viewer, name: str) -> bool:
+    """Whether somebody of that name was here and was erased: for whoever could know of them.
+
+    Where any instance federates that is everybody; else the instances that were told so (I7).
+    """
+    row = await db.fetch_one(
+        "SELECT id FROM actor WHERE host = '' AND kind = 'person' AND name = $1 AND gone_at IS NOT NULL",
+        name if name.isprintable() else "",
+    )
+    if row is None or instance.open:
+        return row is not None
+    peer_id = viewer.peer_id if isinstance(viewer, PeerServer) else 0
+    told = "SELECT 1 FROM delivery d JOIN event e ON e.id = d.event_id WHERE e.kind = $1 AND e.actor_id = $2"
+    found = await db.fetch_one(f"{told} AND d.peer_id = $3 LIMIT 1", Kind.PERSON_ERASED.value, row["id"], peer_id)
+    return found is not None
 
 
 async def own_space(instance: Instance, viewer: Viewer, slug: str) -> OwnSpace:

@@ -103,11 +103,11 @@ class Documents:
         return document(await actors.application(self.instance))
 
     async def person(self, request: Request) -> Response:
-        name = request.path_params["name"]
+        name, viewer = request.path_params["name"], await self._viewer(request)
         try:
-            found = await own_person(self.instance, await self._viewer(request), name)
+            found = await own_person(self.instance, viewer, name)
         except NotFound:
-            if not await is_gone(name):
+            if not await is_gone(self.instance, viewer, name):
                 raise
             gone = {"@context": CONTEXT, "id": self.here.person(name), "type": "Tombstone", "formerType": "Person"}
             return document(gone, 410)

@@ -42,6 +42,7 @@ class Kind(StrEnum):
     POST_REFUSED = "post_refused"  # data: activity, reason
     SPACE_CHANGED = "space_changed"
     PERSON_CHANGED = "person_changed"
+    PERSON_ERASED = "person_erased"  # data: peers [ids of instances that knew them]
     LINK_OFFERED = "link_offered"  # data: peer
     LINK_ACCEPTED = "link_accepted"
     LINK_CONFIRMED = "link_confirmed"

@@ -251,6 +251,13 @@ def changed_actor(fact: Fact, actor_document: dict[str, Any], here: Addresses, t
     return Message({**document, "object": bare}, uri)
 
 
+def gone_person(fact: Fact, here: Addresses) -> Message:
+    """Delete of a person by themselves, as Mastodon and others tell it: nothing of theirs is to be kept."""
+    uri = fact.actor_uri
+    document = {"@context": CONTEXT, "id": here.activity(fact.id), "type": "Delete", "actor": uri, "to": [PUBLIC]}
+    return Message({**document, "object": uri, "published": moment(fact.created_at)}, uri)
+
+
 def _own_id(stored: str | None, here: Addresses) -> str:
     """The id of something we asked: rows name it `event:N`."""
     text = stored or ""

@@ -138,7 +138,7 @@ async def extend_guest(viewer: Employee | Operator, account_id: int, until: str)
     Their sponsor may, and administrators.
     """
     async with db.transaction():
-        row = await _found(account_id)
+        row = await found(account_id)
         if not (isinstance(viewer, Employee) and viewer.scopes is None and viewer.actor_id == row["sponsor_id"]):
             demand_administrator(viewer)
         if row["office"] != Office.GUEST:
@@ -231,7 +231,7 @@ async def suspend(viewer: Employee | Operator, account_id: int) -> None:
     if isinstance(viewer, Employee) and viewer.account_id == account_id:
         raise Invalid(NOT_YOURSELF)
     async with db.transaction():
-        row = await _found(account_id)
+        row = await found(account_id)
         if row["suspended_at"] is not None:
             return
         await _keep_an_administrator(row)
@@ -247,7 +247,7 @@ async def reinstate(viewer: Employee | Operator, account_id: int) -> None:
     """Lets somebody in again; sessions and tokens that ended do not come back. Raises NotFound, Forbidden."""
     demand_administrator(viewer)
     async with db.transaction():
-        row = await _found(account_id)
+        row = await found(account_id)
         await db.execute("UPDATE account SET suspended_at = NULL WHERE id = $1", account_id)
         await db.execute("UPDATE actor SET suspended_at = NULL WHERE id = $1", row["actor_id"])
         await note(viewer, "reinstate_person", subject=row["name"])
@@ -257,7 +257,7 @@ async def set_office(viewer: Employee | Operator, account_id: int, office: Offic
     """Makes somebody an administrator, an auditor, or neither. Raises Conflict for the last administrator."""
     demand_administrator(viewer)
     async with db.transaction():
-        row = await _found(account_id)
+        row = await found(account_id)
         if Office.GUEST in (office, row["office"]):
             raise Invalid(STAYS_OUTSIDE, field="office")
         if office is not Office.ADMIN:
@@ -279,7 +279,7 @@ async def issue_token(account_id: int, scopes: str | Iterable[str], label: str =
             raise Invalid(UNKNOWN_SCOPE, field="scopes", params={"scope": scope[:80]})
     raw, label = new_token(), "".join(filter(str.isprintable, label))[:LABEL_CHARACTERS]
     async with db.transaction():
-        if (await _found(account_id))["suspended_at"] is not None:
+        if (await found(account_id))["suspended_at"] is not None:
             raise NotFound(detail="a suspended account")
         token = {"id": new_id(), "token_hash": token_hash(raw), "account_id": account_id, "scopes": " ".join(words)}
         await db.insert("access_token", {**token, "label": label, "created_at": now_ms()})
@@ -334,7 +334,8 @@ def tell_access_changed(account_id: int) -> None:
     db.after_commit(partial(live.publish, live.Fact("access", account_id=account_id)))
 
 
-async def _found(account_id: int) -> dict[str, Any]:
+async def found(account_id: int) -> dict[str, Any]:
+    """The row of an account. Raises NotFound."""
     row = await db.fetch_one(
         "SELECT id, actor_id, name, office, suspended_at, sponsor_id, until_at FROM account WHERE id = $1", account_id
     )

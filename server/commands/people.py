@@ -1,18 +1,21 @@
-"""`parvis people` and `parvis token`: who works here, and how they and their tools come in."""
+"""`parvis people` and `parvis token`: who works here, how they and their tools come in, what they take along."""
 
 import argparse
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from server.actions import accounts, signing_in
+from server import database as db
+from server.actions import accounts, erasing, signing_in
+from server.actions.audit import note
 from server.actions.people_import import TableFaults, import_people
+from server.archiving import write_archive
 from server.commands.opening import opened
 from server.errors import NotFound
 from server.openness import Office
-from server.queries.accounts import AccountRow, find, listed
+from server.queries.accounts import AccountRow, find, listed, resident
 from server.settings import Settings
 from server.terminal import Failure, listing, phrase, remark, tell
 from server.viewer import Operator
@@ -24,7 +27,7 @@ AT_ONCE = 500
 
 
 def register(commands: Any) -> None:
-    people = commands.add_parser("people", help="who works here: add, list, suspend, import")
+    people = commands.add_parser("people", help="who works here: add, list, suspend, import, export, erase")
     verbs = people.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     verb = verbs.add_parser("add", help="one person; without a password they come in by a link that works once")
@@ -52,6 +55,18 @@ def register(commands: Any) -> None:
     verb = verbs.add_parser("suspend", help="shut somebody out at once: sessions, tokens, memberships elsewhere")
     verb.add_argument("handle", metavar="NAME")
     verb.set_defaults(verb=suspend)
+
+    verb = verbs.add_parser("export", help="all that is one person's own, as a ZIP file for them")
+    verb.add_argument("handle", metavar="NAME")
+    verb.add_argument("--out", type=Path, metavar="FILE", help="default: NAME-DATE.zip here")
+    verb.add_argument("--json", action="store_true", help="one JSON object: where, and how much")
+    verb.set_defaults(verb=export)
+
+    verb = verbs.add_parser("erase", help="take back all that somebody wrote, and forget who they are; for good")
+    verb.add_argument("handle", metavar="NAME")
+    verb.add_argument("--yes", action="store_true", help="do not ask; without a terminal it has to be said")
+    verb.add_argument("--json", action="store_true", help="one JSON object: how much was taken back")
+    verb.set_defaults(verb=erase)
 
     verb = verbs.add_parser("import", help="all people of a CSV table, or none and what does not fit")
     verb.add_argument("file", metavar="FILE", type=Path, help="columns: name, display_name, email, office, language")
@@ -130,6 +145,44 @@ async def suspend(settings: Settings, args: argparse.Namespace) -> int:
         await accounts.suspend(OPERATOR, row.id)
     remark(f"{row.name} is shut out.")
     return 0
+
+
+async def export(settings: Settings, args: argparse.Namespace) -> int:
+    async with opened(settings) as here:
+        row = await _named(args.handle)
+        target = args.out or Path(f"{row.name}-{datetime.now(UTC):%Y-%m-%d}.zip")
+        if target.exists():
+            raise Failure(f"{target} is there already; name another file with --out.")
+        async with db.transaction():
+            await note(OPERATOR, "export_person", subject=row.name)
+        told = await write_archive(await resident(OPERATOR, row.name), here, settings.files_dir, target)
+    if told.withheld:
+        remark(f"{told.withheld} posts are left out: {row.name} may not read them any more.")
+    if args.json:
+        tell({"file": str(target), **asdict(told)})
+    else:
+        print(target)
+        remark(f"{told.posts} posts, {told.files} files, {told.reactions} gestures.")
+    return 0
+
+
+async def erase(settings: Settings, args: argparse.Namespace) -> int:
+    async with opened(settings):
+        row = await _named(args.handle)
+        if not args.yes and not _sure(row.name):
+            raise Failure("nothing was erased; type the name, or say --yes.")
+        taken = await erasing.erase(OPERATOR, row.id)
+    if args.json:
+        tell(asdict(taken))
+    remark(f"{row.name} is erased: {taken.posts} posts and {taken.reactions} gestures are taken back.")
+    return 0
+
+
+def _sure(name: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    print(f"All that {name} wrote is taken back for good. Type {name} to go on: ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip() == name
 
 
 async def import_table(settings: Settings, args: argparse.Namespace) -> int:

@@ -220,6 +220,14 @@ async def find(viewer: Viewer, name: str) -> AccountRow:
     return _account(row)
 
 
+async def resident(viewer: Viewer, name: str) -> Resident:
+    """Somebody who is here, as who asks for them sees: for an archive of what is theirs. Raises Forbidden, NotFound."""
+    row = await find(viewer, name)
+    return viewer_of_row(
+        {"id": row.id, "actor_id": row.actor_id, "office": row.office, "organisation": row.organisation}
+    )
+
+
 _ACCOUNTS = """SELECT c.id, c.actor_id, c.name, c.email, c.office, c.created_at, c.suspended_at, a.display_name,
     c.job, c.organisation, c.until_at, COALESCE(b.name, '') AS sponsor,
     (SELECT MAX(s.seen_at) FROM session s WHERE s.account_id = c.id) AS seen_at

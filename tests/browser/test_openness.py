@@ -99,7 +99,7 @@ async def test_a_space_is_opened_to_a_partner_until_a_date_and_seen_there_until_
         there = f"/spaces/{slug}@{aubrac.host}"
         await kestrel.cli("spaces", "join", f"{slug}@{aubrac.host}", "--as", "chloe")
         await until(
-            lambda slug=slug: aubrac.cli("spaces", "members", slug, "--json"),
+            partial(aubrac.cli, "spaces", "members", slug, "--json"),
             lambda answer: f'"chloe@{kestrel.host}"' in answer[1],
             "Chloé is a member",
         )

@@ -1,21 +1,25 @@
 """What we answer to whom: nothing to those it is not for, in the same bytes as for what never was."""
 
 import itertools
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from federation.answering import accepts_activity
+from federation.composing import Receiver, compose
 from federation.outbox import sequence_waiting
 from server import database as db
 from server.actions import follows, membership
+from server.actions.erasing import erase
 from server.actions.posts import Arrived, Draft, publish, react, receive, unreact, withdraw
 from server.actions.spaces import SpaceElsewhere, mirror, set_openness
 from server.clock import now_ms
 from server.events import Kind
 from server.ids import new_id
 from server.openness import Level, Reach, Visibility
+from server.viewer import Operator
 from tests.cast import HERE, INCONNU, KESTREL, Cast, enter, gather, say, space
 from tests.unit.federation.asking import ACTIVITY, PAGE, Asking, asking, introduce, same
 
@@ -324,6 +328,26 @@ async def test_K3_an_invitation_is_there_for_the_server_to_which_it_was_told(ask
     for by in (None, INCONNU, other):
         assert await told_apart(ask, paths, of_activity(NEVER), by) == []
     assert [(await ask.document(path, KESTREL))["type"] for path in paths] == ["Follow", "Invite"]
+
+
+async def test_who_was_erased_leaves_a_tombstone_to_those_who_were_told_and_nothing_to_others(
+    ask: Asking, cast: Cast
+) -> None:
+    other = await another_partner()
+    ask.keys[other] = await introduce(other)
+    await follows.asked(cast.chloe, cast.bruno.actor_id, f"https://{KESTREL}/follows/1")
+    await erase(Operator(), cast.bruno.account_id)
+    while await sequence_waiting(ask.instance):
+        pass
+    [event] = await db.fetch("SELECT id FROM event WHERE kind = 'person_erased'")
+    sealed = await compose(ask.instance, event["id"], Receiver(cast.kestrel.peer_id, KESTREL, linked=True))
+    assert sealed is not None
+    told = json.loads(sealed.body)
+    assert (told["type"], told["actor"], told["object"]) == ("Delete", HERE.person("bruno"), HERE.person("bruno"))
+    answer = await ask("/@bruno", KESTREL)
+    assert (answer.status_code, answer.json()["type"]) == (410, "Tombstone")
+    for by in (None, INCONNU, other):
+        assert same(await ask("/@bruno", by), await ask("/@jamais", by))
 
 
 async def test_what_was_for_all_leaves_a_tombstone_and_what_was_not_leaves_nothing(ask: Asking, cast: Cast) -> None:
