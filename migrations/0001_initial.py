@@ -142,7 +142,6 @@ class Migration(migrations.Migration):
                     fields.ForeignKeyField(
                         "models.Actor",
                         source_field="actor_id",
-                        unique=True,
                         db_constraint=True,
                         to_field="id",
                         related_name=False,
@@ -175,7 +174,7 @@ class Migration(migrations.Migration):
                 ("suspended_at", fields.BigIntField(null=True)),
                 ("created_at", fields.BigIntField()),
             ],
-            options={"table": "account", "app": "models", "pk_attr": "id"},
+            options={"table": "account", "app": "models", "unique_together": (("actor_id",),), "pk_attr": "id"},
             bases=["Model"],
         ),
         ops.CreateModel(
@@ -285,7 +284,6 @@ class Migration(migrations.Migration):
                     fields.ForeignKeyField(
                         "models.Peer",
                         source_field="peer_id",
-                        unique=True,
                         db_constraint=True,
                         to_field="id",
                         related_name=False,
@@ -315,7 +313,7 @@ class Migration(migrations.Migration):
                 ("created_at", fields.BigIntField()),
                 ("changed_at", fields.BigIntField()),
             ],
-            options={"table": "link", "app": "models", "pk_attr": "id"},
+            options={"table": "link", "app": "models", "unique_together": (("peer_id",),), "pk_attr": "id"},
             bases=["Model"],
         ),
         ops.CreateModel(
@@ -474,7 +472,6 @@ class Migration(migrations.Migration):
                     fields.ForeignKeyField(
                         "models.Actor",
                         source_field="actor_id",
-                        unique=True,
                         db_constraint=True,
                         to_field="id",
                         related_name=False,
@@ -531,7 +528,13 @@ class Migration(migrations.Migration):
                 ("managed_fields", fields.TextField(db_default="[]", unique=False)),
                 ("created_at", fields.BigIntField()),
             ],
-            options={"table": "space", "app": "models", "indexes": [Index(fields=["level"])], "pk_attr": "id"},
+            options={
+                "table": "space",
+                "app": "models",
+                "unique_together": (("actor_id",),),
+                "indexes": [Index(fields=["level"])],
+                "pk_attr": "id",
+            },
             bases=["Model"],
         ),
         ops.CreateModel(

@@ -11,7 +11,7 @@ class Account(Model):
     """An employee's way in and personal settings; the public side is the Actor."""
 
     id = own_id()
-    actor = reference("Actor", unique=True)
+    actor = reference("Actor")
     name = fields.CharField(max_length=64, unique=True)
     email = fields.CharField(max_length=254, null=True, unique=True)
     password_hash = fields.CharField(max_length=255, db_default="")
@@ -29,6 +29,7 @@ class Account(Model):
 
     class Meta:
         table = "account"
+        unique_together = (("actor_id",),)
 
 
 class Session(Model):

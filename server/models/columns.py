@@ -22,7 +22,10 @@ def maybe_moment(**options: Any) -> Any:
     return fields.BigIntField(null=True, **options)
 
 
-def reference(model: str, **options: Any) -> Any:
-    """A foreign key without a reverse accessor, and without cascades: rows are found and ended by name."""
-    options["on_delete"] = fields.OnDelete.RESTRICT
-    return fields.ForeignKeyField(f"models.{model}", related_name=False, **options)
+def reference(model: str, *, null: bool = False) -> Any:
+    """A foreign key without a reverse accessor, and without cascades: rows are found and ended by name.
+
+    Where only one row may refer, `Meta` says so by `unique_together`: Tortoise makes no constraint of `unique` here.
+    """
+    options: dict[str, Any] = {"related_name": False, "on_delete": fields.OnDelete.RESTRICT, "null": null}
+    return fields.ForeignKeyField(f"models.{model}", **options)

@@ -11,7 +11,7 @@ class Link(Model):
     """An agreement between two administrators. Nothing restricted flows before it is active on both sides."""
 
     id = own_id()
-    peer = reference("Peer", unique=True)
+    peer = reference("Peer")
     state = fields.CharField(max_length=16)
     offer_uri = fields.CharField(max_length=512, db_default="")
     our_nonce = fields.CharField(max_length=64, db_default="")
@@ -37,6 +37,7 @@ class Link(Model):
 
     class Meta:
         table = "link"
+        unique_together = (("peer_id",),)
 
 
 class LinkIncident(Model):

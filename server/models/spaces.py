@@ -11,7 +11,7 @@ class Space(Model):
     """A place to work together. Hosted here when `peer` is empty, else our view of a partner's space."""
 
     id = own_id()
-    actor = reference("Actor", unique=True)
+    actor = reference("Actor")
     slug = fields.CharField(max_length=200, unique=True)  # `name` here, `name@host` for one hosted elsewhere
     peer = reference("Peer", null=True)
     name = fields.CharField(max_length=200)
@@ -53,6 +53,7 @@ class Space(Model):
 
     class Meta:
         table = "space"
+        unique_together = (("actor_id",),)
         indexes = (Index(fields=("level",)),)
 
 
