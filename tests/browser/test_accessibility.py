@@ -91,7 +91,7 @@ async def drafted(person: Visitor) -> str:
 
 
 async def faults(person: Visitor, path: str) -> list[str]:
-    """What axe finds on a page, and whether it is wider than the window."""
+    """What axe finds on a page, and whether it is wider than the window, or its text squeezed into a column."""
     await person.open(path)
     found = await Axe().run(person.page)
     wrong = [f"{path}: {violation['id']}: {violation['help']}" for violation in found.response["violations"]]
@@ -100,6 +100,8 @@ async def faults(person: Visitor, path: str) -> list[str]:
         """[...document.querySelectorAll('main a.button, main button, .menu a, .foot a')]
            .filter(e => e.offsetParent && e.getBoundingClientRect().height < 24).map(e => e.outerHTML.slice(0, 80))"""
     )
+    squeezed = await person.page.evaluate("document.querySelector('main').clientWidth < Math.min(500, innerWidth - 40)")
+    wrong += [f"{path}: squeezed"] if squeezed else []
     return wrong + ([f"{path}: wider than the window"] if wide else []) + [f"{path}: small target {e}" for e in small]
 
 
