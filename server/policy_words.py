@@ -341,7 +341,7 @@ def _switched(name: str, on: str, off: str) -> Tell:
 
 def _rewritten(name: str) -> Tell:
     def tell(before: SpacePolicy, after: SpacePolicy) -> Iterator[Said]:
-        words = N_("%(field)s : réécrit") if getattr(after, name) else N_("%(field)s : effacé")
+        words = N_("%(field)s : texte réécrit") if getattr(after, name) else N_("%(field)s : texte effacé")
         yield Said(words, {"field": Said(FIELDS[name])})
 
     return tell

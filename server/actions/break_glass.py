@@ -22,6 +22,7 @@ HOUR_MS = 3_600_000
 LONGEST_HOURS = 24
 REASON_CHARACTERS = 1000
 NEEDS_REASON = N_("Dites pourquoi, en une phrase : les membres de l’espace la liront.")
+LONG_REASON = N_("Cette raison est trop longue : %(limit)s caractères au plus.")
 ADMINS_ONLY = N_("Seuls les administrateurs demandent une lecture exceptionnelle.")
 SECOND_PERSON = N_(
     "Une autre personne doit l’accorder : un·e responsable de l’espace, un autre administrateur, un auditeur."
@@ -38,9 +39,11 @@ async def ask(viewer: Employee, slug: str, reason: str) -> int:
     """
     if not viewer.is_admin or viewer.scopes is not None:
         raise Forbidden(ADMINS_ONLY)
-    said = " ".join(reason.split())[:REASON_CHARACTERS]
+    said = " ".join(reason.split())
     if len(said) < 10:
         raise Invalid(NEEDS_REASON, field="reason")
+    if len(said) > REASON_CHARACTERS:
+        raise Invalid(LONG_REASON, field="reason", params={"limit": REASON_CHARACTERS})
     async with db.transaction():
         space = await db.fetch_one("SELECT id, slug FROM space WHERE slug = $1 AND peer_id IS NULL", slug)
         if space is None:

@@ -19,12 +19,16 @@ from server.openness import (
 from server.policy import Act
 from server.queries import spaces
 from server.queries.spaces import less_by_audience, less_of
+from server.refusals import N_
 from server.space_policy import Guardrails, PartnerTerms, SpacePolicy, from_json
 from server.viewer import Employee, Operator, Viewer
 
 COLUMNS = """s.level, s.listed, s.reach, s.staff_read, s.partner_view, s.history, s.history_days, s.narrowed,
  s.identity_outside, s.first_posts_moderated, s.opens_at, s.closes_at, s.then_level, s.review_days, s.retention_days,
  s.after_close, s.seats, s.charter, s.tone, s.frame, s.language, s.objectives, s.indexing, s.proofs"""
+
+
+HISTORY_INSIDE = N_("L’historique de l’ouverture se lit entre collègues membres de l’espace.")
 
 
 async def current(space_id: int) -> SpacePolicy:
@@ -129,7 +133,7 @@ async def versions(viewer: Viewer, space: spaces.SeenSpace, limit: int = 50, bef
     For its members, and for those who look after the instance. Raises Forbidden.
     """
     if not may_look_back(viewer, space):
-        raise Forbidden(detail="the history of a policy is its members' own")
+        raise Forbidden(HISTORY_INSIDE, detail="the history of a policy is its members' own")
     rows = await db.fetch(
         """SELECT v.*, a.display_name, a.name AS a_name, b.display_name AS b_display, b.name AS b_name
            FROM policy_version v LEFT JOIN actor a ON a.id = v.actor_id LEFT JOIN actor b ON b.id = v.approver_id

@@ -5,9 +5,11 @@ from starlette.responses import Response
 from server.actions import break_glass
 from server.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
 from server.queries import overseeing
+from server.refusals import N_
 from web.pages import showing
 from web.pages.visits import Visit, see
 
+NO_SUCH_SPACE = N_("Aucun espace d’ici n’a cette adresse.")
 STEPS = frozenset({"grant", "end"})
 
 
@@ -25,11 +27,13 @@ async def glasses(visit: Visit) -> Response:
 async def ask(visit: Visit) -> Response:
     """`POST /admin/glass`: an administrator asks to read a space."""
     viewer, form = visit.colleague, await visit.form()
-    slug = form.line("space", 100)
+    slug, reason = form.line("space", 500), form.text("reason", 4 * break_glass.REASON_CHARACTERS)
     try:
-        await break_glass.ask(viewer, slug, form.text("reason", break_glass.REASON_CHARACTERS))
-    except (Invalid, NotFound) as refused:
-        return await _shown(visit, refused, slug)
+        await break_glass.ask(viewer, slug, reason)
+    except Invalid as refused:
+        return await _shown(visit, refused, slug, reason)
+    except NotFound:
+        return await _shown(visit, Invalid(NO_SUCH_SPACE, field="space"), slug, reason)
     return see("/admin/glass")
 
 
@@ -50,7 +54,7 @@ async def step(visit: Visit) -> Response:
     return see("/admin/glass")
 
 
-async def _shown(visit: Visit, refused: DomainError | None = None, slug: str = "") -> Response:
+async def _shown(visit: Visit, refused: DomainError | None = None, slug: str = "", reason: str = "") -> Response:
     found = await overseeing.glasses(visit.colleague, before=visit.cursor("before"), limit=overseeing.PAGE + 1)
     more = len(found) > overseeing.PAGE
-    return await showing.glasses(visit, found[: overseeing.PAGE], more=more, refused=refused, slug=slug)
+    return await showing.glasses(visit, found[: overseeing.PAGE], more=more, refused=refused, slug=slug, reason=reason)

@@ -1,8 +1,9 @@
 """What pages show: values from the queries into templates, in the reader's language."""
 
+from web.pages.showing.deeds import admin_audit
 from web.pages.showing.explaining import who_sees
 from web.pages.showing.feeds import feed, feed_address
-from web.pages.showing.office import admin, admin_audit, admin_deliveries, admin_people, link, links
+from web.pages.showing.office import admin, admin_deliveries, admin_people, link, links
 from web.pages.showing.overseeing import glasses, overseen
 from web.pages.showing.own import login, login_once, notifications, settings
 from web.pages.showing.partners import partner

@@ -102,7 +102,7 @@ async def who_sees(visit: Visit, thing: Thing, told: Told | None, refused: Domai
     return await show(
         visit,
         "who_sees.html",
-        "home",
+        "spaces" if thing.kind == "space" else "people" if thing.kind == "person" else "home",
         status=200 if refused is None else 403 if isinstance(refused, Forbidden) else 422,
         thing=thing,
         heading=heading,
@@ -116,7 +116,11 @@ async def who_sees(visit: Visit, thing: Thing, told: Told | None, refused: Domai
         may_ask=isinstance(visit.viewer, Resident),
         kinds=await _kinds(visit, speaks, thing),
         rights=[Choice(right, speaks.gettext(RIGHT_WORDS[right])) for right in rights],
-        asked={"as": visit.query("as"), "who": visit.query("who"), "right": visit.query("right") or rights[0]},
+        asked={
+            "as": visit.query("as"),
+            "who": visit.query("who"),
+            "right": told.right if told else visit.query("right") or rights[0],
+        },
     )
 
 
@@ -127,13 +131,13 @@ async def _readers(visit: Visit, speaks: Speech, thing: Thing) -> tuple[list[Row
         count = await audience.of_post(visit.viewer, post)
         groups = await readers.of_post(visit.viewer, post) if post.space is not None else []
         sentences = [] if post.space is not None else parts_of(speaks, count)
-        return [_row(speaks, one) for one in groups], heading_of(speaks, count), sentences, True
+        return [_row(speaks, one) for one in groups], heading_of(speaks, count, thing.kind), sentences, True
     if thing.space is not None:
         if not thing.space.may(visit.viewer, Act.COUNT_MEMBERS):
             return [], thing.space.name, [], False
         count = await audience.of_space(visit.viewer, thing.space)
         groups = await readers.of_space(visit.viewer, thing.space)
-        return [_row(speaks, one) for one in groups], heading_of(speaks, count), [], True
+        return [_row(speaks, one) for one in groups], heading_of(speaks, count, "space"), [], True
     if thing.person is not None:
         card = explanations.SEEN_CARD if not thing.person.card.until_at else explanations.NOT_MET
         return [], thing.title, [speaks.gettext(explanations.SEEN_WHOLE), speaks.gettext(card)], False

@@ -12,7 +12,6 @@ from server.actions.accounts import NewPerson
 from server.errors import DomainError
 from server.openness import LinkState, Office
 from server.queries.accounts import AccountRow
-from server.queries.audit import Deed
 from server.queries.deliveries import STATES, DeliveryRow
 from server.queries.health import Health, Queue
 from server.queries.linked import Linked as LinkDetail
@@ -86,43 +85,6 @@ KIND_WORDS = {
     "link_ended": N_("une liaison terminée"),
     "link_rekeyed": N_("une nouvelle clé de notre instance"),
     "members_disagree": N_("un désaccord sur les membres"),
-}
-DEED_WORDS = {
-    "ask_glass": N_("a demandé à lire un espace"),
-    "grant_glass": N_("a accordé une lecture exceptionnelle"),
-    "end_glass": N_("a mis fin à une lecture exceptionnelle"),
-    "ask_openness": N_("a demandé une ouverture"),
-    "decline_openness": N_("a refusé une ouverture"),
-    "review_openness": N_("a confirmé l’ouverture"),
-    "open_space": N_("a créé un espace"),
-    "set_openness": N_("a changé l’ouverture"),
-    "name_partner": N_("a nommé un partenaire"),
-    "unname_partner": N_("a retiré un partenaire"),
-    "add_member": N_("a fait entrer"),
-    "remove_member": N_("a retiré un membre"),
-    "set_role": N_("a changé un rôle"),
-    "add_person": N_("a ajouté une personne"),
-    "import_people": N_("a importé des personnes"),
-    "new_sign_in_link": N_("a fait un lien pour entrer"),
-    "set_password": N_("a donné un mot de passe"),
-    "suspend_person": N_("a suspendu une personne"),
-    "erase_person": N_("a effacé une personne"),
-    "export_person": N_("a rendu ses données à une personne"),
-    "reinstate_person": N_("a rétabli une personne"),
-    "set_office": N_("a changé une fonction"),
-    "recall": N_("a lancé un rappel"),
-    "recall_refused": N_("a noté le refus d’un rappel"),
-    "link_offer": N_("a proposé une liaison"),
-    "link_accept": N_("a accepté une liaison"),
-    "link_confirm": N_("a confirmé les six mots"),
-    "link_suspend": N_("a suspendu une liaison"),
-    "link_resume": N_("a repris une liaison"),
-    "link_end": N_("a mis fin à une liaison"),
-    "space_frozen": N_("lecture gelée : la liste des membres n’est pas celle de l’hôte"),
-    "link_kin": N_("a dit si une instance est de la maison"),
-    "link_rotate": N_("a renouvelé la clé de l’instance"),
-    "link_rekeyed": N_("nouvelle clé d’une instance liée"),
-    "link_key_disagrees": N_("liaison suspendue : la clé n’est plus celle qui avait été comparée"),
 }
 UNPROVED = N_("envoyé en son nom, sans preuve que ce soit elle")
 RULE_WORDS = {
@@ -283,12 +245,6 @@ async def admin_deliveries(visit: Visit, found: Sequence[DeliveryRow], state: st
         kinds=KIND_WORDS,
         older=f"/admin/deliveries?{urlencode({**asked, 'before': found[-1].id})}" if more and found else "",
     )
-
-
-async def admin_audit(visit: Visit, found: Sequence[Deed], *, more: bool) -> Response:
-    """Who did what, newest first."""
-    older = f"/admin/audit?before={found[-1].id}" if more and found else ""
-    return await show(visit, "admin_audit.html", "admin", found=found, deeds=DEED_WORDS, older=older)
 
 
 def linked(speaks: Speech, card: LinkCard) -> Linked:

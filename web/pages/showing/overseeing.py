@@ -20,7 +20,13 @@ async def overseen(visit: Visit, found: Sequence[Overseen], *, more: bool) -> Re
 
 
 async def glasses(
-    visit: Visit, found: Sequence[Glass], *, more: bool, refused: DomainError | None = None, slug: str = ""
+    visit: Visit,
+    found: Sequence[Glass],
+    *,
+    more: bool,
+    refused: DomainError | None = None,
+    slug: str = "",
+    reason: str = "",
 ) -> Response:
     """Exceptional readings, newest first."""
     older = f"/admin/glass?before={found[-1].id}" if more and found else ""
@@ -35,4 +41,5 @@ async def glasses(
         may_ask=may_ask,
         refused=await refused_words(visit, refused),
         slug=slug or visit.query("space"),
+        reason=reason,
     )

@@ -14,6 +14,7 @@ from server.queries.audience import At, AudienceCount
 from server.queries.posts import PostCard, SeenPost
 from server.queries.spaces import SeenSpace
 from server.queries.threads import Thread
+from server.refusals import N_
 from server.text import excerpt
 from server.viewer import Employee, Resident
 from web.locale import Speech
@@ -281,13 +282,34 @@ def parts_of(speaks: Speech, count: AudienceCount) -> list[str]:
     return said
 
 
-def heading_of(speaks: Speech, count: AudienceCount) -> str:
-    """How many see it, in one sentence."""
+PUBLIC_HEADINGS = {
+    "post": N_("Tout le monde peut voir ce message"),
+    "file": N_("Tout le monde peut voir ce fichier"),
+    "space": N_("Tout le monde peut lire cet espace"),
+}
+NETWORK_HEADINGS = {
+    "post": N_("Toute personne identifiée peut voir ce message"),
+    "file": N_("Toute personne identifiée peut voir ce fichier"),
+    "space": N_("Toute personne identifiée peut lire cet espace"),
+}
+
+
+def heading_of(speaks: Speech, count: AudienceCount, of: str = "post") -> str:
+    """How many see it, in one sentence; `of`: a post, a file or a space."""
     if count.public:
-        return speaks.gettext("Tout le monde peut voir ce message")
+        return speaks.gettext(PUBLIC_HEADINGS[of])
     if count.network:
-        return speaks.gettext("Toute personne identifiée peut voir ce message")
-    text = speaks.ngettext(
-        "%(n)s personne peut voir ce message", "%(n)s personnes peuvent voir ce message", count.people
-    )
+        return speaks.gettext(NETWORK_HEADINGS[of])
+    if of == "space":
+        text = speaks.ngettext(
+            "%(n)s personne peut lire cet espace", "%(n)s personnes peuvent lire cet espace", count.people
+        )
+    elif of == "file":
+        text = speaks.ngettext(
+            "%(n)s personne peut voir ce fichier", "%(n)s personnes peuvent voir ce fichier", count.people
+        )
+    else:
+        text = speaks.ngettext(
+            "%(n)s personne peut voir ce message", "%(n)s personnes peuvent voir ce message", count.people
+        )
     return text % {"n": speaks.number(count.people)}

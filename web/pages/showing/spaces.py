@@ -10,7 +10,6 @@ from server.actions.spaces import NewSpace
 from server.errors import DomainError
 from server.openness import (
     Audience,
-    Invite,
     Level,
     Members,
     MemberState,
@@ -22,7 +21,7 @@ from server.queries.overseeing import Glass
 from server.queries.people import Person
 from server.queries.posts import PostCard
 from server.queries.spaces import SeenSpace
-from server.viewer import Resident
+from server.viewer import Employee, Resident
 from web.locale import Speech
 from web.pages.showing.frame import refused_words, show, speech_for
 from web.pages.showing.posts import composing_in, shown
@@ -87,7 +86,15 @@ async def listed(visit: Visit, *, matching: str, after: str) -> Response:
     others = [row for row in found[: directory.PAGE] if row.space.id not in known]
     more = f"/spaces?after={found[directory.PAGE - 1].space.slug}" if len(found) > directory.PAGE else ""
     return await show(
-        visit, "spaces.html", "spaces", mine=mine, invited=invited, others=others, matching=matching, more=more
+        visit,
+        "spaces.html",
+        "spaces",
+        mine=mine,
+        invited=invited,
+        others=others,
+        matching=matching,
+        more=more,
+        may_open=isinstance(viewer, Employee),
     )
 
 
@@ -114,6 +121,7 @@ async def space(visit: Visit, seen: SeenSpace, posts: Sequence[PostCard]) -> Res
         read_by=await _read_by(seen),
         may_read=bool(seen.may(visit.viewer, Act.READ)),
         standing=standing_of(visit, seen),
+        may_count=bool(seen.may(visit.viewer, Act.COUNT_MEMBERS)),
         composing=await composing_in(visit, seen) if first else None,
         older=older,
         held=await moderation.count(visit.viewer, seen),
@@ -176,7 +184,6 @@ async def members(
 ) -> Response:
     """Who is in a space, as far as the reader may know; for those who admit, who waits."""
     speaks, _ = await speech_for(visit.request, visit.viewer)
-    cell = seen.rights()
     more = f"/spaces/{seen.slug}/members?after={found.people[-1].cursor}" if found.more else ""
     return await show(
         visit,
@@ -187,7 +194,7 @@ async def members(
         tabs=tabs_of(speaks, seen),
         found=found,
         standing=standing_of(visit, seen),
-        may_invite=seen.hosted_here and (cell.invite >= Invite.OWN_ORGANISATION or seen.standing.role is not None),
+        may_invite=seen.hosted_here and bool(seen.may(visit.viewer, Act.INVITE)),
         may_admit=bool(seen.may(visit.viewer, Act.ADMIT_MEMBERS)),
         refused=await refused_words(visit, refused),
         who=who,

@@ -29,7 +29,7 @@ async def test_everybody_stands_there_by_what_they_are_with_numbers_and_those_wh
     await offer(cast)
     page = html.unescape(await alice.page("/spaces/offre/audience"))
     for words in (
-        "4 personnes peuvent voir ce message",
+        "4 personnes peuvent lire cet espace",
         "Membres, collègues</strong> · 2",
         "Membres, invités (Atelier)</strong> · 1",
         f"Membres, chez {KESTREL}</strong> · au plus 1, attesté le",
