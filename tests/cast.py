@@ -7,7 +7,8 @@ Kestrel is linked: Chloé is invited, Driss is not. At inconnu, which no link ti
 from dataclasses import dataclass
 
 from server import database as db
-from server.actions.posts import Arrived, Draft, publish, receive
+from server.actions.arriving import Arrived, receive
+from server.actions.posts import Draft, publish
 from server.actions.spaces import NewSpace, name_partner, open_space
 from server.clock import now_ms
 from server.ids import Addresses, new_id

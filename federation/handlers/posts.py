@@ -13,7 +13,7 @@ from federation.reading import Activity, IncomingNote, identifier, many, note, t
 from federation.replicas import wanted
 from federation.trust import owns_note, owns_object, same_origin
 from server import database as db
-from server.actions import posts
+from server.actions import arriving, gestures
 from server.clock import now_ms
 from server.errors import NotFound
 from server.limits import AHEAD_MS, ATTACHMENTS
@@ -41,7 +41,7 @@ async def _take(call: Call, incoming: IncomingNote) -> None:
         arrived = await _arrived(incoming, _visibility(incoming))
         if not await _may_answer(call, incoming):
             arrived = replace(arrived, reply_to_uri="")
-        await posts.receive(call.person, call.actor.id, arrived, None)
+        await arriving.receive(call.person, call.actor.id, arrived, None)
     else:
         raise Refused("Nobody here is concerned.", incoming.id)
 
@@ -54,7 +54,7 @@ async def update(call: Call) -> None:
         await _take(call, incoming)
         return
     arrived = replace(await _arrived(incoming, None), original=call.raw)
-    await posts.receive_edit(call.person, call.actor.id, arrived)
+    await arriving.receive_edit(call.person, call.actor.id, arrived)
 
 
 async def delete(call: Call) -> None:
@@ -74,14 +74,14 @@ async def delete(call: Call) -> None:
 async def like(call: Call) -> None:
     """A person elsewhere answers with a gesture."""
     post = await reading_posts.find_by_uri(call.person, call.said.object_id)
-    await posts.react(call.person, post.id, _emoji(call.said), uri=call.said.id, original=call.raw)
+    await gestures.react(call.person, post.id, _emoji(call.said), uri=call.said.id, original=call.raw)
 
 
 async def undo_like(call: Call) -> None:
     """A person elsewhere takes a gesture back."""
     owns_object(call.said)
     found = await _reaction(call.said, call.actor.id)
-    await posts.ungesture(found[0], call.actor.id, found[1], call.raw)
+    await gestures.ungesture(found[0], call.actor.id, found[1], call.raw)
 
 
 async def announce(call: Call) -> None:
@@ -137,7 +137,7 @@ async def _told_create(call: Call, said: Activity, space: spaces.SeenSpace) -> N
     if space.uri not in (incoming.audience, *incoming.to, *incoming.cc):
         raise Refused("The object is not of this space (RR3).", incoming.id)
     _stays_inside(said, incoming, space)
-    post_id = await posts.receive(call.server, _author(call), await _relayed(call, incoming), space.id)
+    post_id = await arriving.receive(call.server, _author(call), await _relayed(call, incoming), space.id)
     if incoming.in_reply_to and not await _is_here(incoming.in_reply_to):
         await wanted(call, post_id)
 
@@ -152,7 +152,7 @@ async def _told_update(call: Call, said: Activity, space: spaces.SeenSpace) -> N
     if incoming.updated_at is None and not same_origin(said.actor, call.said.actor):
         raise Refused("An edit by a third instance must say when it was made.", incoming.id)
     await _in_space(incoming.id, space)
-    await posts.receive_edit(call.server, _author(call), await _relayed(call, incoming))
+    await arriving.receive_edit(call.server, _author(call), await _relayed(call, incoming))
 
 
 def _stays_inside(said: Activity, incoming: IncomingNote, space: spaces.SeenSpace) -> None:
@@ -172,13 +172,13 @@ async def _told_delete(call: Call, said: Activity, space: spaces.SeenSpace) -> N
 
 async def _told_like(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
     place = await _in_space(said.object_id, space)
-    await posts.gesture(place, _author(call), _emoji(said), said.id)
+    await gestures.gesture(place, _author(call), _emoji(said), said.id)
 
 
 async def _told_undo(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
     owns_object(said)
     place, emoji = await _reaction(said, _author(call))
-    await posts.ungesture(place, _author(call), emoji)
+    await gestures.ungesture(place, _author(call), emoji)
 
 
 _TOLD = {
@@ -213,7 +213,7 @@ async def _into_our_space(call: Call, incoming: IncomingNote, space_uri: str) ->
     space = await spaces.find_by_uri(call.person, space_uri)
     _stays_inside(call.said, incoming, space)
     arrived = replace(await _arrived(incoming, None), original=call.raw)
-    await posts.receive(call.person, call.actor.id, arrived, space.id)
+    await arriving.receive(call.person, call.actor.id, arrived, space.id)
 
 
 async def _concerns_us(call: Call, incoming: IncomingNote) -> bool:
@@ -259,10 +259,10 @@ def _visibility(incoming: IncomingNote) -> Visibility:
     return Visibility.FOLLOWERS if everybody else Visibility.DIRECT
 
 
-async def _arrived(incoming: IncomingNote, visibility: Visibility | None) -> posts.Arrived:
+async def _arrived(incoming: IncomingNote, visibility: Visibility | None) -> arriving.Arrived:
     mentioned = await _known_ids(incoming.mentions)
     published = incoming.published_at if incoming.published_at is not None else now_ms()
-    return posts.Arrived(
+    return arriving.Arrived(
         uri=incoming.id,
         html=clean(incoming.content),
         published_at=published,
@@ -270,14 +270,16 @@ async def _arrived(incoming: IncomingNote, visibility: Visibility | None) -> pos
         language=incoming.language,
         reply_to_uri=incoming.in_reply_to,
         mentioned=mentioned,
-        files=[posts.ArrivedFile(f.url, f.name, f.media_type, f.size, f.description, f.digest) for f in incoming.files],
+        files=[
+            arriving.ArrivedFile(f.url, f.name, f.media_type, f.size, f.description, f.digest) for f in incoming.files
+        ],
         visibility=visibility,
         byline=plain(incoming.byline)[:200],
         edited_at=None if incoming.updated_at is None else min(incoming.updated_at, now_ms() + AHEAD_MS),
     )
 
 
-async def _relayed(call: Call, incoming: IncomingNote) -> posts.Arrived:
+async def _relayed(call: Call, incoming: IncomingNote) -> arriving.Arrived:
     """What a space's host relays: its files are had from the host alone, wherever the author keeps them (RR5)."""
     arrived = await _arrived(incoming, None)
     copies = dict(_copies(call.said.document.get("parvis:media"), call.said.actor))
@@ -306,7 +308,7 @@ def _emoji(said: Activity) -> str:
     """The gesture of a Like or EmojiReact; words, and a custom one that we do not have, are the plain thank-you."""
     emoji = said.content.strip()
     wordy = any(character.isalpha() or character.isspace() or character in "<>&:" for character in emoji)
-    return "" if wordy or len(emoji.encode()) > posts.EMOJI_BYTES else emoji
+    return "" if wordy or len(emoji.encode()) > gestures.EMOJI_BYTES else emoji
 
 
 def _author(call: Call) -> int:
@@ -315,14 +317,14 @@ def _author(call: Call) -> int:
     return call.wrapped_actor.id
 
 
-async def _in_space(uri: str, space: spaces.SeenSpace) -> posts.Place:
+async def _in_space(uri: str, space: spaces.SeenSpace) -> gestures.Place:
     """A post that stands in this space. Raises NotFound."""
     row = await db.fetch_one(
         "SELECT id, author_id FROM post WHERE uri = $1 AND space_id = $2 AND deleted_at IS NULL", uri, space.id
     )
     if row is None:
         raise NotFound(detail="not in this space")
-    return posts.Place(row["id"], row["author_id"], space.id)
+    return gestures.Place(row["id"], row["author_id"], space.id)
 
 
 async def _withdraw(author_id: int | None, uri: str, raw: str = "") -> None:
@@ -331,10 +333,10 @@ async def _withdraw(author_id: int | None, uri: str, raw: str = "") -> None:
         raise Refused("The object is somebody else's.", uri)
     owner = author_id if author_id is not None else (row["author_id"] if row else None)
     if owner is not None:
-        await posts.receive_withdrawal(owner, uri, raw)
+        await arriving.receive_withdrawal(owner, uri, raw)
 
 
-async def _reaction(said: Activity, actor_id: int) -> tuple[posts.Place, str]:
+async def _reaction(said: Activity, actor_id: int) -> tuple[gestures.Place, str]:
     """The reaction that an Undo names, by the id of its activity or by what it says."""
     row = await db.fetch_one(
         "SELECT r.emoji, p.id, p.author_id, p.space_id FROM reaction r JOIN post p ON p.id = r.post_id"
@@ -353,4 +355,4 @@ async def _reaction(said: Activity, actor_id: int) -> tuple[posts.Place, str]:
         )
     if row is None:
         raise NotFound(detail="no such reaction")
-    return posts.Place(row["id"], row["author_id"], row["space_id"]), row["emoji"]
+    return gestures.Place(row["id"], row["author_id"], row["space_id"]), row["emoji"]

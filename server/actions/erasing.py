@@ -9,7 +9,7 @@ finished by asking for it again.
 from dataclasses import dataclass
 
 from server import database as db
-from server.actions import accounts, membership, posts
+from server.actions import accounts, gestures, membership, posts
 from server.actions.audit import note
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden
@@ -97,8 +97,8 @@ async def _take_back_reactions(actor_id: int) -> int:
     ):
         async with db.transaction():
             for row in rows:
-                place = posts.Place(row["post_id"], row["author_id"], row["space_id"])
-                await posts.ungesture(place, actor_id, row["emoji"])
+                place = gestures.Place(row["post_id"], row["author_id"], row["space_id"])
+                await gestures.ungesture(place, actor_id, row["emoji"])
         count += len(rows)
     return count
 

@@ -7,7 +7,7 @@ import msgspec
 
 from server import database as db
 from server import live
-from server.actions import holding, posts
+from server.actions import holding, naming
 from server.actions.audit import note
 from server.actions.notices import notify
 from server.errors import Conflict, Invalid, NotFound, TooLarge
@@ -36,7 +36,7 @@ async def approve(viewer: Resident, space_id: int, post_id: int) -> None:
     async with db.transaction():
         space = await _led(viewer, space_id)
         held = await _taken(space, post_id, "UPDATE post SET held_at = NULL")
-        await posts.tell_named(post_id, held.author_id, space)
+        await naming.tell_named(post_id, held.author_id, space)
         for kind, original in zip((Kind.POST_PUBLISHED, Kind.POST_EDITED), held.came, strict=False):
             await record(kind, actor_id=held.author_id, space_id=space.id, post_id=post_id, original=original)
         await holding.tell_author(Kind.POST_APPROVED, space, held.author_id, held.activity)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from server import database as db
-from server.actions import posts
+from server.actions import gestures, posts
 from tests import cast as company
 from tests.cast import HERE
 from tests.leaks.oracle import SEEN
@@ -139,7 +139,7 @@ async def test_what_happens_in_a_hidden_space_changes_nothing_that_others_read(a
     space, alice = scene.spaces[0], scene.cast.alice
     for number in range(3):
         post = await posts.publish(alice, posts.Draft(f"secret {number}", space.id), HERE)
-        await posts.react(alice, post, "")
+        await gestures.react(alice, post, "")
         await company.say(alice, "réponse", space.id, answers=post)
     await posts.edit(alice, post, "secret changé", HERE)
     await db.execute("UPDATE space SET description = 'autre' WHERE id = $1", space.id)

@@ -4,6 +4,7 @@ import hashlib
 
 from starlette.responses import Response
 
+from server.actions import gestures
 from server.actions import posts as verbs
 from server.errors import Conflict, Invalid, NotFound
 from server.limits import ATTACHMENTS, SOURCE_BYTES
@@ -90,12 +91,12 @@ async def context(call: Call) -> Response:
 
 async def favourite(call: Call) -> Response:
     """The plain thank-you; twice is once."""
-    await verbs.react(call.me, call.id(), present.THANKS)
+    await gestures.react(call.me, call.id(), present.THANKS)
     return json(await _shown(call, call.id()))
 
 
 async def unfavourite(call: Call) -> Response:
-    await verbs.unreact(call.me, call.id(), present.THANKS)
+    await gestures.unreact(call.me, call.id(), present.THANKS)
     return json(await _shown(call, call.id()))
 
 

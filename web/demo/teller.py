@@ -17,7 +17,7 @@ from federation.instance import Instance
 from federation.lookup import find_handle
 from server import database as db
 from server import files
-from server.actions import accounts, attachments, follows, links, membership, posts, preferences, spaces
+from server.actions import accounts, attachments, follows, gestures, links, membership, posts, preferences, spaces
 from server.limits import UPLOAD_BYTES
 from server.openness import LinkState, MemberState
 from server.settings import Settings
@@ -178,10 +178,9 @@ class Teller:
         return await attachments.bring(author, stored, line.sheet.file_name, line.sheet.title)
 
     async def _answer_with_gestures(self, line: Line) -> None:
-        gestures = [*((name, "") for name in line.thanks), *line.gestures]
-        for name, emoji in gestures:
+        for name, emoji in [*((name, "") for name in line.thanks), *line.gestures]:
             if name in self._staff:
-                await posts.react(self._staff[name], await self._post_of(line), emoji)
+                await gestures.react(self._staff[name], await self._post_of(line), emoji)
 
     async def _space_of(self, place: Place, author: str) -> int:
         slug = place.slug

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from starlette.responses import Response
 
-from server.actions import posts
+from server.actions import gestures, posts
 from server.errors import Conflict, Forbidden, Invalid, TooLarge
 from server.limits import SOURCE_BYTES
 from server.policy import Act
@@ -91,7 +91,7 @@ async def withdraw(visit: Visit) -> Response:
 async def react(visit: Visit) -> Response:
     """`POST /posts/{id}/react`: a gesture, or with `undo` the gesture taken back."""
     post_id, form = visit.id(), await visit.form()
-    verb = posts.unreact if form.has("undo") else posts.react
+    verb = gestures.unreact if form.has("undo") else gestures.react
     await verb(visit.me, post_id, form.line("emoji", EMOJI_CHARACTERS))
     if visit.wants_fragment:
         return await showing.card(visit, post_id)

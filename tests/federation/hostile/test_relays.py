@@ -17,7 +17,8 @@ from federation.signatures.proofs import with_proof
 from federation.vocabulary import PUBLIC, moment
 from server import database as db
 from server.actions import follows
-from server.actions.posts import Draft, publish, react
+from server.actions.gestures import react
+from server.actions.posts import Draft, publish
 from server.clock import now_ms
 from server.errors import NotFound
 from server.openness import Level
@@ -429,7 +430,7 @@ def test_the_digest_of_FEP_8fcf_is_the_one_of_its_text() -> None:
 async def test_what_is_taken_back_before_it_came_is_remembered_so_many_times(
     theirs: Theirs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.actions.posts.WITHDRAWALS_PER_PEER", 3)
+    monkeypatch.setattr("server.actions.arriving.WITHDRAWALS_PER_PEER", 3)
     creates = [theirs.create(theirs.chloe) for _ in range(5)]
     for create in creates:
         assert await theirs.take(theirs.announce(theirs.chloe.says("Delete", create["object"]["id"]))) == ""

@@ -10,7 +10,8 @@ from federation.composing import Receiver, compose
 from federation.outbox import sequence_waiting
 from server import database as db
 from server.actions import membership
-from server.actions.posts import edit, react
+from server.actions.gestures import react
+from server.actions.posts import edit
 from server.errors import Forbidden
 from server.openness import Level, PartnerView
 from server.queries import updates

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from federation.composing import Receiver, compose
 from federation.outbox import sequence_waiting
 from server import database as db
-from server.actions.posts import react
+from server.actions.gestures import react
 from server.openness import Level
 from server.queries import notifications
 from tests.cast import HERE, KESTREL, Cast, gather, guest, say, space

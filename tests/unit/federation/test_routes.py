@@ -12,8 +12,10 @@ from federation.composing import Receiver, compose
 from federation.outbox import sequence_waiting
 from server import database as db
 from server.actions import follows, membership
+from server.actions.arriving import Arrived, receive
 from server.actions.erasing import erase
-from server.actions.posts import Arrived, Draft, publish, react, receive, unreact, withdraw
+from server.actions.gestures import react, unreact
+from server.actions.posts import Draft, publish, withdraw
 from server.actions.spaces import SpaceElsewhere, mirror, set_openness
 from server.clock import now_ms
 from server.events import Kind

@@ -10,7 +10,7 @@ import pytest
 
 from server import database as db
 from server import files
-from server.actions import erasing, follows, membership, posts
+from server.actions import erasing, follows, gestures, membership
 from server.actions.accounts import NewPerson, add_person
 from server.archiving import write_archive
 from server.clock import now_ms
@@ -47,7 +47,7 @@ async def test_an_archive_holds_what_its_owner_wrote_and_may_read_and_nobody_els
     theirs = await company.say(cast.alice, "mots d’Alice", team)
     await company.say(cast.bruno, "mots d’équipe", team)
     await company.say(cast.bruno, "mots d’avant", past)
-    await posts.react(cast.bruno, theirs, "👍")
+    await gestures.react(cast.bruno, theirs, "👍")
     stored = files.store(tmp_path / "files", Path(__file__), 1_000_000)
     file = {"owner_id": cast.bruno.actor_id, "name": "../../relevé .txt", "media_type": "text/plain", "state": "ready"}
     [post] = await db.fetch("SELECT id FROM post WHERE author_id = $1 AND space_id = $2", cast.bruno.actor_id, team)
@@ -106,7 +106,7 @@ async def test_who_is_erased_leaves_no_word_and_no_name_and_whoever_was_told_is_
     await company.say(cast.bruno, "secret de Bruno", team)
     await company.say(cast.bruno, "autre mot")
     theirs = await company.say(cast.alice, "mots d’Alice", team)
-    await posts.react(cast.bruno, theirs, "👍")
+    await gestures.react(cast.bruno, theirs, "👍")
     await follows.follow(cast.bruno, cast.alice.actor_id)
     await follows.asked(cast.chloe, cast.bruno.actor_id, "https://kestrel.test/follows/1")
 

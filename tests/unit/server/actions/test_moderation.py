@@ -7,7 +7,8 @@ import pytest
 
 from server import database as db
 from server.actions import moderation
-from server.actions.posts import Arrived, react, receive, receive_edit, receive_withdrawal
+from server.actions.arriving import Arrived, receive, receive_edit, receive_withdrawal
+from server.actions.gestures import react
 from server.actions.spaces import SpaceElsewhere, mirror
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden, Invalid, NotFound

@@ -3,7 +3,7 @@
 import pytest
 
 from server import database as db
-from server.actions.posts import Arrived, receive
+from server.actions.arriving import Arrived, receive
 from server.actions.spaces import SpaceElsewhere, mirror
 from server.clock import now_ms
 from server.errors import NotFound

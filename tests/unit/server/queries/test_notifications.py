@@ -2,9 +2,10 @@
 
 import pytest
 
+from server.actions.gestures import react
 from server.actions.membership import add, join, leave, remove
 from server.actions.notices import read_all
-from server.actions.posts import react, withdraw
+from server.actions.posts import withdraw
 from server.actions.spaces import set_openness
 from server.openness import Level
 from server.queries import notifications

@@ -3,7 +3,8 @@
 import pytest
 
 from server import database as db
-from server.actions.posts import edit, react, withdraw
+from server.actions.gestures import react
+from server.actions.posts import edit, withdraw
 from server.actions.spaces import set_openness
 from server.openness import Level, Visibility
 from server.queries import updates

@@ -1,0 +1,107 @@
+"""The rows of a post: written once, said better, emptied when it is taken back. Who may was asked before."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol
+
+from server import database as db
+from server.actions import holding
+from server.actions.finding import make_findable
+from server.clock import now_ms
+from server.events import Kind, record
+from server.ids import new_id
+from server.openness import Visibility
+from server.queries import spaces
+from server.sql import Clause, one_of
+from server.viewer import RemotePerson, Viewer
+
+
+class _Answered(Protocol):
+    """What a reply needs to know of the post that it answers."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def root_id(self) -> int | None: ...
+    @property
+    def author_id(self) -> int: ...
+
+
+async def write(
+    post_id: int,
+    uri: str,
+    author_id: int,
+    space: spaces.SeenSpace | None,
+    parent: _Answered | None,
+    visibility: Visibility | None,
+    said: dict[str, object],
+) -> bool:
+    """Writes a post and its words, unless there is one with this uri; says whether it did."""
+    new = await db.insert_new(
+        "post",
+        {
+            "id": post_id,
+            "uri": uri,
+            "author_id": author_id,
+            "space_id": space.id if space else None,
+            "visibility": visibility.value if visibility else "",
+            "reply_to_id": parent.id if parent else None,
+            "root_id": (parent.root_id or parent.id) if parent else None,
+            "stamp": space.facts.variant.value if space else "",
+            "stamp_epoch": space.epoch if space else 0,
+            "stamp_blind": space is not None and space.facts.blind,
+            **said,
+        },
+        "uri",
+    )
+    if new:
+        await make_findable(post_id, str(said["html"]))
+    return new
+
+
+async def write_names(post_id: int, mentioned: Sequence[int]) -> None:
+    rows = [{"id": new_id(), "post_id": post_id, "actor_id": actor_id} for actor_id in dict.fromkeys(mentioned)]
+    await db.insert_many("mention", rows, ignore=True)
+
+
+async def replace(post_id: int, old_html: str, old_source: str, html: str, source: str, at: int) -> None:
+    version = {"id": new_id(), "post_id": post_id, "html": old_html, "source": old_source, "replaced_at": at}
+    await db.insert("post_version", version)
+    await db.execute("UPDATE post SET html = $1, source = $2, edited_at = $3 WHERE id = $4", html, source, at, post_id)
+    await make_findable(post_id, html)
+
+
+async def take_back(post_id: int, author_id: int, space_id: int | None, original: str = "") -> None:
+    await db.execute(
+        "UPDATE post SET deleted_at = $1, html = '', source = '', summary = '' WHERE id = $2", now_ms(), post_id
+    )
+    for table in ("post_version", "mention", "reaction", "notice", "search_row"):
+        await db.execute(f"DELETE FROM {table} WHERE post_id = $1", post_id)
+    await db.execute("UPDATE attachment SET post_id = NULL WHERE post_id = $1", post_id)
+    await db.execute("UPDATE event SET original = '' WHERE post_id = $1", post_id)
+    if await holding.forget(post_id):
+        return  # nobody has heard of it
+    await record(Kind.POST_WITHDRAWN, actor_id=author_id, space_id=space_id, post_id=post_id, original=original)
+
+
+async def peer_of(actor_id: int, viewer: Viewer | None = None) -> int | None:
+    if isinstance(viewer, RemotePerson) and viewer.actor_id == actor_id:
+        return viewer.peer_id
+    row = await db.fetch_one("SELECT peer_id FROM actor WHERE id = $1", actor_id)
+    return row["peer_id"] if row else None
+
+
+async def ours_of(actor_ids: Sequence[int]) -> set[int]:
+    """Those of these actors who are people here."""
+    if not actor_ids:
+        return set()
+    query = Clause("SELECT id FROM actor WHERE peer_id IS NULL AND kind = 'person' AND").join(one_of("id", actor_ids))
+    return {row["id"] for row in await db.fetch(*query.statement())}
+
+
+async def is_ours(actor_id: int) -> bool:
+    return bool(await ours_of([actor_id]))
+
+
+def hash_of(uri: str) -> str:
+    return hashlib.sha256(uri.encode()).hexdigest()
