@@ -26,7 +26,7 @@ from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
 from federation.lookup import peer_for, remember
 from federation.reading import Activity, activity_in, is_recall
-from federation.schedule import WAKE_AT_MOST_EVERY, State, wake
+from federation.schedule import State, wake
 from federation.trust import VerifiedSender, host_at, same_origin, speaks_for
 from federation.verify import SignedRequest, verify
 from federation.vocabulary import ACTIVITY_STREAMS, RECEIPT
@@ -221,19 +221,21 @@ async def _write(arrivals: list[Arrival]) -> list[bool]:
 
 
 async def wake_resting(peer_ids: set[int], now: int) -> None:
-    """A word from a resting instance brings one attempt forward, at most once a minute (mastodon#31118)."""
-    resting = (
-        Clause("SELECT id, state, due_at, last_heard_at FROM peer WHERE state <> 'ok' AND")
-        .join(one_of("id", sorted(peer_ids)))
-        .then("AND (last_heard_at IS NULL OR last_heard_at < ?)", now - WAKE_AT_MOST_EVERY)
+    """A word from a resting instance brings one attempt forward, at most once a minute (mastodon#31118).
+
+    A word within that minute counts at its end: whoever says one thing and is silent then is still heard.
+    """
+    resting = Clause("SELECT id, state, due_at, last_heard_at FROM peer WHERE state <> 'ok' AND").join(
+        one_of("id", sorted(peer_ids))
     )
     for row in await db.fetch(*resting.statement()):
         state = State(row["state"])
         due = wake(state, None if state is State.ARCHIVED else row["due_at"], now, row["last_heard_at"] or 0)
+        if due == row["due_at"] and state is not State.ARCHIVED:
+            continue
         await db.execute(
-            "UPDATE peer SET due_at = $1, last_heard_at = $2, state = $3 WHERE id = $4",
+            "UPDATE peer SET due_at = $1, last_heard_at = $1, state = $2 WHERE id = $3",
             due if due is not None else now,
-            now,
             (State.BACKOFF if state is State.ARCHIVED else state).value,
             row["id"],
         )

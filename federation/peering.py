@@ -102,6 +102,8 @@ async def take(instance: Instance, sender: VerifiedSender, page: IncomingPage) -
     assert peer_id is not None
     async with db.transaction():
         row = await locked(peer_id)
+        now = now_ms()
+        await wake_resting({peer_id}, now)
         went_back = not await heard(peer_id, page.heard)
         if page.generation != row["their_generation"]:
             if page.start != 1:
@@ -109,7 +111,6 @@ async def take(instance: Instance, sender: VerifiedSender, page: IncomingPage) -
             row = await _new_generation(row, page.generation)
         if page.start > row["got"] + 1:
             return Missing(row["got"] + 1, row["their_generation"])
-        now = now_ms()
         refused: list[FederationError] = []
         receipts = [_receipt(instance, sender, item, page.generation, now, refused) for item in page.items if item.body]
         for error in refused:
@@ -122,7 +123,6 @@ async def take(instance: Instance, sender: VerifiedSender, page: IncomingPage) -
         row["got"] = max(row["got"], page.start + len(page.items) - 1)
         row["told"] = max(row["told"], min(page.settled, row["got"]))
         await db.execute("UPDATE stream SET got = $1, told = $2 WHERE peer_id = $3", row["got"], row["told"], peer_id)
-        await wake_resting({peer_id}, now)
         if went_back:
             log.warning("our own database went back", extra={"action": "stream.went_back", "peer": sender.host})
         db.after_commit(lambda: live.publish(live.Fact("receipt")))

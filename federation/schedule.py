@@ -20,6 +20,8 @@ DAY = 24 * HOUR
 
 FIRST_WAIT = 2 * SECOND
 LONGEST_WAIT = HOUR
+LONGEST_LINKED_WAIT = 2 * MINUTE
+"""Towards a partner one event every few minutes is no burden; when both sides rest, neither's word wakes the other."""
 LONGEST_RETRY_AFTER = DAY
 SUSPENDED_AFTER = 7 * DAY
 ARCHIVED_AFTER = 30 * DAY
@@ -178,7 +180,7 @@ def _rest(failures: int, now_ms: int, since: int, jitter: float, linked: bool) -
         return State.ARCHIVED, None
     if not linked and now_ms - since >= SUSPENDED_AFTER:
         return State.SUSPENDED, now_ms + _spread(DAY, jitter)
-    ceiling = min(LONGEST_WAIT, FIRST_WAIT << min(failures, 20))
+    ceiling = min(LONGEST_LINKED_WAIT if linked else LONGEST_WAIT, FIRST_WAIT << min(failures, 20))
     return State.BACKOFF, now_ms + int(ceiling * jitter)
 
 

@@ -99,6 +99,7 @@ class _Serving:
                     flight = None
                     if not await self._landed(sent, await task):
                         if self.peer.state != State.OK:
+                            await self._release()
                             return arrived
                         after = int((await stream_with(self.peer.id))["acked"])
                         continue
@@ -366,6 +367,8 @@ class _Serving:
         if stream["ask_at"] and stream["ask_at"] <= now:
             nothing = Page(stream["given"] + 1, stream["given"], (), (), (), None)
             if not await self._landed(nothing, await self._send(nothing)):
+                if self.peer.state != State.OK:
+                    await self._release()
                 return self.peer.state != State.OK
             stream = await stream_with(self.peer.id)
         wait = min(LONGEST_ASK_MS, ASK_AFTER_MS << min(stream["asked"], 10))

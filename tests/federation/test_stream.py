@@ -262,6 +262,21 @@ async def test_D5_a_partner_that_was_put_back_is_sent_again_what_it_lost(world: 
     assert (await world.stream())["resync_at"] is not None
 
 
+async def test_a_resting_partner_that_wants_earlier_numbers_is_asked_again_at_once(world: World) -> None:
+    await world.write(5)
+    await world.sequence()
+    await world.send()
+    world.partner.got = 2
+    await world.write(1)
+    await world.sequence()
+    await db.execute("UPDATE peer SET state = 'backoff', failures = 3")
+    await world.send()
+    row = await db.fetch_one("SELECT lease_until_at FROM peer WHERE id = $1", world.peer_id)
+    assert row == {"lease_until_at": 0}, "a lease of half a minute is not left behind"
+    await world.send(at_once=False)
+    assert world.partner.got == 6
+
+
 async def test_D5_when_we_were_put_back_numbers_begin_again_and_nothing_is_swallowed(world: World) -> None:
     await world.write(10)
     await world.sequence()

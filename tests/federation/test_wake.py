@@ -1,9 +1,15 @@
 """A word from an instance that rests brings the next attempt forward; a flood of words does not."""
 
+from typing import cast
+
 import pytest
 
 from federation.inbox import wake_resting
+from federation.instance import Instance
+from federation.pages import Heard, IncomingPage, Missing
+from federation.peering import take
 from federation.schedule import MINUTE
+from federation.trust import VerifiedSender
 from server import database as db
 from server.clock import now_ms
 from server.ids import new_id
@@ -34,4 +40,16 @@ async def test_a_word_from_a_resting_instance_brings_one_attempt_forward(databas
     later = now + 40 * MINUTE
     await db.execute("UPDATE peer SET due_at = $1 WHERE id = $2", later, resting)
     await wake_resting({resting}, now + 1000)
-    assert (await standing(resting))["due_at"] == later, "not more than once a minute"
+    assert (await standing(resting))["due_at"] == now + MINUTE, "not more than once a minute; and at its end"
+    await db.execute("UPDATE peer SET due_at = $1 WHERE id = $2", later, resting)
+    await wake_resting({resting}, now + MINUTE + 1000)
+    assert (await standing(resting))["due_at"] == now + 2 * MINUTE
+
+
+async def test_a_page_that_does_not_follow_is_a_word_too(database: str) -> None:
+    now = now_ms()
+    resting = await peer("backoff", now + 50 * MINUTE)
+    sender = VerifiedSender("https://p.test/actor", "https://p.test/actor#k", "p.test", resting, True)
+    answer = await take(cast(Instance, None), sender, IncomingPage("g1", 7, (), 0, Heard()))
+    assert isinstance(answer, Missing)
+    assert cast(int, (await standing(resting))["due_at"]) <= now_ms()

@@ -11,6 +11,7 @@ from federation.schedule import (
     DAY,
     FIRST_WAIT,
     HOUR,
+    LONGEST_LINKED_WAIT,
     LONGEST_WAIT,
     MINUTE,
     SECOND,
@@ -160,7 +161,7 @@ def test_a_peer_that_refuses_us_for_a_month_sleeps_like_any_other() -> None:
 def test_an_active_link_never_expires(failures: int, gone: int, jitter: float, outcome: Outcome) -> None:
     decision = next_try(failures, NOW, outcome, jitter, failing_since=NOW - gone, linked=True)
     assert decision.state in (State.OK, State.BACKOFF, State.PAUSED)
-    assert decision.due_at is not None and NOW <= decision.due_at <= NOW + HOUR
+    assert decision.due_at is not None and NOW <= decision.due_at <= NOW + LONGEST_LINKED_WAIT
 
 
 @given(st.lists(st.tuples(st.sampled_from(EVERYTHING), st.floats(0, 1)), max_size=60), st.booleans())
