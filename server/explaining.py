@@ -200,7 +200,7 @@ def _is_past_changing(case: Case) -> bool:
         joining = case.act in (Act.JOIN, Act.ASK_TO_JOIN, Act.ACCEPT_INVITATION)
         if joining and case.standing.audience in (*_MEMBER_OF.values(), Audience.GLASS):
             return True
-        leading = case.act in (Act.ADMIT_MEMBERS, Act.CHANGE_POLICY)
+        leading = case.act in (Act.ADMIT_MEMBERS, Act.CHANGE_POLICY, Act.DECIDE)
         elsewhere = case.space is not None and case.space.peer_id is not None
         return (leading and (elsewhere or not isinstance(viewer, Employee))) or case.act in _OF_POSTS_ALONE
     stop = decide(replace(case, barred=None)).stop

@@ -62,6 +62,7 @@ ACTS = {
     Act.WITHDRAW_POST: N_("retirer ce message"),
     Act.ADMIT_MEMBERS: N_("accueillir des membres"),
     Act.CHANGE_POLICY: N_("changer l’ouverture"),
+    Act.DECIDE: N_("valider un changement d’ouverture"),
 }
 STOPS = {
     Stop.DELETED: N_("Il a été retiré : personne ne le lit plus."),

@@ -5,6 +5,7 @@ from starlette.routing import Route
 from web.pages import (
     account,
     admin,
+    deciding,
     explaining,
     feeds,
     files,
@@ -107,6 +108,8 @@ def routes() -> list[Route]:
         page("/admin/recalls", recalls.listed),
         page("/admin/recalls/{id}", recalls.show),
         page("/admin/spaces", overseeing.spaces),
+        page("/admin/changes/{id}", deciding.show),
+        page("/admin/changes/{id}", deciding.decide, POST),
         page("/admin/glass", overseeing.glasses),
         page("/admin/glass", overseeing.ask, POST),
         page("/admin/glass/{id}/{step}", overseeing.step, POST),

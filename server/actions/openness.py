@@ -148,10 +148,10 @@ async def approve(viewer: Employee, change_id: int, plan_hash: str) -> Done:
             raise NotFound(detail="nobody asked for a second person")
         if row["asked_by_id"] == viewer.actor_id:
             raise Forbidden(NOT_YOURSELF)
-        space = await _space(viewer, row["space_id"])
+        space = await spaces.find_to_decide(viewer, row["space_id"])
         await _alone(space.id)
         wanted = read_policy(row["wanted"])
-        plan = await plans.plan(viewer, space.id, wanted, past=bool(row["past"]), counted=False)
+        plan = await plans.plan(viewer, space.id, wanted, past=bool(row["past"]), counted=False, act=Act.DECIDE)
         if plan.hash != plan_hash or plan.hash != row["plan_hash"]:
             raise Conflict(OTHER_PLAN, detail="stale")
         refuse(plan)
@@ -282,7 +282,9 @@ async def _waiting(viewer: Employee | Operator, change_id: int) -> dict[str, Any
     )
     if row is None:
         raise NotFound(detail="no such change")
-    await _space(viewer, row["space_id"])
+    space = await spaces.find_to_decide(viewer, row["space_id"])
+    if not space.hosted_here:
+        raise Forbidden(ELSEWHERE, detail="hosted elsewhere")
     return row
 
 

@@ -103,14 +103,22 @@ class Plan:
 
 
 async def plan(
-    viewer: Employee | Operator, space_id: int, wanted: SpacePolicy, *, past: bool = False, counted: bool = True
+    viewer: Employee | Operator,
+    space_id: int,
+    wanted: SpacePolicy,
+    *,
+    past: bool = False,
+    counted: bool = True,
+    act: Act = Act.CHANGE_POLICY,
 ) -> Plan:
-    """What would change. Raises NotFound or Forbidden to whoever may not change the policy.
+    """What would change. Raises NotFound or Forbidden to whoever may not change the policy; with `act` DECIDE to
+    whoever may not agree to such a change.
 
     Without `counted` nothing is measured: for whoever needs to know only whether, and what is in the way.
     """
-    space = await spaces.find_by_id(viewer, space_id)
-    space.demand(viewer, Act.CHANGE_POLICY)
+    find = spaces.find_to_decide if act is Act.DECIDE else spaces.find_by_id
+    space = await find(viewer, space_id)
+    space.demand(viewer, act)
     before, rails = await policies.current(space_id), await policies.guardrails()
     found = tuple(bounds.problems(wanted, rails, now_ms(), before))
     impacts: tuple[Impact, ...] = ()

@@ -15,7 +15,7 @@ from server.queries import spaces
 from server.queries.posts import READABLE, PersonCard, PostCard, cards, people
 from server.queries.spaces import SeenSpace
 from server.sql import Clause, one_of
-from server.viewer import Resident
+from server.viewer import Employee, Resident
 
 PAGE = 30
 NO_SPACE = 0
@@ -39,6 +39,7 @@ class Waiting:
     read: bool
     open: bool = False
     about: str = ""
+    change: int | None = None  # the change of openness that somebody asks to agree to
     words: str = ""  # what somebody said with it, such as why a post was refused
 
 
@@ -85,14 +86,20 @@ def _theirs(viewer: Resident) -> Clause:
     post = post.join(scope_posts(viewer, now_ms())).then(")")
     space = Clause("w.space_id IS NULL OR EXISTS (SELECT 1 FROM space s WHERE s.id = w.space_id AND")
     space = space.join(scope_spaces(viewer, now_ms())).then(")")
+    if decides(viewer):
+        space = space.then(
+            "OR w.kind = 'approval' AND EXISTS (SELECT 1 FROM policy_change c WHERE c.space_id = w.space_id"
+            " AND c.state = 'waiting' AND w.key = 'approval:' || CAST(c.id AS TEXT))"
+        )
     return Clause("w.actor_id = ?", (viewer.actor_id,)).and_(post).and_(space)
 
 
 async def _shown(viewer: Resident, rows: list[dict[str, Any]]) -> list[Waiting]:
     by = await people(row["by_id"] for row in rows if row["by_id"])
     posts = {card.id: card for card in await cards(viewer, [row["post_id"] for row in rows if row["post_id"]])}
-    # found through scope_spaces above
-    around = await spaces.around(viewer, {row["space_id"] for row in rows if row["space_id"]})
+    # found through scope_spaces above, or asked about by whoever may decide on them and not know more
+    found = await spaces.around(viewer, {row["space_id"] for row in rows if row["space_id"]})
+    around = {space_id: space for space_id, space in found.items() if space.may(viewer, Act.SEE)}
     asking = await _asking(rows)
     return [
         Waiting(
@@ -105,11 +112,21 @@ async def _shown(viewer: Resident, rows: list[dict[str, Any]]) -> list[Waiting]:
             read=row["read_at"] is not None,
             open=_open(viewer, row, around.get(row["space_id"]), asking),
             about=_about(row["kind"], row["key"]),
+            change=_change_of(row["kind"], row["key"]),
             words=row["words"],
         )
         for row in rows
         if row["kind"] != "request" or _admits(viewer, around.get(row["space_id"]))
     ]
+
+
+def decides(viewer: Resident) -> bool:
+    """Whether this person is asked to agree to changes of spaces that they may not know of (Act.DECIDE)."""
+    return isinstance(viewer, Employee) and viewer.is_admin and viewer.scopes is None
+
+
+def _change_of(kind: str, key: str) -> int | None:
+    return int(key.partition(":")[2]) if kind == "approval" else None
 
 
 def _about(kind: str, key: str) -> str:

@@ -9,6 +9,7 @@ from server import database as db
 from server.errors import NotFound
 from server.openness import LinkState
 from server.policy import Act
+from server.queries import spaces
 from server.queries.spaces import PartnerName, SeenSpace
 from server.space_policy import SpacePolicy, from_json
 from server.viewer import Employee
@@ -50,6 +51,21 @@ async def find(viewer: Employee, space: SeenSpace, change_id: int) -> Pending:
     if row is None:
         raise NotFound(detail="no such change of this space")
     return _pending(viewer, space, row)
+
+
+async def to_decide(viewer: Employee, change_id: int) -> tuple[SeenSpace, Pending]:
+    """A change that waits for a second person, and its space: all that whoever decides is shown of a space that they
+    may not know of otherwise. Raises NotFound, also when it waits no more, or Forbidden.
+    """
+    row = await db.fetch_one(
+        "SELECT c.*, a.display_name, a.name FROM policy_change c LEFT JOIN actor a ON a.id = c.asked_by_id"
+        " WHERE c.id = $1 AND c.state = 'waiting'",
+        change_id,
+    )
+    if row is None:
+        raise NotFound(detail="no such change waits")
+    space = await spaces.find_to_decide(viewer, row["space_id"])
+    return space, _pending(viewer, space, row)
 
 
 def _pending(viewer: Employee, space: SeenSpace, row: dict[str, Any]) -> Pending:

@@ -87,6 +87,13 @@ async def find_by_id(viewer: Viewer, space_id: int) -> SeenSpace:
     return await _one(viewer, Clause("s.id = ?", (space_id,)))
 
 
+async def find_to_decide(viewer: Viewer, space_id: int) -> SeenSpace:
+    """A space of which the viewer may decide what waits, and which they may not know of otherwise: for the change
+    alone. Raises NotFound or Forbidden.
+    """
+    return await _one(viewer, Clause("s.id = ?", (space_id,)), Act.DECIDE)
+
+
 async def find_by_uri(viewer: Viewer, uri: str) -> SeenSpace:
     """The space whose Group actor has this id. Raises NotFound."""
     return await _one(viewer, Clause("a.uri = ?", (uri,)))
@@ -161,12 +168,12 @@ def stranger_at(peer_id: int, linked: bool) -> RemotePerson:
     return RemotePerson(0, peer_id, linked)
 
 
-async def _one(viewer: Viewer, where: Clause) -> SeenSpace:
+async def _one(viewer: Viewer, where: Clause, act: Act = Act.SEE) -> SeenSpace:
     row = await db.fetch_one(*_select(viewer).join(Clause("WHERE")).join(where).statement())
     if row is None:
         raise NotFound(detail="no such space")
     space = _seen(viewer, row)
-    space.demand(viewer, Act.SEE)
+    space.demand(viewer, act)
     return space
 
 

@@ -170,6 +170,8 @@ SESSIONS = {
     "GET /admin/recalls": "303 403 403 200 303 303 303",
     "GET /admin/recalls/{id}": "303 403 403 404 303 303 303",
     "GET /admin/spaces": "303 403 403 200 303 303 303",
+    "GET /admin/changes/{id}": "303 404 404 404 303 303 303",
+    "POST /admin/changes/{id}": "401 404 404 404 401 401 401",
     "GET /admin/glass": "303 200 200 200 303 303 303",
     "POST /admin/glass": "401 403 403 422 401 401 401",
     "POST /admin/glass/{id}/{step}": "401 404 404 404 401 401 401",

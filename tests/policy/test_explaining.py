@@ -103,7 +103,7 @@ def is_final(case: Case) -> bool:
         return True  # another's words, or no act on a space
     if act in JOINS and audience in MEMBERS | {Audience.GLASS}:
         return True  # they are inside
-    if act in (Act.ADMIT_MEMBERS, Act.CHANGE_POLICY):
+    if act in (Act.ADMIT_MEMBERS, Act.CHANGE_POLICY, Act.DECIDE):
         return not isinstance(case.viewer, Employee)
     return audience is Audience.WEB and act in (Act.NAME_MEMBERS, Act.JOIN)
 

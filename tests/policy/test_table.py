@@ -228,7 +228,7 @@ NEEDS: dict[str, tuple[str, int, str]] = {
     "invite": ("invite", 1, "stewards_invite"),
     "relay": ("relay", 1, "stays_here"),
 }
-OF_ROLES = {"accept_invitation", "admit_members", "change_policy"}
+OF_ROLES = {"accept_invitation", "admit_members", "change_policy", "decide"}
 OF_POSTS = {"edit_post", "withdraw_post"}
 WRITES = {"join", "ask_to_join", "accept_invitation", "react", "reply", "post", "invite"}
 
@@ -342,6 +342,24 @@ def test_stewards_admit_owners_and_administrators_change_the_openness_and_nobody
             owns = here and (role is Role.OWNER or viewer is ADMIN)
             assert changes == (Decision(True, "allowed") if owns else Decision(False, "owners_only"))
             assert bool(invites) == (cell.invite >= 1 or (ours and led))
+
+
+@pytest.mark.parametrize("role", [None, *Role])
+def test_owners_decide_what_waits_and_administrators_of_every_space_of_ours(role: Role | None) -> None:
+    """An administrator is asked to agree to what they may not read: to the change alone, with a whole session."""
+    with_a_token = Employee(1, 2, Office.ADMIN, frozenset({"read", "write"}))
+    for variant, audience in itertools.product(Variant, Audience):
+        standing = Standing(audience, role=role)
+        ours = variant is not Variant.ELSEWHERE
+        for viewer in (of(audience), ADMIN, AUDITOR, with_a_token, PeerServer(4, linked=True)):
+            decided = may(viewer, Act.DECIDE, space(variant), standing)
+            if ours and viewer == ADMIN:
+                assert decided, (variant, audience)
+            elif TABLE[variant, audience].existence == 0:
+                assert decided == Decision(False, "hidden", hide=True), (variant, audience)
+            else:
+                owns = ours and isinstance(viewer, Employee) and (role is Role.OWNER or viewer.is_admin)
+                assert decided == (Decision(True, "allowed") if owns else Decision(False, "owners_only"))
 
 
 def test_an_operator_arranges_and_never_reads() -> None:

@@ -298,20 +298,41 @@ async def _editing(
 
 
 async def _asked(visit: Visit, speaks: Speech, seen: SeenSpace) -> list[Asked]:
-    found = []
-    for change in await pending.pending(visit.colleague, seen):
-        plan = await _plan_of(visit, seen, change) if change.state != "draft" else None
-        moved = change.state != "draft" and (plan is None or plan.hash != change.plan_hash)
-        shown = plan_figures.shown(speaks, plan) if plan is not None else None
-        may_approve = change.state == "waiting" and not change.mine and not moved
-        found.append(Asked(change, shown, may_approve, moved, change.wanted.opens_at))
-    return found
+    return [_one_asked(speaks, change, plan) for change, plan in await _with_plans(visit, seen)]
 
 
-async def _plan_of(visit: Visit, seen: SeenSpace, change: Pending) -> Plan | None:
+async def _with_plans(visit: Visit, seen: SeenSpace) -> list[tuple[Pending, Plan | None]]:
+    changes = await pending.pending(visit.colleague, seen)
+    return [(one, await _plan_of(visit, seen, one) if one.state != "draft" else None) for one in changes]
+
+
+def _one_asked(speaks: Speech, change: Pending, plan: Plan | None) -> Asked:
+    moved = change.state != "draft" and (plan is None or plan.hash != change.plan_hash)
+    shown = plan_figures.shown(speaks, plan) if plan is not None else None
+    may_approve = change.state == "waiting" and not change.mine and not moved
+    return Asked(change, shown, may_approve, moved, change.wanted.opens_at)
+
+
+async def deciding(visit: Visit, seen: SeenSpace, change: Pending, refused: DomainError | None = None) -> Response:
+    """A change that waits, for whoever may agree to it and may know nothing else of the space."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
+    plan = await _plan_of(visit, seen, change, Act.DECIDE)
+    return await show(
+        visit,
+        "admin_change.html",
+        "admin",
+        status=status_for(refused),
+        slug=seen.slug,
+        level_now=seen.level,
+        one=_one_asked(speaks, change, plan),
+        refused=await refused_words(visit, refused),
+    )
+
+
+async def _plan_of(visit: Visit, seen: SeenSpace, change: Pending, act: Act = Act.CHANGE_POLICY) -> Plan | None:
     """What a change would do now; None when it cannot be any more (a link that ended meanwhile)."""
     try:
-        return await plans.plan(visit.colleague, seen.id, change.wanted, past=change.past)
+        return await plans.plan(visit.colleague, seen.id, change.wanted, past=change.past, act=act)
     except Invalid:
         return None
 

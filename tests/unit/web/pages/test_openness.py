@@ -5,17 +5,18 @@ import re
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 
 from server import database as db
 from server.actions.spaces import name_partner, set_openness
 from server.clock import now_ms
 from server.ids import new_id
-from server.openness import Audience, Level, PartnerView, Reach
+from server.openness import Audience, Level, Office, PartnerView, Reach
 from server.queries import policies, spaces
 from server.space_policy import DAY_MS, SpacePolicy
-from server.viewer import Operator
-from tests.cast import KESTREL, Cast, enter, say, space
-from tests.unit.web.pages.browser import Browser
+from server.viewer import Employee, Operator
+from tests.cast import KESTREL, Cast, employee, enter, say, space
+from tests.unit.web.pages.browser import Browser, bare, browser_of
 from web.pages.openness_form import day_of
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +53,12 @@ async def filled(browser: Browser, _at: str = AT, **changed: Any) -> dict[str, A
 async def tried(browser: Browser, **changed: Any) -> dict[str, Any]:
     """The form after « Voir ce que cela change »: with the hash of the plan that was shown."""
     return fields_of(await browser.post(AT, 200, **await filled(browser, **changed)))
+
+
+async def person(name: str) -> Employee:
+    row = await db.fetch_one("SELECT id, actor_id, office FROM account WHERE name = $1", name)
+    assert row is not None
+    return Employee(row["id"], row["actor_id"], Office(row["office"]))
 
 
 async def policy_of(cast: Cast) -> SpacePolicy:
@@ -288,13 +295,77 @@ async def test_a_second_person_sees_the_plan_and_approves_it(cast: Cast, alice: 
     await space(SLUG, Level.PARTNERS, cast.alice)
     await alice.post(f"{AT}?do=apply", **await tried(alice, add=KESTREL, reason="appel d’offres"))
     page = await odile.page(AT)
-    assert "Demande de Alice Fournier, à valider" in page and "appel d’offres" in page and "est ajouté" in page
+    assert (
+        "Changement demandé, à valider" in page
+        and "Alice Fournier" in page
+        and "appel d’offres" in page
+        and "est ajouté" in page
+    )
     assert "demande de valider" in await odile.page("/notifications")
     plan = re.search(r'name="plan" value="([0-9a-f]{64})"><button', page)
     assert plan is not None
     assert await odile.post(f"{AT}/changes/{await change_id()}", do="approve", plan=plan[1]) == f"{AT}?done=approved"
     assert (await policy_of(cast)).partner(KESTREL) is not None
     assert "validé par Odile Garnier" in await alice.page(AT)
+
+
+async def waiting_in_secret(cast: Cast, alice: Browser) -> int:
+    """The id of a change of a space that only its members know of, with words in it that are theirs alone."""
+    await second_person()
+    team = await space(SLUG, Level.PARTNERS, cast.alice, cast.bruno, listed=False)
+    await say(cast.alice, "rien que pour nous", team)
+    await db.execute("UPDATE space SET name = 'Nom confidentiel', description = 'Objet confidentiel'")
+    await alice.post(f"{AT}?do=apply", **await tried(alice, add=KESTREL, reason="appel d’offres"))
+    return await change_id()
+
+
+async def test_whoever_decides_sees_the_change_of_a_space_they_may_not_know_and_nothing_else(
+    cast: Cast, alice: Browser, odile: Browser
+) -> None:
+    change = await waiting_in_secret(cast, alice)
+    for path in (AT, f"/spaces/{SLUG}", f"/spaces/{SLUG}/members", f"/spaces/{SLUG}/audience", f"{AT}/as"):
+        assert (await odile.get(path)).status_code == 404, path
+    notices = await odile.page("/notifications")
+    assert f"/admin/changes/{change}" in notices and "Nom confidentiel" not in notices
+    page = await odile.page(f"/admin/changes/{change}")
+    assert "appel d’offres" in page and "kestrel.test est ajouté" in page and "Alice Fournier" in page
+    for secret in ("rien que pour nous", "confidentiel", "Bruno", "/as?"):
+        assert secret not in page, secret
+    plan = re.search(r'name="plan" value="([0-9a-f]{64})"><button', page)
+    assert plan is not None
+    at = f"/admin/changes/{change}"
+    assert "plus le même" in await odile.refused(at, do="approve", plan="0" * 64)
+    assert await odile.post(at, do="approve", plan=plan[1]) == "/notifications"
+    assert (await policy_of(cast)).partner(KESTREL) is not None
+    assert (await odile.get(at)).status_code == 404, "it waits no more"
+    assert at not in await odile.page("/notifications")
+
+
+async def test_a_change_that_waits_is_not_there_for_anybody_else(
+    cast: Cast, app: Starlette, alice: Browser, bruno: Browser
+) -> None:
+    change = await waiting_in_secret(cast, alice)
+    await employee("vera", "Véra Lemaire", Office.AUDITOR)
+    nobody = await (await browser_of(app, await employee("ines", "Inès Roussel"))).get(
+        "/admin/changes/6111111111111111"
+    )
+    for name, status in (("ines", 404), ("vera", 404), ("bruno", 403)):
+        who = await person(name)
+        answer = await (await browser_of(app, who)).get(f"/admin/changes/{change}")
+        assert answer.status_code == status, name
+        if name == "ines":
+            assert bare(answer.text, str(change)) == bare(nobody.text, "6111111111111111")
+        refused = await (await browser_of(app, who))("POST", f"/admin/changes/{change}", data={"do": "decline"})
+        assert refused.status_code == status, name
+    assert "Votre demande" in await alice.page(AT), "it still waits"
+    assert "ne valide pas sa propre" in await alice.refused(f"/admin/changes/{change}", do="approve", plan="0" * 64)
+
+
+async def test_whoever_decides_declines_with_a_reason(cast: Cast, alice: Browser, odile: Browser) -> None:
+    at = f"/admin/changes/{await waiting_in_secret(cast, alice)}"
+    assert await odile.post(at, do="decline", reason="trop tôt") == "/notifications"
+    assert "n’a pas validé votre demande" in await alice.page("/notifications")
+    assert (await policy_of(cast)).partners == ()
 
 
 async def test_a_request_that_moved_is_told_so_and_declined(cast: Cast, alice: Browser, odile: Browser) -> None:
