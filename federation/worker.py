@@ -32,6 +32,7 @@ from federation.upkeep import look_after
 from server import database as db
 from server import live
 from server.actions.retention import run_retention
+from server.actions.sweeping import sweep
 from server.actions.timers import run_due
 from server.events import Kind
 
@@ -83,6 +84,7 @@ class Worker:
             (lambda: resync_waiting(self.instance), ("served",)),
             (run_due, ("access",)),
             (run_retention, ()),
+            (sweep, ()),
             (lambda: work_off(self.instance), ("recall", "served", "receipt", "post_withdrawn")),
         ]
         self._loops = [asyncio.create_task(self._loop(step, kinds)) for step, kinds in steps]

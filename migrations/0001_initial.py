@@ -1054,7 +1054,7 @@ class Migration(migrations.Migration):
                 "indexes": [
                     Index(fields=["sequenced_at", "id"]),
                     Index(fields=["post_id"]),
-                    Index(fields=["space_id"]),
+                    Index(fields=["space_id", "kind", "actor_id", "id"]),
                 ],
                 "pk_attr": "id",
             },

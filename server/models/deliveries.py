@@ -22,7 +22,11 @@ class Event(Model):
 
     class Meta:
         table = "event"
-        indexes = (Index(fields=("sequenced_at", "id")), Index(fields=("post_id",)), Index(fields=("space_id",)))
+        indexes = (
+            Index(fields=("sequenced_at", "id")),
+            Index(fields=("post_id",)),
+            Index(fields=("space_id", "kind", "actor_id", "id")),
+        )
 
 
 class Delivery(Model):

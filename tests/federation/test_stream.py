@@ -19,6 +19,7 @@ from federation.sending import take_due
 from federation.streaming import LinkSender
 from federation.trust import VerifiedSender
 from server import database as db
+from server.actions import sweeping
 from server.actions.accounts import NewPerson, add_person
 from server.clock import now_ms
 from server.ids import new_id
@@ -275,6 +276,35 @@ async def test_a_resting_partner_that_wants_earlier_numbers_is_asked_again_at_on
     assert row == {"lease_until_at": 0}, "a lease of half a minute is not left behind"
     await world.send(at_once=False)
     assert world.partner.got == 6
+
+
+async def test_D5_a_partner_put_back_to_before_what_was_swept_is_given_a_new_run_of_numbers(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (post,) = await world.write(1)
+    for _ in range(5):
+        await world.sequence()
+        await world.send()
+        await world.happens("post_edited", post)
+    await world.sequence()
+    await world.send()
+    before = await world.stream()
+    monkeypatch.setattr(sweeping, "now_ms", lambda: now_ms() + 91 * DAY_MS)
+    monkeypatch.setattr(sweeping, "_pass", sweeping._Pass())
+    while await sweeping.sweep():
+        pass
+    assert await world.states() == {"sent": 2}, "the Create and the last edit"
+    await world.write(2)
+    await world.sequence()
+    await world.send()
+    assert gapless(world.partner) and world.partner.got == before["given"] + 2
+    world.partner.got = 2
+    await world.write(1)
+    await world.sequence()
+    await world.send()
+    after = await world.stream()
+    assert after["generation"] != before["generation"] and after["resync_at"] is not None
+    assert world.partner.generation == after["generation"] and gapless(world.partner)
 
 
 async def test_D5_when_we_were_put_back_numbers_begin_again_and_nothing_is_swallowed(world: World) -> None:
