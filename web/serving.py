@@ -12,7 +12,8 @@ from uvicorn.supervisors import Multiprocess
 
 from server.settings import Settings
 from server.terminal import Failure
-from web.app import Application, create_app
+from web.app import create_app
+from web.even_refusals import EvenRefusals
 
 BACKLOG = 2048
 COLLECT_AFTER = (20_000, 20, 20)
@@ -75,12 +76,12 @@ def run(settings: Settings, listening: socket.socket, *, workers: int, delivery:
     return server.started
 
 
-def _settled_app(settings: Settings, *, delivery: bool) -> Application:
-    """The application, and a collector that looks seldom and never again at what was there from the start.
+def _settled_app(settings: Settings, *, delivery: bool) -> EvenRefusals:
+    """The application as strangers reach it, and a collector that looks seldom and never again at what was there first.
 
     With Python's own numbers a fifth of the CPU that receiving costs goes into looking for cycles; there are few.
     """
-    app = create_app(settings, delivery=delivery)
+    app = EvenRefusals(create_app(settings, delivery=delivery))
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from federation.keyring import instance_actor_id
 from federation.signatures import messages
@@ -82,11 +83,15 @@ class Scene:
     cookies: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     keys: dict[str, PrivateKey] = field(default_factory=dict)
+    reached: ASGIApp | None = None
+    """What stands before the application, where something does."""
 
     async def ask(self, door: str, observer: str, path: str, method: str = "GET", **options: Any) -> httpx.Response:
         """What an observer is answered, through the door of pages, of tokens or of documents."""
         headers = {**self._shown(door, observer, path, method), **options.pop("headers", {})}
-        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=("203.0.113.9", 4321))
+        transport = httpx.ASGITransport(
+            self.reached or self.app, raise_app_exceptions=False, client=("203.0.113.9", 4321)
+        )
         async with httpx.AsyncClient(transport=transport, base_url=HERE.base) as http:
             return await http.request(method, path, headers=headers, **options)
 
