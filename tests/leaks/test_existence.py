@@ -113,7 +113,10 @@ async def everything(scene: Scene, door: str) -> dict[tuple[str, str], tuple[int
         for address, _ in asked(path, open_spaces):
             for observer in READS_ON[door]:
                 answer = await scene.ask(door, observer, address)
-                found[observer, address] = (answer.status_code, timeless(body_of(answer)), told(answer))
+                text, headers = body_of(answer), told(answer)
+                if timeless(text) != text:  # a proof is written with 87 or with 88 letters
+                    headers.pop("content-length", None)
+                found[observer, address] = (answer.status_code, timeless(text), headers)
     return found
 
 
