@@ -77,7 +77,10 @@ class Peering:
 
     def _fresh(self, sender: VerifiedSender, signature_input: str) -> None:
         """The link's own profile of RFC 9421: for this purpose, for five minutes, once. Raises Untrusted."""
-        parameters = next(iter(read_dictionary(signature_input, "Signature-Input").values()))[1]
+        signatures = list(read_dictionary(signature_input, "Signature-Input").values())
+        if len(signatures) != 1:  # a second one could say of the first what that one does not
+            raise Untrusted("A page carries one signature, of RFC 9421.")
+        parameters = signatures[0][1]
         created, expires = parameters.get("created"), parameters.get("expires")
         if parameters.get("tag") != LINK_TAG:
             raise Untrusted("The signature is made for another purpose.")
