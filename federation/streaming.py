@@ -35,6 +35,8 @@ ASK_AFTER_MS = 300
 """The first wait before asking what became of the last events; it doubles."""
 LONGEST_ASK_MS = 60_000
 POISON_AFTER = 3
+BROKEN = (500, 501, 505)
+"""Answers of a server that broke: at what it was sent, or altogether."""
 RELAYED = frozenset(kind.value for kind in ABOUT_POSTS)
 ALERT_AFTER_MS = 5 * 60 * 1000
 
@@ -321,9 +323,12 @@ class _Serving:
 
     async def _is_poison(self, page: Page, outcome: Outcome) -> bool:
         """Whether an event that fails alone is at fault, and not the instance: it takes an empty page."""
-        if outcome.status not in (500, 501, 505) or page.start != page.last or not page.rows:
-            return outcome.status in (500, 501, 505) and page.start != page.last
-        if page.rows[0]["attempts"] + 1 < POISON_AFTER:
+        if outcome.status not in BROKEN or page.start != page.last:
+            return outcome.status in BROKEN
+        if not page.rows:
+            return False
+        if max(row["attempts"] for row in page.rows) + 1 < POISON_AFTER:
+            await self._tried(page)
             return False
         empty = await self._send(replace(page, items=(), rows=()))
         return empty.outcome.status == 202
@@ -333,13 +338,14 @@ class _Serving:
         if page.start != page.last:
             self.limit = max(1, (page.last - page.start + 1) // 2)
             return
-        ids = [row["id"] for row in page.rows]
-        await db.execute(
-            *Clause("UPDATE delivery SET attempts = attempts + 1 WHERE").join(one_of("id", ids)).statement()
-        )
+        await self._tried(page)
         tries = max((row["attempts"] for row in page.rows), default=POISON_AFTER) + 1
         if tries >= POISON_AFTER or outcome.status == 413:
-            await self._dead(ids, outcome.failure or decision.reason)
+            await self._dead([row["id"] for row in page.rows], outcome.failure or decision.reason)
+
+    async def _tried(self, page: Page) -> None:
+        tried = Clause("UPDATE delivery SET attempts = attempts + 1 WHERE")
+        await db.execute(*tried.join(one_of("id", [row["id"] for row in page.rows])).statement())
 
     async def _dead(self, ids: Sequence[int], reason: str) -> None:
         if ids:

@@ -43,6 +43,7 @@ class Partner:
     events: dict[int, dict[str, Any]] = field(default_factory=dict)
     pages: list[list[int]] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
+    retry_after: str = ""  # said with every answer
     script: Callable[["Partner", Any], Answer | None] = lambda partner, page: None
 
     def answer(self, body: bytes) -> Answer:
@@ -80,7 +81,8 @@ class Partner:
                     length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
                     status, said = self.answer(await reader.readexactly(length))
                     body = json.dumps(said).encode()
-                    writer.write(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body))
+                    rest = f"retry-after: {self.retry_after}\r\n".encode() if self.retry_after else b""
+                    writer.write(b"HTTP/1.1 %d X\r\n%bcontent-length: %d\r\n\r\n%b" % (status, rest, len(body), body))
                     await writer.drain()
             except asyncio.IncompleteReadError:
                 pass

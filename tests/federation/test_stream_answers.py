@@ -1,0 +1,137 @@
+"""What a partner answers to pages, and what the sender makes of it: errors of its own, rests that it asks for."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from federation.schedule import LONGEST_RETRY_AFTER
+from federation.streaming import LinkSender
+from server import database as db
+from server.clock import now_ms
+from tests.bench.link import HOST, actor, peer, space
+from tests.federation.harness import free_port
+from tests.federation.test_stream import Answer, Partner, World, gapless, world  # noqa: F401
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def neighbour(world: World) -> AsyncIterator[Partner]:  # noqa: F811
+    """Another partner, with a member in the same space."""
+    partner = Partner(f"http://127.0.0.3:{free_port()}")
+    peer_id = await peer(partner.base, linked=True)
+    who = await actor(f"{partner.base}/@driss", "person", peer_id)
+    now = now_ms()
+    row = {"id": now, "space_id": world.space_id, "actor_id": who, "peer_id": peer_id, "state": "member"}
+    await db.insert("membership", {**row, "since_at": 1, "created_at": 1})
+    await db.insert("space_partner", {"id": now, "space_id": world.space_id, "peer_id": peer_id, "added_at": 1})
+    async with partner.listening():
+        yield partner
+
+
+async def turns(world: World, most: int = 40) -> int:  # noqa: F811
+    """Turns of the sender, each when its time has come, until nothing waits; how many."""
+    for turn in range(most):
+        await world.send()
+        if "pending" not in await world.states():
+            return turn + 1
+    raise AssertionError(f"still waiting after {most} turns: {await world.states()}")
+
+
+async def test_D7_an_event_at_which_a_partner_breaks_is_put_aside_and_the_others_arrive(
+    world: World, neighbour: Partner
+) -> None:
+    ids = await world.write(60)
+    poison = f"{HOST}/posts/{ids[17]}"
+
+    def breaks(partner: Partner, page: Any) -> Answer | None:
+        return (500, {"error": "oops"}) if any(poison in item.body for item in page.items) else None
+
+    world.partner.script = breaks
+    await world.sequence()
+    await turns(world)
+    assert gapless(world.partner) and world.partner.got == 60
+    assert len(world.partner.told) == 59 and not any(poison in str(event) for event in world.partner.told)
+    [dead] = await db.fetch("SELECT peer_id, error FROM delivery WHERE state = 'dead'")
+    assert dead["peer_id"] == world.peer_id and dead["error"]
+    assert len(neighbour.told) == 60 and neighbour.pages == [list(range(1, 51)), list(range(51, 61))]
+
+
+async def test_a_partner_that_breaks_at_everything_is_left_in_peace_and_loses_nothing(world: World) -> None:
+    await world.write(3)
+    world.partner.script = lambda partner, page: (500, {"error": "oops"})
+    await world.sequence()
+    for _ in range(12):
+        await world.send()
+    assert await world.states() == {"pending": 3}, "it is the instance that is at fault"
+    world.partner.script = lambda partner, page: None
+    await turns(world)
+    assert gapless(world.partner) and world.partner.got == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "least", "most"),
+    [
+        (429, "120", 120_000, 240_000),
+        (503, "99999999", LONGEST_RETRY_AFTER, LONGEST_RETRY_AFTER * 11 // 10),
+    ],
+)
+async def test_a_rest_that_a_partner_asks_for_is_kept_and_bounded(
+    world: World, neighbour: Partner, status: int, said: str, least: int, most: int
+) -> None:
+    asked = 0
+
+    def rests(partner: Partner, page: Any) -> Answer:
+        nonlocal asked
+        asked += 1
+        return status, {"error": "later"}
+
+    world.partner.script, world.partner.retry_after = rests, said
+    await world.write(3)
+    await world.sequence()
+    began = now_ms()
+    for _ in range(4):
+        await world.send(at_once=False)
+    row = await db.fetch_one("SELECT state, due_at FROM peer WHERE id = $1", world.peer_id)
+    assert row is not None and row["state"] == "backoff"
+    assert began + least <= row["due_at"] <= now_ms() + most
+    assert asked == 1, "nothing is sent before its time"
+    assert len(neighbour.told) == 3, "the others do not wait"
+    world.partner.script = lambda partner, page: None
+    await turns(world)
+    assert gapless(world.partner) and world.partner.got == 3
+
+
+@pytest.mark.parametrize("move", ["closed", "last member", "withdrawn", "link suspended"])
+async def test_I1_what_moves_between_building_a_page_and_sending_it_is_honoured(
+    world: World, monkeypatch: pytest.MonkeyPatch, move: str
+) -> None:
+    """Compare and send: the page that was built under the old policy never leaves."""
+    ids = await world.write(3)
+    await world.sequence()
+    built = 0
+    moves = {
+        "closed": ("UPDATE space SET level = 'closed', epoch = epoch + 1 WHERE id = $1", world.space_id),
+        "last member": ("DELETE FROM membership WHERE space_id = $1 AND peer_id IS NOT NULL", world.space_id),
+        "withdrawn": ("UPDATE post SET deleted_at = 1, html = '' WHERE id = $1", ids[1]),
+        "link suspended": ("UPDATE link SET state = 'suspended' WHERE peer_id = $1", world.peer_id),
+    }
+    serving = LinkSender.serve.__globals__["_Serving"]
+    build = serving._build
+
+    async def then_move(self: Any, after: int) -> Any:
+        nonlocal built
+        page = await build(self, after)
+        if page is not None and not built:
+            assert all(item.startswith(b'{"type":"Add"') for item in page.items), "it was built whole"
+            await db.execute(*moves[move])
+        built += page is not None
+        return page
+
+    monkeypatch.setattr(serving, "_build", then_move)
+    await world.send()
+    told = {event["object"]["object"]["id"] for event in world.partner.told}
+    assert told == ({f"{HOST}/posts/{ids[0]}", f"{HOST}/posts/{ids[2]}"} if move == "withdrawn" else set())
+    assert built == 2 and gapless(world.partner)
