@@ -1,7 +1,8 @@
 """What a partner answers to pages, and what the sender makes of it: errors of its own, rests that it asks for."""
 
+# ruff: noqa: F811 (a fixture that comes from the neighbouring file)
+
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from federation.schedule import LONGEST_RETRY_AFTER
 from federation.streaming import LinkSender
 from server import database as db
 from server.clock import now_ms
-from tests.bench.link import HOST, actor, peer, space
+from tests.bench.link import HOST, actor, peer
 from tests.federation.harness import free_port
 from tests.federation.test_stream import Answer, Partner, World, gapless, world  # noqa: F401
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def neighbour(world: World) -> AsyncIterator[Partner]:  # noqa: F811
+async def neighbour(world: World) -> AsyncIterator[Partner]:
     """Another partner, with a member in the same space."""
     partner = Partner(f"http://127.0.0.3:{free_port()}")
     peer_id = await peer(partner.base, linked=True)
@@ -31,7 +32,7 @@ async def neighbour(world: World) -> AsyncIterator[Partner]:  # noqa: F811
         yield partner
 
 
-async def turns(world: World, most: int = 40) -> int:  # noqa: F811
+async def turns(world: World, most: int = 40) -> int:
     """Turns of the sender, each when its time has come, until nothing waits; how many."""
     for turn in range(most):
         await world.send()
