@@ -1365,7 +1365,6 @@ class Migration(migrations.Migration):
                 ),
                 ("scope", fields.CharField(max_length=16)),
                 ("items", fields.TextField(db_default="", unique=False)),
-                ("actors", fields.TextField(db_default="", unique=False)),
                 ("reason", fields.CharField(max_length=64)),
                 ("keep", fields.CharField(max_length=16)),
                 ("deadline_at", fields.BigIntField()),

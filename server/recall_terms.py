@@ -6,7 +6,10 @@ from enum import StrEnum
 
 
 class RecallScope(StrEnum):
-    """What a recall takes back. Of a member and of a partner: what their instance has of the space."""
+    """What a recall takes back. Of a member and of a partner: what their instance has of the space.
+
+    A thread is only said by others: like items it is what is listed.
+    """
 
     SPACE = "space"
     THREAD = "thread"

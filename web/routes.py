@@ -107,6 +107,7 @@ def routes() -> list[Route]:
         page("/admin/audit", admin.deeds),
         page("/admin/recalls", recalls.listed),
         page("/admin/recalls/{id}", recalls.show),
+        page("/admin/recalls/{id}/restart", recalls.restart, POST),
         page("/admin/spaces", overseeing.spaces),
         page("/admin/changes/{id}", deciding.show),
         page("/admin/changes/{id}", deciding.decide, POST),

@@ -11,7 +11,7 @@ from server import database as db
 from server.actions.audit import note
 from server.actions.incidents import noticed
 from server.actions.link_rows import TheirSide, change, demand_admin, demand_step, found, row_of
-from server.actions.notices import notify
+from server.actions.notices import administrators, notify
 from server.clock import now_ms
 from server.errors import Conflict
 from server.events import Kind, record
@@ -119,14 +119,6 @@ async def demand_second(viewer: Employee | Operator, row: dict[str, Any]) -> Non
         return
     if len(await administrators()) > 1:
         raise Conflict(SECOND_PERSON)
-
-
-async def administrators() -> list[int]:
-    """The actors of those who administer this instance now."""
-    rows = await db.fetch(
-        "SELECT actor_id FROM account WHERE office = 'admin' AND suspended_at IS NULL ORDER BY actor_id"
-    )
-    return [row["actor_id"] for row in rows]
 
 
 async def tell_administrators(peer_id: int, what: str, since: int | None = None) -> None:

@@ -50,3 +50,11 @@ async def read_all(actor_id: int) -> None:
     """Everything that waits for this actor has been seen."""
     await db.execute("UPDATE notice SET read_at = $1 WHERE actor_id = $2 AND read_at IS NULL", now_ms(), actor_id)
     live.publish(live.Fact("notice", actor_id=actor_id))
+
+
+async def administrators() -> list[int]:
+    """The actors of those who administer this instance now."""
+    rows = await db.fetch(
+        "SELECT actor_id FROM account WHERE office = 'admin' AND suspended_at IS NULL ORDER BY actor_id"
+    )
+    return [row["actor_id"] for row in rows]

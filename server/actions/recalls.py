@@ -14,6 +14,7 @@ import msgspec
 from server import database as db
 from server import live
 from server.actions.audit import note
+from server.actions.recall_notices import notice_of
 from server.clock import now_ms
 from server.events import Kind, record
 from server.ids import new_id
@@ -40,14 +41,13 @@ async def begin(
     *,
     scope: RecallScope = RecallScope.SPACE,
     post_ids: Sequence[int] | None = None,
-    actor_ids: Sequence[int] = (),
     keep: Keep = Keep.OWN_AUTHORED,
     reason: str = "",
 ) -> int | None:
     """Takes back from these instances what they were sent of a space of ours; the recall's id.
 
-    Called in the transaction that narrows, after the rows that narrow. `post_ids`: the items (or the first posts
-    of the threads) that a recall of scope item or thread takes back. `reason`: the act, as the audit names it.
+    Called in the transaction that narrows, after the rows that narrow. `post_ids`: what a recall of scope item
+    takes back. `reason`: the act, as the audit names it.
     Instances that have nothing of it are left out; None when nobody is left. Doing it again changes nothing as
     long as nothing was sent there meanwhile.
     """
@@ -63,7 +63,6 @@ async def begin(
                 "space_id": space_id,
                 "scope": scope.value,
                 "items": msgspec.json.encode(sorted(post_ids)).decode() if post_ids is not None else "",
-                "actors": msgspec.json.encode(sorted(actor_ids)).decode() if actor_ids else "",
                 "reason": reason[:64],
                 "keep": keep.value,
                 "deadline_at": now + DEADLINE_MS,
@@ -230,10 +229,7 @@ async def _posts_sent(target: dict[str, Any]) -> list[dict[str, Any]]:
     ids: list[int] = msgspec.json.decode(target["items_wanted"])
     found: dict[int, dict[str, Any]] = {}
     for start in range(0, len(ids), PART):
-        some = ids[start : start + PART]
-        wanted = one_of("p.id", some)
-        if target["scope"] == RecallScope.THREAD:
-            wanted = Clause(f"({wanted.text} OR {one_of('p.root_id', some).text})", (*some, *some))
+        wanted = one_of("p.id", ids[start : start + PART])
         found |= {row["id"]: row for row in await db.fetch(*sent.and_(wanted).statement())}
     return list(found.values())
 
@@ -320,6 +316,7 @@ async def refused(target: dict[str, Any], reason: str, receipt: str = "") -> Non
         await note(SYSTEM, "recall_refused", subject=host, space_id=target["space_id"], reason=reason[:300])
         if suspended:
             await note(SYSTEM, "link_suspend", subject=host, reason=reason[:300])
+        await notice_of(target, TargetState.REFUSED)
         _looked_at()
 
 
@@ -360,6 +357,8 @@ async def _follow(row: dict[str, Any], now: int) -> bool:
             row["id"],
         )
         changed = True
+        if state is TargetState.LATE:
+            await notice_of(row, state)
     over = row["l_state"] == "ended" and row["tries"] > 3
     if row["next_at"] <= now and row["d_state"] != "pending" and not over:
         await tell(row)

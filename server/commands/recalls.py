@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from server.actions.recall_restarts import restart
 from server.commands.opening import opened
 from server.queries import recalls
 from server.queries.recalls import RecallCard, TargetCard
@@ -28,6 +29,10 @@ def register(commands: Any) -> None:
     one.add_argument("id", metavar="ID", type=int)
     one.add_argument("--json", action="store_true")
     one.set_defaults(verb=_status)
+    again = verbs.add_parser("restart", help="ask an instance once more that refused, or is late")
+    again.add_argument("id", metavar="ID", type=int)
+    again.add_argument("host", metavar="HOST")
+    again.set_defaults(verb=_restart)
     drill = verbs.add_parser("drill", help="count what would be taken back from an instance; nothing is changed")
     drill.add_argument("host", metavar="HOST")
     drill.add_argument("--json", action="store_true")
@@ -54,6 +59,13 @@ async def _status(settings: Settings, args: argparse.Namespace) -> int:
     if card.open:
         remark(f"Recall {card.id} is still open: {card.answered} of {len(card.targets)} instances are through.")
     return STILL_OPEN if card.open else 0
+
+
+async def _restart(settings: Settings, args: argparse.Namespace) -> int:
+    async with opened(settings):
+        await restart(Operator(), args.id if 0 < args.id < 1 << 63 else 0, args.host)
+        remark(f"{args.host} is asked once more; `parvis recall status {args.id}` says what it answers.")
+    return 0
 
 
 async def _drill(settings: Settings, args: argparse.Namespace) -> int:

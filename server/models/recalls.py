@@ -16,9 +16,8 @@ class Recall(Model):
 
     id = own_id()
     space = reference("Space")
-    scope = fields.CharField(max_length=16)  # space, thread, item, member, partner
+    scope = fields.CharField(max_length=16)  # space, item, member, partner
     items = fields.TextField(db_default="")  # JSON list of post ids; empty: all of the space
-    actors = fields.TextField(db_default="")  # JSON list of actor ids, where only some members are concerned
     reason = fields.CharField(max_length=64)  # the act that narrowed, as in the audit
     keep = fields.CharField(max_length=16)  # none, own-authored, legal-hold
     deadline_at = moment()

@@ -27,11 +27,12 @@ MOST_COUNTED = 100
 class Waiting:
     """One notice. `open`: it still asks for something (an invitation not answered, a request not decided).
 
-    `about`: what became of a space's openness (refused, stale, closes_at, review), '' for other kinds.
+    `about`: what became of a space's openness (refused, stale, closes_at, review) or of a recall (refused, late),
+    '' for other kinds.
     """
 
     id: int
-    kind: str  # mention, reply, reaction, invitation, member, request, follow, link, approval, openness, review
+    kind: str  # mention, reply, reaction, invitation, member, request, follow, link, approval, openness, review, recall
     by: PersonCard | None
     post: PostCard | None
     space: SeenSpace | None
@@ -39,6 +40,7 @@ class Waiting:
     read: bool
     open: bool = False
     about: str = ""
+    recall: int | None = None  # the recall that an instance does not answer as it should
     change: int | None = None  # the change of openness that somebody asks to agree to
     words: str = ""  # what somebody said with it, such as why a post was refused
 
@@ -113,6 +115,7 @@ async def _shown(viewer: Resident, rows: list[dict[str, Any]]) -> list[Waiting]:
             open=_open(viewer, row, around.get(row["space_id"]), asking),
             about=_about(row["kind"], row["key"]),
             change=_change_of(row["kind"], row["key"]),
+            recall=int(row["key"].split(":")[1]) if row["kind"] == "recall" else None,
             words=row["words"],
         )
         for row in rows
@@ -132,6 +135,8 @@ def _change_of(kind: str, key: str) -> int | None:
 def _about(kind: str, key: str) -> str:
     """The last word of a notice's key says what happened, or its first, for what a timer did."""
     first, _, rest = key.partition(":")
+    if kind == "recall":
+        return rest.rpartition(":")[2]
     return "" if kind != "openness" else rest.rpartition(":")[2] if first == "openness" else first
 
 

@@ -244,6 +244,8 @@ async def test_D8_I4_what_waited_never_leaves_the_recall_goes_first_and_nothing_
         await write(aubrac, WAITED)
         await fill(aubrac, kestrel, held)
         tap.heard.clear()
+        _, drilled, _ = await aubrac.cli("recall", "drill", kestrel.host, "--json")
+        assert await stands(aubrac) == [], "a drill changes nothing"
         await close(aubrac)
         await kestrel.start()
         await until(lambda: gone_there(kestrel), bool, "the purge has begun", 60)
@@ -256,6 +258,10 @@ async def test_D8_I4_what_waited_never_leaves_the_recall_goes_first_and_nothing_
         assert before.count(b'"type":"Add"') <= 2, "it goes first, but for what had its number when it was decided"
         [theirs] = found["instances"]
         assert held + 2 <= theirs["items"] <= held + 2 + WAITED, "what waited may have been tried"
+        [drill] = json.loads(drilled)
+        assert (drill["space"], drill["people"]) == (SLUG, 1) and held + 2 <= drill["items"] <= theirs["items"]
+        code, _, said = await aubrac.cli("recall", "restart", str(found["id"]), kestrel.host, ok=False)
+        assert code == 1 and said.count("\n") == 1, "there is nothing to ask again"
         assert theirs["purged"] == theirs["items"] and theirs["receipt"]["parvis:purged"]["media"] == 1
         assert await left_of(kestrel, "canarimasse", "canarifile", *map(bird, BIRDS)) == {}
 

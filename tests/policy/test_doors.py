@@ -169,6 +169,7 @@ SESSIONS = {
     "GET /admin/audit": "303 403 403 200 303 303 303",
     "GET /admin/recalls": "303 403 403 200 303 303 303",
     "GET /admin/recalls/{id}": "303 403 403 404 303 303 303",
+    "POST /admin/recalls/{id}/restart": "401 403 403 404 401 401 401",
     "GET /admin/spaces": "303 403 403 200 303 303 303",
     "GET /admin/changes/{id}": "303 404 404 404 303 303 303",
     "POST /admin/changes/{id}": "401 404 404 404 401 401 401",

@@ -28,6 +28,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "parvis_approval": ("approval",),
     "parvis_openness": ("openness",),
     "parvis_review": ("review",),
+    "parvis_recall": ("recall",),
 }
 """What the field calls our kinds of notices. Ours alone are told to those clients only that ask for them."""
 

@@ -12,10 +12,13 @@ from federation.signatures.proofs import with_proof
 from server import database as db
 from server.actions import recalls
 from server.actions.posts import Draft, publish, withdraw
+from server.actions.recall_restarts import restart
 from server.actions.spaces import set_openness, unname_partner
 from server.clock import now_ms
+from server.errors import Conflict, Forbidden, NotFound
 from server.events import Kind, record
 from server.openness import Level
+from server.queries import notifications
 from server.queries.recalls import TargetCard, find, listed
 from server.recall_terms import root_of
 from server.viewer import Operator
@@ -114,6 +117,47 @@ async def test_a_signed_receipt_that_cannot_be_true_is_evidence_and_stops_the_li
 async def test_a_refusal_stops_the_link(asked: Asked) -> None:
     assert await asked.here.take(await asked.receipt(**{"parvis:refused": "non"}), asked.pin.ed) == ""
     assert (await asked.target()).state == "refused" and await asked.link_state() == "suspended"
+
+
+async def test_who_answers_for_the_space_is_told_of_a_refusal_and_an_administrator_asks_once_more(asked: Asked) -> None:
+    here, host = asked.here, asked.pin.server.host
+    assert await told(here) == {}
+    await here.take(await asked.receipt(**{"parvis:refused": "non"}), asked.pin.ed)
+    await here.take(await asked.receipt(**{"parvis:refused": "non"}), asked.pin.ed)
+    recall_id = await asked.recall_id()
+    assert await told(here) == {"alice": [("refused", "projet")], "odile": [("refused", "")]}, "once each"
+    with pytest.raises(Forbidden):
+        await restart(here.bruno, recall_id, host)
+    with pytest.raises(NotFound):
+        await restart(here.odile, recall_id, "kestrel.example")
+    await restart(here.odile, recall_id, host)
+    with pytest.raises(Conflict):
+        await restart(here.odile, recall_id, host)
+    assert (await asked.target()).state == "waiting" and await asked.link_state() == "suspended"
+    while await sequence_waiting(here.instance):
+        pass
+    [peer] = await db.fetch("SELECT peer_id FROM recall_target")
+    assert await urgent(peer["peer_id"], 10), "it is told again, though the link is suspended"
+    assert await here.take(await asked.receipt(), asked.pin.ed) == ""
+    assert (await asked.target()).state == "confirmed"
+    assert [row["act"] for row in await db.fetch("SELECT act FROM audit_entry WHERE act = 'recall_restart'")]
+
+
+async def test_who_answers_for_the_space_is_told_once_when_a_receipt_is_late(asked: Asked) -> None:
+    await db.execute("UPDATE recall SET deadline_at = 1")
+    for state in ("backoff", "ok", "backoff", "ok"):
+        await db.execute("UPDATE peer SET state = $1", state)
+        await work_off(asked.here.instance)
+    assert await told(asked.here) == {"alice": [("late", "projet")], "odile": [("late", "")]}
+
+
+async def told(here: Here) -> dict[str, list[tuple[str, str]]]:
+    """What waits for each of our people about recalls: what happened, and in which space they are led to."""
+    found = {}
+    for name in ("alice", "bruno", "odile"):
+        waiting = await notifications.waiting(getattr(here, name), kinds=["recall"])
+        found[name] = [(one.about, one.space.slug if one.space else "") for one in waiting]
+    return {name: notices for name, notices in found.items() if notices}
 
 
 @pytest.mark.parametrize("forged", ["without", "person", "figures", "reason"])

@@ -43,6 +43,7 @@ DEED_WORDS = {
     "set_office": N_("a changé une fonction"),
     "recall": N_("a lancé un rappel"),
     "recall_refused": N_("a noté le refus d’un rappel"),
+    "recall_restart": N_("a redemandé ce qu’un rappel n’a pas obtenu"),
     "link_offer": N_("a proposé une liaison"),
     "link_accept": N_("a accepté une liaison"),
     "link_confirm": N_("a confirmé les six mots"),

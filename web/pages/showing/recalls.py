@@ -7,11 +7,12 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.responses import Response
 
+from server.errors import DomainError
 from server.queries.recalls import RecallCard, TargetCard
 from server.recall_terms import RecallScope, TargetState
 from server.refusals import N_
 from web.locale import Speech
-from web.pages.showing.frame import show, speech_for
+from web.pages.showing.frame import refused_words, show, speech_for
 from web.pages.visits import Visit
 
 RECALL_WORDS = {
@@ -79,7 +80,7 @@ async def recalls(visit: Visit, found: Sequence[RecallCard], *, open_only: bool,
     )
 
 
-async def recall(visit: Visit, card: RecallCard) -> Response:
+async def recall(visit: Visit, card: RecallCard, refused: DomainError | None = None) -> Response:
     """One recall, with a bar for each instance."""
     speaks, _ = await speech_for(visit.request, visit.viewer)
     rows = [_seen(speaks, target) for target in card.targets]
@@ -91,6 +92,8 @@ async def recall(visit: Visit, card: RecallCard) -> Response:
         rows=rows,
         scope_words=SCOPE_WORDS,
         reason_words=REASON_WORDS,
+        refused=await refused_words(visit, refused),
+        status=200 if refused is None else 409,
     )
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from server import database as db
+from server.actions.recall_notices import notice_of
 from server.clock import now_ms
 from server.ids import new_id
 from server.openness import Level
@@ -53,6 +54,30 @@ async def test_each_instance_has_its_state_in_words_its_figures_and_a_bar(odile:
     assert f"/admin/recalls/{number}" not in await odile.page("/admin/recalls?open=1")
     english = await odile.page(f"/admin/recalls/{number}", headers={"accept-language": "en"})
     assert "confirmed" in english or "confirmé" in english
+
+
+async def test_an_administrator_asks_once_more_where_it_was_refused_and_nowhere_else(
+    odile: Browser, bruno: Browser, cast: Cast
+) -> None:
+    number = await recalled(await project(cast), TargetState.REFUSED, TargetState.CONFIRMED)
+    page = await odile.page(f"/admin/recalls/{number}")
+    assert page.count("Redemander") == 1 and 'value="host0.example"' in page
+    address = f"/admin/recalls/{number}/restart"
+    await bruno.post(address, 403, host="host0.example")
+    assert "rien à redemander" in await odile.post(address, 409, host="host1.example")
+    await odile.post(address, host="host0.example")
+    assert "Redemander" not in await odile.page(f"/admin/recalls/{number}")
+    assert [row["data"] for row in await db.fetch("SELECT data FROM event WHERE kind = 'recalled'")]
+
+
+async def test_a_notice_leads_administrators_to_the_recall(odile: Browser, cast: Cast) -> None:
+    number = await recalled(await project(cast), TargetState.REFUSED)
+    [target] = await db.fetch("SELECT t.*, r.space_id FROM recall_target t JOIN recall r ON r.id = t.recall_id")
+    await notice_of(target, TargetState.REFUSED)
+    page = await odile.page("/notifications")
+    assert f'href="/admin/recalls/{number}"' in page and "refuse d’effacer" in page
+    await notice_of(target, TargetState.LATE)
+    assert "dans les temps" in await odile.page("/notifications")
 
 
 async def test_others_see_no_recalls_and_none_is_known_by_its_number(
