@@ -18,10 +18,12 @@ from server.policy import Act, scope_posts
 from server.queries import policies, spaces
 from server.rights import TABLE
 from server.space_policy import CellChange, SpacePolicy, canonical, compare, digest_of, widens
-from server.sql import Clause
+from server.sql import Clause, any_of
 from server.viewer import Anonymous, Employee, Guest, Operator, PeerServer, Viewer, guest_side
 
 NOBODY = 0
+AT_ONCE = 20
+"""Readers that one statement asks for: its length is what bounds them."""
 
 
 class _TakenBack(Exception):
@@ -238,17 +240,17 @@ async def _items(space_id: int) -> dict[int, tuple[int, int]]:
 
 async def _read_by(space_id: int, one: Readers) -> set[int]:
     found: set[int] = set()
-    for viewer in one.viewers:
-        found |= await readable_in(space_id, viewer)
+    for first in range(0, len(one.viewers), AT_ONCE):
+        found |= await readable_in(space_id, *one.viewers[first : first + AT_ONCE])
     return found
 
 
-async def readable_in(space_id: int, viewer: Viewer) -> set[int]:
-    """The items of a space that somebody reads now."""
+async def readable_in(space_id: int, *viewers: Viewer) -> set[int]:
+    """The items of a space that any of them reads now."""
     query = (
         Clause("SELECT p.id FROM post p LEFT JOIN space s ON s.id = p.space_id WHERE p.space_id = ?", (space_id,))
         .and_(Clause("p.deleted_at IS NULL"))
-        .and_(scope_posts(viewer, now_ms()))
+        .and_(any_of(scope_posts(viewer, now_ms()) for viewer in viewers))
     )
     return {row["id"] for row in await db.fetch(*query.statement())}
 
