@@ -171,12 +171,15 @@ class Meeting:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
 
-    async def offer(self, viewer: Employee, host: str) -> None:
-        """Proposes a link. Raises Invalid when nobody is there who can be linked, Unavailable when we are alone."""
+    async def offer(self, viewer: Employee, host: str, until_at: int | None = None) -> None:
+        """Proposes a link, until a date if one is given (ms).
+
+        Raises Invalid when nobody is there who can be linked, Unavailable when we are alone.
+        """
         if not self._instance.federates:
             raise Unavailable(ALONE)
         try:
-            await meeting.offer(self._instance, viewer, host)
+            await meeting.offer(self._instance, viewer, host, until_at)
         except FederationError as error:
             raise Invalid(NO_INSTANCE, field="host", params={"host": host[:80]}, detail=str(error)) from error
 

@@ -4,9 +4,11 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser
 
+from server import database as db
+from server.clock import now_ms
 from tests.browser.people import Visitor, hire, sign_in, visitor
 from tests.federation.conftest import MakeNode
-from tests.federation.harness import Node
+from tests.federation.harness import Node, link
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
@@ -120,4 +122,33 @@ async def test_no_page_has_a_fault_in_any_language_light_or_width(fleet: MakeNod
             wrong += [f"{where} {fault}" for fault in await faults(stranger, path)]
         language = "fr" if options["locale"] == "fr-FR" else "en"
         assert await odile.page.evaluate("document.documentElement.lang") == language
+    assert wrong == []
+
+
+LINK_STATES = ("offered", "received", "confirmed", "active", "suspended", "key", "ended")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+async def test_the_pages_of_a_link_have_no_fault_in_any_of_its_states(fleet: MakeNode, chromium: Browser) -> None:
+    node, partner = await fleet("Aubrac Énergie"), await fleet("Kestrel GmbH")
+    await hire(node, "odile", "Odile Garnier", "admin")
+    await link(node, partner)
+    wrong: list[str] = []
+    for options in VARIANTS:
+        odile = await sign_in(chromium, node, "odile", **options)
+        for state in LINK_STATES:
+            await db.connect(node.database_url, models=())
+            await db.execute(
+                "UPDATE link SET state = $1, cause = $2, reason = $3, confirmed_here_at = $4, until_at = $5",
+                "suspended" if state == "key" else state,
+                "key" if state == "key" else "",
+                "une raison" if state in ("suspended", "key") else "",
+                None if state == "confirmed" else 1,
+                now_ms() + 10**10,
+            )
+            await db.disconnect()
+            for path in ("/admin/links", f"/admin/links/{partner.host}"):
+                wrong += [f"{options['locale']} {state} {fault}" for fault in await faults(odile, path)]
+        wrong += [f"console: {said}" for said in odile.complaints if not expected(said)]
     assert wrong == []

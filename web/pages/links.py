@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from datetime import date
 from typing import Protocol
 
 from starlette.responses import Response
@@ -14,6 +15,7 @@ from server.queries.links import LinkCard
 from server.refusals import N_
 from server.viewer import Employee
 from web.pages import showing
+from web.pages.openness_form import NOT_A_DAY, last_moment
 from web.pages.visits import Visit, see
 
 NOT_A_HOST = N_("« %(host)s » n’est pas l’adresse d’une instance, comme « rse.partenaire.example ».")
@@ -24,7 +26,7 @@ COMPARED = frozenset({LinkState.CONFIRMED})
 class Linking(Protocol):
     """What a page needs of the other instance, and only the federation can ask it. Raises a DomainError."""
 
-    async def offer(self, viewer: Employee, host: str) -> None: ...
+    async def offer(self, viewer: Employee, host: str, until_at: int | None = None) -> None: ...
 
     async def resume(self, viewer: Employee, host: str) -> bool: ...
 
@@ -52,13 +54,24 @@ async def offer(visit: Visit) -> Response:
     viewer, form = visit.colleague, await visit.form()
     await links.listed(viewer)  # refuses whoever is no administrator before anybody is asked
     host = form.line("host", 300).lower().removeprefix("https://").removeprefix("http://").rstrip("/")
+    until = form.line("until", 40)
     try:
         if not HOST.fullmatch(host):
             raise Invalid(NOT_A_HOST, field="host", params={"host": host[:80]})
-        await _linking(visit).offer(viewer, host)
+        await _linking(visit).offer(viewer, host, _end_of(until))
     except (Invalid, Conflict, Forbidden, NotFound, Unavailable) as refused:
-        return await _shown(visit, refused=refused, host=host)
+        return await _shown(visit, refused=refused, host=host, until=until)
     return see("/admin/links")
+
+
+def _end_of(day: str) -> int | None:
+    """The last moment of a day (UTC, ms); None for none. Raises Invalid."""
+    if not day:
+        return None
+    try:
+        return last_moment(date.fromisoformat(day))
+    except (ValueError, OverflowError):
+        raise Invalid(NOT_A_DAY, field="until", params={"day": day}) from None
 
 
 async def step(visit: Visit) -> Response:
@@ -87,10 +100,10 @@ STEPS: dict[str, Step] = {
 }
 
 
-async def _shown(visit: Visit, refused: DomainError | None = None, host: str = "") -> Response:
+async def _shown(visit: Visit, refused: DomainError | None = None, host: str = "", until: str = "") -> Response:
     found = await links.listed(visit.viewer)
     words = {link.host: await _words(visit, link) for link in found if _to_compare(link)}
-    return await showing.links(visit, found, words, refused=refused, host=host)
+    return await showing.links(visit, found, words, refused=refused, host=host, until=until)
 
 
 def _to_compare(link: LinkCard) -> bool:

@@ -109,6 +109,20 @@ async def test_W2_an_offer_that_is_not_whole_is_none(closed: Here, pin: Actor, c
     await unmoved(closed, an_offer(pin, closed, **changes), pin)
 
 
+async def test_W2_a_link_speaks_the_higher_of_both_versions_and_none_that_is_not_spoken_here(
+    closed: Here, pin: Actor
+) -> None:
+    for version in (2, 0, -1, "1", 1.0, True, 1000, None):
+        await unmoved(closed, an_offer(pin, closed, **{"parvis:minVersion": version}), pin)
+    assert await state(pin.server) == "none"
+    offered = await _offered_by_us(closed, pin.server)
+    await unmoved(closed, pin.says("Accept", offered, result=side(pin) | {"parvis:minVersion": 2}), pin)
+    assert await state(pin.server) == "offered"
+    assert await closed.take(pin.says("Accept", offered, result=side(pin) | {"parvis:minVersion": 1}), pin.ed) == ""
+    [row] = await db.fetch("SELECT state, min_version FROM link")
+    assert row == {"state": "confirmed", "min_version": 1}
+
+
 async def test_S9_an_old_offer_comes_again_and_changes_nothing(closed: Here, pin: Actor) -> None:
     first = an_offer(pin, closed)
     assert await closed.take(first, pin.ed) == ""

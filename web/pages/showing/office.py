@@ -142,6 +142,7 @@ async def links(
     *,
     refused: DomainError | None = None,
     host: str = "",
+    until: str = "",
 ) -> Response:
     """Linked instances: what waits for an administrator, then all of them. `words`: six for each to compare."""
     speaks, _ = await speech_for(visit.request, visit.viewer)
@@ -159,6 +160,7 @@ async def links(
         refused=await refused_words(visit, refused),
         at_offer=visit.request.url.path.rstrip("/").endswith("/links"),
         host=host,
+        until=until,
         here=visit.here.host,
     )
 

@@ -5,9 +5,12 @@ import re
 import pytest
 
 from server import database as db
+from server.actions import links
 from server.actions.incidents import noticed
+from server.actions.link_rows import TheirSide
 from server.clock import now_ms
 from server.openness import Level
+from server.viewer import Employee
 from tests.cast import Cast, say, space
 from tests.unit.web.pages.browser import Browser
 
@@ -19,6 +22,19 @@ PAGE = f"/admin/links/{KESTREL}"
 async def kestrel() -> int:
     [row] = await db.fetch("SELECT id FROM peer WHERE host = $1", KESTREL)
     return int(row["id"])
+
+
+class Found:
+    """The other instance answers, and is Kestrel; what was asked of the link is remembered."""
+
+    def __init__(self, browser: Browser, peer_id: int) -> None:
+        self.offered: list[int | None] = []
+        self._there = TheirSide(peer_id, KESTREL, "https://kestrel.test/actor#k", "z6MkPin")
+        browser.app.state.linking = self
+
+    async def offer(self, viewer: Employee, host: str, until_at: int | None = None) -> None:
+        await links.offer(viewer, self._there, until_at)
+        self.offered.append(until_at)
 
 
 async def test_the_map_draws_each_instance_and_the_table_says_the_same(odile: Browser, cast: Cast) -> None:
@@ -67,6 +83,21 @@ async def test_an_administrator_says_that_an_instance_is_of_the_house(odile: Bro
         [row] = await db.fetch("SELECT kin FROM link WHERE peer_id = $1", await kestrel())
         assert bool(row["kin"]) is kin
         assert ("(maison)" in await odile.page(PAGE)) is kin
+    assert cast
+
+
+async def test_an_offer_may_end_on_a_day_and_who_is_asked_sees_it(odile: Browser, cast: Cast) -> None:
+    found = Found(odile, await kestrel())
+    for day, words in (("31/12/2027", "n’est pas une date"), ("2020-01-01", "doit être à venir")):
+        page = await odile.refused("/admin/links", host="lyon.example", until=day)
+        assert words in page and f'value="{day}"' in page and 'id="until-error"' in page
+    await odile.post("/admin/links", host="lyon.example", until="2099-12-31")
+    await odile.post("/admin/links", host="lyon.example")
+    assert found.offered == [4_102_444_799_999, None]
+    await db.execute(
+        "UPDATE link SET state = 'received', until_at = $1 WHERE peer_id = $2", found.offered[0], await kestrel()
+    )
+    assert "durerait jusqu’au 31 décembre 2099" in await odile.page("/admin/links")
     assert cast
 
 
