@@ -27,13 +27,14 @@ from federation.documents.actors import OwnActor, application, group, person
 from federation.documents.links import about_link, members_disagree, new_key
 from federation.documents.posts import Told, read_many_told, read_told
 from federation.instance import Instance
-from federation.keyring import instance_key, key_at
+from federation.keyring import instance_key, key_at, private_key
 from federation.outbox import may_be_told
 from federation.page_memory import keep
 from federation.proving import proved
 from federation.recall_messages import about_recall
 from federation.relaying import relayed
 from federation.signatures.proofs import with_proof
+from federation.vocabulary import CONTEXT
 from server import database as db
 from server.clock import now_ms
 from server.events import Kind
@@ -74,6 +75,7 @@ class Sealed:
 
 
 _kept: OrderedDict[tuple[int, int, int], Sealed] = OrderedDict()
+_proofs: OrderedDict[tuple[int, int, int], dict[str, Any]] = OrderedDict()
 _facts: OrderedDict[int, tuple[Fact, dict[str, Any]]] = OrderedDict()
 
 
@@ -118,7 +120,25 @@ async def _by_author(instance: Instance, fact: Fact, post: Told, key: tuple[int,
 async def _by_space(instance: Instance, fact: Fact, post: Told, to: Receiver) -> Message | None:
     if not to.linked:
         return for_plain(fact, post, instance.here)
-    return await relayed(instance, fact, post, to.peer_id)
+    message = await relayed(instance, fact, post, to.peer_id)
+    if post.proofs and instance.here.is_ours(fact.actor_uri) and message.document["object"]["actor"] == fact.actor_uri:
+        message.document["object"] = await _with_own_proof(instance, fact, post, message.document["object"])
+    return message
+
+
+async def _with_own_proof(instance: Instance, fact: Fact, post: Told, inner: dict[str, Any]) -> dict[str, Any]:
+    """What one of ours said, with their proof: whoever keeps it can give it back to us, and to nobody else in their
+    name. The same for every receiver: made once for as long as the post does not change.
+    """
+    key = (fact.id, post.edited_at or 0, post.deleted_at or 0)
+    known = _proofs.get(key)
+    if known is None:
+        author = await private_key(instance, fact.actor_uri, "ed25519")
+        known = with_proof({"@context": CONTEXT, **inner}, author, now_ms())
+        _proofs[key] = known
+        if len(_proofs) > MOST_KEPT:
+            _proofs.popitem(last=False)
+    return known
 
 
 async def _about_others(instance: Instance, fact: Fact, event: dict[str, Any], to: Receiver) -> Message | None:

@@ -17,6 +17,7 @@ from federation.errors import FederationError, Malformed, Refused, Unreachable
 from federation.handlers.call import Call
 from federation.instance import Instance
 from federation.json_reading import parse_json
+from federation.membership_wishes import AGAIN_MS, wish
 from federation.reading import identifier, many
 from federation.roots import root_of
 from federation.signing import manner_towards, sign_as_instance
@@ -24,13 +25,9 @@ from federation.trust import host_at, same_origin
 from server import database as db
 from server.actions import membership_lists
 from server.clock import now_ms
-from server.ids import new_id
 from server.queries import spaces
 
-KIND = "members"
 DAY_MS = 24 * 3_600_000
-AGAIN_MS = 5_000
-"""How soon a list that was not believed, or was just compared, is fetched again."""
 MOST_PAGES = 500
 MOST_MEMBERS = 20_000
 MOST_TRIES = 20
@@ -48,21 +45,6 @@ async def compare_members(call: Call, space: spaces.SeenSpace) -> None:
     if call.said.document.get("parvis:membersCount") == len(named):
         await membership_lists.freeze(space.id, [m.actor_id for m in ours if m.uri not in named])
     await wish(space.id, told)
-
-
-async def wish(space_id: int, told: str = "") -> None:
-    """The host's list is to be fetched soon: once, however often it is wished."""
-    now = now_ms()
-    payload = msgspec.json.encode({"told": told, "before": ""}).decode()
-    row = {"id": new_id(), "kind": KIND, "key": str(space_id), "payload": payload, "due_at": now, "created_at": now}
-    await db.insert_many("job", [row], ignore=True)
-    await db.execute(
-        "UPDATE job SET done_at = NULL, attempts = 0, error = '', payload = $1, due_at = $2"
-        " WHERE kind = 'members' AND key = $3 AND done_at IS NOT NULL",
-        payload,
-        now + AGAIN_MS,
-        str(space_id),
-    )
 
 
 async def wish_daily() -> int:

@@ -56,7 +56,7 @@ class Heard(msgspec.Struct):
 
 
 class Missing(msgspec.Struct):
-    """The answer 409: the number that is wanted next, in the generation that is known."""
+    """The answer 409: the number that is wanted next, in the generation that is known; 0: no number of it fits."""
 
     want: int
     generation: str = ""

@@ -18,6 +18,7 @@ from federation import refusals
 from federation.errors import FederationError, Malformed, Refused, Untrusted
 from federation.inbox import as_text, check_type, read_body, signed_request, wake_resting
 from federation.instance import Instance
+from federation.membership_wishes import wish
 from federation.pages import TARGETS, Heard, IncomingPage, Item, Missing, read_page
 from federation.reading import activity_in
 from federation.signatures.structured import read_dictionary
@@ -30,6 +31,7 @@ from server import live
 from server.clock import now_ms
 from server.errors import Unavailable
 from server.ids import new_id
+from server.sql import Clause, one_of
 from server.verdicts import code_of
 
 log = logging.getLogger("parvis.peering")
@@ -119,10 +121,9 @@ async def take(instance: Instance, sender: VerifiedSender, page: IncomingPage) -
         for error in refused:
             await refusals.counted(peer_id, error, error.detail)
         fresh = [receipt for receipt in receipts if receipt["seq"] > row["got"]]
-        late = [receipt for receipt in receipts if receipt["seq"] <= row["got"]]
+        if await _strange([receipt for receipt in receipts if receipt["seq"] <= row["got"]]):
+            return Missing(0, row["their_generation"])  # their database went back: with new numbers nothing is lost
         await db.insert_many("receipt", fresh, ignore=True)
-        # a number that came before with something else: their database went back, and nothing of it is to be lost
-        await db.insert_many("receipt", [{**receipt, "seq": None} for receipt in late], ignore=True)
         row["got"] = max(row["got"], page.start + len(page.items) - 1)
         row["told"] = max(row["told"], min(page.settled, row["got"]))
         await db.execute("UPDATE stream SET got = $1, told = $2 WHERE peer_id = $3", row["got"], row["told"], peer_id)
@@ -132,9 +133,27 @@ async def take(instance: Instance, sender: VerifiedSender, page: IncomingPage) -
         return await heard_of(row)
 
 
+async def _strange(late: list[dict[str, Any]]) -> bool:
+    """Whether a number that came before comes now with something else."""
+    if not late:
+        return False
+    known = Clause("SELECT COUNT(*) AS n FROM receipt WHERE").join(
+        one_of("activity_hash", [receipt["activity_hash"] for receipt in late])
+    )
+    found = await db.fetch_one(*known.statement())
+    return found is None or found["n"] < len({receipt["activity_hash"] for receipt in late})
+
+
 async def _new_generation(row: dict[str, Any], generation: str) -> dict[str, Any]:
-    """Their numbers begin again: what came before keeps its effects, and both sides compare what they hold."""
+    """Their numbers begin again: what came before keeps its effects, and both sides compare what they hold.
+
+    Their database may have gone back, and the numbers of their policies with it: those that they tell now count, and
+    their lists of members are fetched.
+    """
     again = bool(row["their_generation"])
+    if again:
+        for space in await db.fetch("UPDATE space SET epoch = 0 WHERE peer_id = $1 RETURNING id", row["peer_id"]):
+            await wish(space["id"])
     await db.execute("UPDATE receipt SET seq = NULL WHERE peer_id = $1 AND seq IS NOT NULL", row["peer_id"])
     changed = await db.fetch(
         "UPDATE stream SET their_generation = $1, got = 0, told = 0,"

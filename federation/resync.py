@@ -42,7 +42,7 @@ Held = dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Shared:
+class Shared:
     """A space that one of both hosts and in which the other has members."""
 
     id: int
@@ -74,7 +74,7 @@ async def state(viewer: Viewer, uri: str, day: int | None, after: str) -> dict[s
     """What we hold, or may have told, of a shared space: its days, or a part of one day. Raises NotFound."""
     if not isinstance(viewer, PeerServer) or not viewer.linked:
         raise NotFound(detail="for linked instances")
-    space = next((one for one in await _shared(viewer.peer_id) if one.uri == uri), None)
+    space = next((one for one in await shared(viewer.peer_id) if one.uri == uri), None)
     if space is None:
         raise NotFound(detail="not a space that both share")
     if day is None:
@@ -86,14 +86,14 @@ async def state(viewer: Viewer, uri: str, day: int | None, after: str) -> dict[s
     return {"parvis:space": uri, "parvis:items": items[:ITEMS]}
 
 
-async def _shared(peer_id: int) -> list[_Shared]:
+async def shared(peer_id: int) -> list[Shared]:
     rows = await db.fetch(
         "SELECT s.id, g.uri, s.peer_id FROM space s JOIN actor g ON g.id = s.actor_id WHERE s.peer_id = $1"
         " OR (s.peer_id IS NULL AND EXISTS (SELECT 1 FROM membership m WHERE m.space_id = s.id AND m.peer_id = $1"
         " AND m.state = 'member'))",
         peer_id,
     )
-    return [_Shared(row["id"], row["uri"], row["peer_id"] is None) for row in rows]
+    return [Shared(row["id"], row["uri"], row["peer_id"] is None) for row in rows]
 
 
 # --- comparing -----------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ async def resync_waiting(instance: Instance) -> int:
 async def compare(instance: Instance, peer_id: int, peering: str) -> int:
     """Every shared space; how many differences are to be told. Raises FederationError."""
     told = 0
-    for space in await _shared(peer_id):
+    for space in await shared(peer_id):
         ours = await held(peer_id, space.id, space.hosted)
         theirs = {day: (count, hashed) for day, count, hashed in await _days(instance, peering, space.uri)}
         for day in sorted(ours.keys() | theirs.keys()):
@@ -140,7 +140,7 @@ async def compare(instance: Instance, peer_id: int, peering: str) -> int:
     return told
 
 
-async def _tell(peer_id: int, space: _Shared, here: Held, there: Held) -> int:
+async def _tell(peer_id: int, space: Shared, here: Held, there: Held) -> int:
     wanted: list[tuple[str, Kind]] = []
     for uri, version in here.items():
         if uri not in there:
@@ -155,7 +155,7 @@ async def _tell(peer_id: int, space: _Shared, here: Held, there: Held) -> int:
     return told
 
 
-async def _once_more(peer_id: int, space: _Shared, uri: str, kind: Kind) -> bool:
+async def _once_more(peer_id: int, space: Shared, uri: str, kind: Kind) -> bool:
     """A fact of its own about a post, for one instance. The host tells everything, others their own people's words."""
     post = await db.fetch_one(
         "SELECT id, author_id, peer_id, deleted_at FROM post WHERE uri = $1 AND space_id = $2", uri, space.id
@@ -195,7 +195,7 @@ async def _once_more(peer_id: int, space: _Shared, uri: str, kind: Kind) -> bool
 
 
 async def _days(instance: Instance, peering: str, uri: str) -> list[tuple[int, int, str]]:
-    days = (await _ask(instance, peering, {"space": uri})).get("parvis:days")
+    days = (await ask(instance, peering, {"space": uri})).get("parvis:days")
     if not isinstance(days, list) or len(days) > MOST_DAYS:
         raise Malformed("The days of a space cannot be read.", uri)
     return [_day(entry) for entry in days]
@@ -212,7 +212,7 @@ async def _items(instance: Instance, peering: str, uri: str, day: int) -> Held:
     found: Held = {}
     after = ""
     while True:
-        items = (await _ask(instance, peering, {"space": uri, "day": str(day), "after": after})).get("parvis:items")
+        items = (await ask(instance, peering, {"space": uri, "day": str(day), "after": after})).get("parvis:items")
         if not isinstance(items, list) or len(items) > ITEMS:
             raise Malformed("The posts of a day cannot be read.", uri)
         for entry in items:
@@ -226,7 +226,7 @@ async def _items(instance: Instance, peering: str, uri: str, day: int) -> Held:
             return found
 
 
-async def _ask(instance: Instance, peering: str, asked: dict[str, str]) -> dict[str, Any]:
+async def ask(instance: Instance, peering: str, asked: dict[str, str]) -> dict[str, Any]:
     sign = await sign_as_instance(instance, OF_A_LINK)
     answer = await instance.transport.get_json(f"{peering}/state?{urlencode(asked)}", sign=sign)
     return parse_json(answer.body)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from federation import facts, mirroring, resync, wellknown
+from federation import facts, mirroring, own_words, resync, wellknown
 from federation.answering import Shared, answered, document, nothing, viewer_of, whole_number
 from federation.documents import actors, collections
 from federation.documents.posts import alone, note, read_told, tombstone
@@ -88,8 +88,11 @@ class Documents:
         """What both hold of a shared space, for a linked instance that compares."""
         asked = request.query_params
         day = whole_number(asked.get("day"))
-        after = asked.get("after", "")[:512]
-        return document(await resync.state(await self._viewer(request), asked.get("space", "")[:512], day, after))
+        after, space = asked.get("after", "")[:512], asked.get("space", "")[:512]
+        if "own" in asked:
+            own = whole_number(asked["own"] or None) or 0
+            return document(await own_words.given(await self._viewer(request), space, own))
+        return document(await resync.state(await self._viewer(request), space, day, after))
 
     async def partner_mirror(self, request: Request) -> Response:
         """What the linked instance that asks sees here, and what we hold of it: to it alone."""

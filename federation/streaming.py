@@ -311,7 +311,9 @@ class _Serving:
             if missing is None:
                 await write_peer(self.peer, decision, now_ms())
             elif missing.generation not in ("", stream["generation"]) or missing.want > stream["given"] + 1:
-                await begin_again(self.peer.id, "it knows other numbers than were given here")
+                await begin_again(self.peer.id, "it knows other numbers than were given here", put_back=True)
+            elif missing.want < 1:
+                await begin_again(self.peer.id, "it knows other facts by our numbers", put_back=True)
             elif missing.want <= stream["acked"]:
                 await rewind(self.peer.id, missing.want)
             else:
@@ -367,10 +369,11 @@ class _Serving:
         """Asks what became of the last ones when that is due; True when this turn ends."""
         stream = await stream_with(self.peer.id)
         now = now_ms()
-        if stream["done"] >= stream["acked"]:
+        due = stream["ask_at"] and stream["ask_at"] <= now
+        if stream["done"] >= stream["acked"] and not due:
             await self._release()
             return True
-        if stream["ask_at"] and stream["ask_at"] <= now:
+        if due:
             nothing = Page(stream["given"] + 1, stream["given"], (), (), (), None)
             if not await self._landed(nothing, await self._send(nothing)):
                 if self.peer.state != State.OK:

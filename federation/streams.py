@@ -17,6 +17,9 @@ from server.ids import new_id
 
 log = logging.getLogger("parvis.streams")
 
+OWN_WORDS = "own_words"
+"""The job of having back what our own people said (see `own_words`)."""
+
 
 async def stream_with(peer_id: int) -> dict[str, Any]:
     """The stream row of an instance, made on first need."""
@@ -28,6 +31,13 @@ async def stream_with(peer_id: int) -> dict[str, Any]:
         row = await db.fetch_one("SELECT * FROM stream WHERE peer_id = $1", peer_id)
     assert row is not None
     return row
+
+
+async def greet() -> None:
+    """An empty page goes to every partner soon: whichever database went back meanwhile, both sides learn it."""
+    await db.execute(
+        "UPDATE stream SET ask_at = $1 WHERE peer_id IN (SELECT peer_id FROM link WHERE state = 'active')", now_ms()
+    )
 
 
 async def locked(peer_id: int) -> dict[str, Any]:
@@ -49,8 +59,11 @@ async def heard(peer_id: int, told: Heard) -> bool:
     if told.generation != row["generation"]:
         return True  # of a generation that is over
     if told.acked > row["given"] or told.done > told.acked:
-        await begin_again(peer_id, "it has numbers that were never given here")
+        await begin_again(peer_id, "it has numbers that were never given here", put_back=True)
         return False
+    if told.acked < row["acked"] and row["given"] == row["done"]:
+        # said before our last page came there, or its database went back: an empty page shows which
+        await db.execute("UPDATE stream SET ask_at = $1 WHERE peer_id = $2", now_ms(), peer_id)
     acked, done = max(row["acked"], told.acked), max(row["done"], min(told.done, told.acked))
     if (acked, done) == (row["acked"], row["done"]):
         return True
@@ -110,8 +123,11 @@ async def rewind(peer_id: int, want: int) -> None:
     )
 
 
-async def begin_again(peer_id: int, reason: str) -> None:
-    """A new run of numbers: what was not acknowledged is sent in it, what both hold is compared."""
+async def begin_again(peer_id: int, reason: str, *, put_back: bool = False) -> None:
+    """A new run of numbers: what was not acknowledged is sent in it, what both hold is compared.
+
+    `put_back`: our own database is the one that went back, so what our people said is asked for as well.
+    """
     row = await locked(peer_id)
     log.warning("numbers begin again", extra={"action": "stream.generation", "peer": peer_id, "reason": reason})
     await db.execute(
@@ -131,6 +147,9 @@ async def begin_again(peer_id: int, reason: str) -> None:
         now_ms(),
         peer_id,
     )
+    if put_back:
+        job = {"id": new_id(), "kind": OWN_WORDS, "key": f"{peer_id}:{new_id()}", "due_at": now_ms()}
+        await db.insert("job", {**job, "created_at": now_ms()})
     db.after_commit(partial(live.publish, live.Fact("sequenced")))
 
 

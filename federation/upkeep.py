@@ -2,8 +2,9 @@
 
 from time import monotonic
 
-from federation import membership_sync, replicas, skew
+from federation import membership_sync, membership_wishes, own_words, replicas, skew
 from federation.instance import Instance
+from federation.streams import OWN_WORDS
 from server import database as db
 from server.actions.links import end_overdue
 from server.clock import now_ms
@@ -12,6 +13,7 @@ AT_ONCE = 8
 SELDOM_S = 30.0
 
 _looked: dict[str, float] = {}
+_STEPS = {membership_wishes.KIND: membership_sync.compare, replicas.KIND: replicas.seek, OWN_WORDS: own_words.have_back}
 
 
 async def look_after(instance: Instance) -> int:
@@ -26,11 +28,11 @@ async def look_after(instance: Instance) -> int:
 async def work_off(instance: Instance) -> int:
     """The jobs whose time has come; returns how many."""
     jobs = await db.fetch(
-        "SELECT id, kind, key, payload, attempts, error FROM job WHERE kind IN ('members', 'replica')"
+        "SELECT id, kind, key, payload, attempts, error FROM job WHERE kind IN ('members', 'replica', 'own_words')"
         " AND done_at IS NULL AND due_at <= $1 ORDER BY due_at LIMIT $2",
         now_ms(),
         AT_ONCE,
     )
     for job in jobs:
-        await (membership_sync.compare if job["kind"] == membership_sync.KIND else replicas.seek)(instance, job)
+        await _STEPS[job["kind"]](instance, job)
     return len(jobs)

@@ -28,6 +28,7 @@ from federation.recalling import work_off
 from federation.resync import resync_waiting
 from federation.sending import Peer, Sender, release, take_due
 from federation.streaming import LinkSender
+from federation.streams import greet
 from federation.upkeep import look_after
 from server import database as db
 from server import live
@@ -75,6 +76,7 @@ class Worker:
         if db.engine_name() == "sqlite":
             # one process serves an embedded database, so a lease found at start is a dead process's
             await db.execute("UPDATE peer SET lease_until_at = 0 WHERE lease_until_at > 0")
+        await greet()
         steps: list[tuple[Step, Collection[str]]] = [
             (lambda: process_waiting(self.instance), ("receipt",)),
             (lambda: sequence_waiting(self.instance), [kind.value for kind in Kind]),

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from federation.errors import Malformed, Refused
 from federation.handlers.call import Call
 from federation.held_keys import drop_keys_of
@@ -74,7 +76,7 @@ async def delete(call: Call) -> None:
 async def like(call: Call) -> None:
     """A person elsewhere answers with a gesture."""
     post = await reading_posts.find_by_uri(call.person, call.said.object_id)
-    await gestures.react(call.person, post.id, _emoji(call.said), uri=call.said.id, original=call.raw)
+    await gestures.react(call.person, post.id, emoji_of(call.said), uri=call.said.id, original=call.raw)
 
 
 async def undo_like(call: Call) -> None:
@@ -167,18 +169,18 @@ async def _told_delete(call: Call, said: Activity, space: spaces.SeenSpace) -> N
         await _withdraw(None, said.object_id)
         return
     owns_object(said)
-    await _withdraw(_author(call), said.object_id)
+    await _withdraw(_author(call), said.object_id, _kept(call, said))
 
 
 async def _told_like(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
     place = await _in_space(said.object_id, space)
-    await gestures.gesture(place, _author(call), _emoji(said), said.id)
+    await gestures.gesture(place, _author(call), emoji_of(said), said.id, _kept(call, said))
 
 
 async def _told_undo(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
     owns_object(said)
     place, emoji = await _reaction(said, _author(call))
-    await gestures.ungesture(place, _author(call), emoji)
+    await gestures.ungesture(place, _author(call), emoji, _kept(call, said))
 
 
 _TOLD = {
@@ -285,7 +287,15 @@ async def _relayed(call: Call, incoming: IncomingNote) -> arriving.Arrived:
     copies = dict(_copies(call.said.document.get("parvis:media"), call.said.actor))
     own = same_origin(incoming.id, call.said.actor)
     files = [replace(file, uri=file.uri if own else copies.get(file.uri, "")) for file in arrived.files]
-    return replace(arrived, files=files, attested_by=call.peer_id if call.attested else None)
+    attested = call.peer_id if call.attested else None
+    return replace(arrived, files=files, attested_by=attested, original=_kept(call, call.wrapped))
+
+
+def _kept(call: Call, said: Activity | None) -> str:
+    """What the host's own people say with their proof is kept as it came: the host may have lost it one day."""
+    if said is None or "proof" not in said.document or not same_origin(said.actor, call.said.actor):
+        return ""
+    return msgspec.json.encode(said.document).decode()
 
 
 def _copies(value: Any, host: str) -> Iterator[tuple[str, str]]:
@@ -304,7 +314,7 @@ async def _known_ids(uris: tuple[str, ...]) -> list[int]:
     return [row["id"] for row in rows]
 
 
-def _emoji(said: Activity) -> str:
+def emoji_of(said: Activity) -> str:
     """The gesture of a Like or EmojiReact; words, and a custom one that we do not have, are the plain thank-you."""
     emoji = said.content.strip()
     wordy = any(character.isalpha() or character.isspace() or character in "<>&:" for character in emoji)

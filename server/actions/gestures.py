@@ -45,12 +45,14 @@ async def react(
         await gesture(where, viewer.actor_id, emoji, uri, original, side)
 
 
-async def gesture(place: Place, actor_id: int, emoji: str, uri: str, original: str = "", side: str = "") -> None:
+async def gesture(
+    place: Place, actor_id: int, emoji: str, uri: str = "", original: str = "", side: str = "", event_id: int = 0
+) -> None:
     """Writes a reaction that the caller has allowed; the same one again changes nothing.
 
-    `uri` is the id of the activity elsewhere that says it; one of our own is named by its fact.
+    `uri` is the id of the activity elsewhere that says it; one of our own is named by its fact, `event_id` if given.
     """
-    event_id = new_id()
+    event_id = event_id or new_id()
     if uri and await _was_undone(uri):
         return  # told again by somebody else: its author took it back since
     uri = uri or f"event:{event_id}"
@@ -81,7 +83,7 @@ async def unreact(viewer: Resident | RemotePerson, post_id: int, emoji: str = ""
         await ungesture(Place(post.id, post.author_id, post.space.id if post.space else None), viewer.actor_id, emoji)
 
 
-async def ungesture(place: Place, actor_id: int, emoji: str, original: str = "") -> None:
+async def ungesture(place: Place, actor_id: int, emoji: str, original: str = "", event_id: int | None = None) -> None:
     """Takes one reaction of an actor back."""
     gone = await db.fetch(
         "DELETE FROM reaction WHERE post_id = $1 AND actor_id = $2 AND emoji = $3 RETURNING uri",
@@ -98,6 +100,7 @@ async def ungesture(place: Place, actor_id: int, emoji: str, original: str = "")
             post_id=place.post_id,
             space_id=place.space_id,
             data={"emoji": emoji, "uri": row["uri"]},
+            event_id=event_id,
             original=original,
         )
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from server import database as db
 from server.actions import holding
@@ -71,7 +71,9 @@ async def replace(post_id: int, old_html: str, old_source: str, html: str, sourc
     await make_findable(post_id, html)
 
 
-async def take_back(post_id: int, author_id: int, space_id: int | None, original: str = "") -> None:
+async def take_back(
+    post_id: int, author_id: int, space_id: int | None, original: str = "", event_id: int | None = None
+) -> None:
     await db.execute(
         "UPDATE post SET deleted_at = $1, html = '', source = '', summary = '' WHERE id = $2", now_ms(), post_id
     )
@@ -81,7 +83,8 @@ async def take_back(post_id: int, author_id: int, space_id: int | None, original
     await db.execute("UPDATE event SET original = '' WHERE post_id = $1", post_id)
     if await holding.forget(post_id):
         return  # nobody has heard of it
-    await record(Kind.POST_WITHDRAWN, actor_id=author_id, space_id=space_id, post_id=post_id, original=original)
+    where: dict[str, Any] = {"space_id": space_id, "post_id": post_id, "event_id": event_id}
+    await record(Kind.POST_WITHDRAWN, actor_id=author_id, original=original, **where)
 
 
 async def peer_of(actor_id: int, viewer: Viewer | None = None) -> int | None:

@@ -1,5 +1,6 @@
 """Fleets of real instances, on each engine in turn."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from tests.federation.harness import Node, free_port
 
 MakeNode = Callable[..., Awaitable[Node]]
 
-MOST_NODES = 3
+MOST_NODES = 5
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -23,28 +24,36 @@ def engine(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def databases(
     request: pytest.FixtureRequest, templates: Templates, engine: str, tmp_path: Path
-) -> Iterator[list[tuple[Path, str]]]:
-    """A folder and an empty migrated database for each instance that a test may make."""
-    folders = [tmp_path / f"node{number}" for number in range(MOST_NODES)]
-    for folder in folders:
-        folder.mkdir()
-    if engine == "sqlite":
-        yield [(folder, templates.sqlite_clone(folder / "parvis.db")) for folder in folders]
-        return
-    server: PostgresServer = request.getfixturevalue("postgres")
-    names = [server.create(templates.postgres(server)) for _ in folders]
-    yield [(folder, server.url(name)) for folder, name in zip(folders, names, strict=True)]
+) -> Iterator[Iterator[tuple[Path, str]]]:
+    """A folder and an empty migrated database for each instance that a test makes, made when it is asked for."""
+    server: PostgresServer | None = request.getfixturevalue("postgres") if engine == "postgres" else None
+    names: list[str] = []
+
+    def made() -> Iterator[tuple[Path, str]]:
+        for number in range(MOST_NODES):
+            folder = tmp_path / f"node{number}"
+            folder.mkdir()
+            if server is None:
+                yield folder, templates.sqlite_clone(folder / "parvis.db")
+            else:
+                names.append(server.create(templates.postgres(server)))
+                yield folder, server.url(names[-1])
+
+    yield made()
     for name in names:
+        assert server is not None
         server.drop(name)
 
 
 @pytest.fixture
-async def fleet(databases: list[tuple[Path, str]]) -> AsyncIterator[MakeNode]:
+async def fleet(databases: Iterator[tuple[Path, str]]) -> AsyncIterator[MakeNode]:
     """Makes instances that are started, and ended with the test."""
     nodes: list[Node] = []
+    turn = asyncio.Lock()
 
     async def make(name: str, *, start: bool = True, **options: Any) -> Node:
-        folder, url = databases[len(nodes)]
+        async with turn:
+            folder, url = await asyncio.to_thread(next, databases)
         node = Node(name, folder, options.pop("port", 0) or free_port(), url, **options)
         nodes.append(node)
         node.write_settings()

@@ -16,6 +16,7 @@ import httpx
 
 from server.credentials import make_secret
 from server.settings import load
+from tests.federation.operate import Operator
 
 PARVIS = [str(Path(sys.executable).with_name("parvis"))]
 DEADLINE_S = 20.0
@@ -94,7 +95,10 @@ class Node:
     process: asyncio.subprocess.Process | None = None
     settings: dict[str, str] = field(default_factory=dict)
     behind: int = 0  # where it really listens, when a tap stands at its port
+    extra: dict[str, str] = field(default_factory=dict)  # environment of the process that serves
+    resident: bool = False  # whether commands run in one process that stays
     _client: httpx.AsyncClient | None = None
+    _operator: Operator | None = None
 
     @property
     def host(self) -> str:
@@ -129,6 +133,16 @@ class Node:
 
     async def cli(self, *words: str, ok: bool = True, stdin: str = "") -> tuple[int, str, str]:
         """Runs a command on this instance: (exit code, stdout, stderr)."""
+        if self.resident and not stdin:
+            if self._operator is None:
+                self._operator = Operator(self.folder / "parvis.toml", _environment())
+            code, told, said = await self._operator.run(*words)
+        else:
+            code, told, said = await self._command(stdin, *words)
+        assert not ok or code == 0, f"parvis {' '.join(words)}: {code} {said[-2000:]}"
+        return code, told, said
+
+    async def _command(self, stdin: str, *words: str) -> tuple[int, str, str]:
         process = await asyncio.create_subprocess_exec(
             *PARVIS,
             *words,
@@ -140,9 +154,7 @@ class Node:
             env=_environment(),
         )
         out, err = await process.communicate(stdin.encode())
-        code = process.returncode or 0
-        assert not ok or code == 0, f"parvis {' '.join(words)}: {code} {err.decode()[-2000:]}"
-        return code, out.decode(), err.decode()
+        return process.returncode or 0, out.decode(), err.decode()
 
     async def person(self, name: str, display: str = "", role: str = "member") -> Person:
         """Adds an employee, with a token."""
@@ -154,8 +166,9 @@ class Node:
         """Starts the process and waits until it answers."""
         log = (self.folder / "log").open("ab")
         self.process = await asyncio.create_subprocess_exec(
-            *PARVIS, "serve", "--config", str(self.folder / "parvis.toml"), stdout=log, stderr=log, env=_environment()
-        )
+            *PARVIS, "serve", "--config", str(self.folder / "parvis.toml"), stdout=log, stderr=log,
+            env=_environment() | self.extra,
+        )  # fmt: skip
         log.close()
 
         async def up() -> int:
@@ -185,6 +198,9 @@ class Node:
         if self._client is not None:
             await self._client.aclose()
             self._client = None
+        if self._operator is not None:
+            await self._operator.leave()
+            self._operator = None
 
 
 def _environment() -> dict[str, str]:

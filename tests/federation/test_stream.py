@@ -17,6 +17,7 @@ from federation.peering import take
 from federation.processing import process_waiting
 from federation.sending import take_due
 from federation.streaming import LinkSender
+from federation.streams import heard
 from federation.trust import VerifiedSender
 from server import database as db
 from server.actions import sweeping
@@ -309,6 +310,36 @@ async def test_D5_a_partner_put_back_to_before_what_was_swept_is_given_a_new_run
     assert world.partner.generation == after["generation"] and gapless(world.partner)
 
 
+async def test_D5_who_knows_other_facts_by_our_numbers_is_told_anew_and_asked_for_what_our_people_said(
+    world: World,
+) -> None:
+    await world.write(2)
+    await world.sequence()
+    before = (await world.stream())["generation"] if await db.fetch("SELECT id FROM stream") else ""
+
+    def strange(partner: Partner, page: Any) -> Answer | None:
+        partner.script = lambda partner, page: None
+        return 409, {"want": 0, "generation": page.generation}
+
+    world.partner.script = strange
+    await world.send()
+    assert (await world.stream())["generation"] != before
+    assert gapless(world.partner) and world.partner.got == 2
+    assert len(await db.fetch("SELECT id FROM job WHERE kind = 'own_words'")) == 1
+
+
+async def test_D5_who_hears_less_than_it_had_is_asked_which_it_has(world: World) -> None:
+    await world.write(3)
+    await world.sequence()
+    await world.send()
+    generation = (await world.stream())["generation"]
+    world.partner.got = 1
+    async with db.transaction():
+        assert await heard(world.peer_id, Heard(generation, 1, 1))
+    await world.send()
+    assert gapless(world.partner) and world.partner.got == 3
+
+
 async def test_D5_when_we_were_put_back_numbers_begin_again_and_nothing_is_swallowed(world: World) -> None:
     await world.write(10)
     await world.sequence()
@@ -445,6 +476,7 @@ async def test_pages_that_follow_are_kept_once_and_others_are_told_what_is_wante
     assert await receiving.page(5, [receiving.follow(5)]) == Missing(4, "g1")
     again = await receiving.page(2, [None, receiving.follow(3), receiving.follow(4)])
     assert isinstance(again, Heard) and again.acked == 4
+    assert await receiving.page(4, [receiving.follow(7), receiving.follow(8)]) == Missing(0, "g1"), "other facts"
     row = await db.fetch_one("SELECT COUNT(*) AS n FROM receipt")
     assert row == {"n": 3}
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from federation import membership_sync, upkeep
+from federation.membership_wishes import wish
 from federation.roots import root_of
 from federation.vocabulary import moment
 from server import database as db
@@ -78,7 +79,7 @@ async def test_the_same_list_asks_nobody_anything(theirs: Theirs) -> None:
 
 async def test_mastodon_34272_a_list_of_several_pages_removes_nobody_who_stands_on_a_later_one(theirs: Theirs) -> None:
     theirs.lists([theirs.alice], [theirs.bruno])
-    await membership_sync.wish(theirs.id)
+    await wish(theirs.id)
     assert await theirs.settle() == ""
     assert await theirs.states() == {"alice": "member", "bruno": "member"}
 
@@ -95,7 +96,7 @@ async def test_mastodon_34272_a_list_of_several_pages_removes_nobody_who_stands_
 )
 async def test_mastodon_34272_a_list_that_is_not_whole_changes_nothing(theirs: Theirs, second: Json) -> None:
     theirs.lists([theirs.alice], [theirs.bruno], total=2, **second)
-    await membership_sync.wish(theirs.id, root_of([theirs.alice]))
+    await wish(theirs.id, root_of([theirs.alice]))
     assert await theirs.settle(2)
     assert await theirs.states() == {"alice": "member", "bruno": "member"}
 
@@ -104,7 +105,7 @@ async def test_mastodon_34273_a_list_that_is_not_the_announced_one_removes_nobod
     theirs: Theirs,
 ) -> None:
     theirs.lists([theirs.alice])
-    await membership_sync.wish(theirs.id, root_of([theirs.alice, "another"]))
+    await wish(theirs.id, root_of([theirs.alice, "another"]))
     assert "not the one that was announced" in await theirs.settle()
     assert await theirs.states() == {"alice": "member", "bruno": "member"}
     assert await theirs.settle() == ""

@@ -1,0 +1,26 @@
+"""The wish to compare who of ours is in a space elsewhere with its host's list; `membership_sync` fulfils it."""
+
+import msgspec
+
+from server import database as db
+from server.clock import now_ms
+from server.ids import new_id
+
+KIND = "members"
+AGAIN_MS = 5_000
+"""How soon a list that was not believed, or was just compared, is fetched again."""
+
+
+async def wish(space_id: int, told: str = "") -> None:
+    """The host's list is to be fetched soon: once, however often it is wished."""
+    now = now_ms()
+    payload = msgspec.json.encode({"told": told, "before": ""}).decode()
+    row = {"id": new_id(), "kind": KIND, "key": str(space_id), "payload": payload, "due_at": now, "created_at": now}
+    await db.insert_many("job", [row], ignore=True)
+    await db.execute(
+        "UPDATE job SET done_at = NULL, attempts = 0, error = '', payload = $1, due_at = $2"
+        " WHERE kind = 'members' AND key = $3 AND done_at IS NOT NULL",
+        payload,
+        now + AGAIN_MS,
+        str(space_id),
+    )

@@ -1,0 +1,123 @@
+"""What our people said is had back from a partner only with their proof, once; it is given to their instance alone."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from federation import keyring, own_words
+from federation.errors import Untrusted
+from federation.instance import Instance
+from federation.keyring import private_key
+from federation.signatures.keys import PrivateKey, generate_ed25519
+from federation.signatures.proofs import with_proof
+from server import database as db
+from server.actions.accounts import NewPerson, add_person
+from server.clock import now_ms
+from server.errors import NotFound
+from server.ids import new_id
+from server.viewer import Anonymous, Operator, PeerServer
+from tests.bench.link import HOST, actor, instance_at, peer, space
+
+pytestmark = pytest.mark.anyio
+
+SPACE = f"{HOST}/spaces/chantier"
+ALICE = f"{HOST}/@alice"
+
+
+class Ours:
+    """We host a space with a member elsewhere; Alice is one of us."""
+
+    def __init__(
+        self, instance: Instance, space_id: int, peer_id: int, alice: int, chloe: int, key: PrivateKey
+    ) -> None:
+        self.instance, self.space_id, self.peer_id, self.alice, self.chloe = instance, space_id, peer_id, alice, chloe
+        self.key = key
+
+    async def again(self, document: dict[str, Any], key: PrivateKey | None = None) -> bool:
+        return await own_words._said_again(
+            self.instance, with_proof(document, key or self.key, now_ms()), self.space_id
+        )
+
+    async def posts(self) -> list[dict[str, Any]]:
+        return await db.fetch("SELECT id, html, author_id, edited_at, deleted_at FROM post ORDER BY id")
+
+
+@pytest.fixture
+async def ours(database: str, tmp_path: Path) -> Any:
+    keyring._opened.clear()  # keys of another test, in another database
+    instance = instance_at(tmp_path, database, HOST)
+    alice = (await add_person(Operator(), NewPerson("alice", display_name="Alice"), instance.here)).actor_id
+    peer_id = await peer("https://kestrel.test", linked=True)
+    chloe = await actor("https://kestrel.test/@chloe", "person", peer_id)
+    space_id = await space(SPACE, None, chloe, peer_id, peer_id)
+    yield Ours(instance, space_id, peer_id, alice, chloe, await private_key(instance, ALICE, "ed25519"))
+    await instance.transport.aclose()
+
+
+def said(kind: str, number: int, thing: Any) -> dict[str, Any]:
+    return {"type": kind, "id": f"{HOST}/activities/{number}", "actor": ALICE, "audience": SPACE, "object": thing}
+
+
+def words(post: int, content: str, **more: Any) -> dict[str, Any]:
+    there = {"type": "Note", "id": f"{HOST}/posts/{post}", "attributedTo": ALICE, "audience": SPACE, "to": [SPACE]}
+    return {**there, "content": content, "published": "2026-11-25T10:00:00Z", **more}
+
+
+async def test_a_post_its_edit_a_gesture_and_what_was_taken_back_come_again_once(ours: Ours) -> None:
+    first, second, create, update, like, undo, delete = (new_id() for _ in range(7))
+    assert await ours.again(said("Create", create, words(first, "<p>un</p>")))
+    assert await ours.again(said("Create", new_id(), words(second, "<p>deux</p>")))
+    assert not await ours.again(said("Create", create, words(first, "<p>autre</p>"))), "a fact that is known"
+    await ours.again(said("Update", update, words(first, "<p>mieux</p>", updated="2026-11-25T10:05:00Z")))
+    await ours.again(said("Update", new_id(), words(first, "<p>vieux</p>", updated="2026-11-25T10:04:00Z")))
+    thanks = said("Like", like, f"{HOST}/posts/{second}")
+    await ours.again(thanks)
+    assert await db.fetch("SELECT actor_id, uri FROM reaction") == [{"actor_id": ours.alice, "uri": f"event:{like}"}]
+    await ours.again(said("Undo", new_id(), {**thanks, "id": f"{HOST}/activities/{new_id()}"}))
+    assert len(await db.fetch("SELECT id FROM reaction")) == 1, "another gesture was undone, not this one"
+    await ours.again(said("Undo", undo, thanks))
+    assert await db.fetch("SELECT id FROM reaction") == []
+    await ours.again(said("Delete", delete, {"type": "Tombstone", "id": f"{HOST}/posts/{second}"}))
+    one, two = await ours.posts()
+    assert (one["id"], one["html"], one["author_id"]) == (first, "<p>mieux</p>", ours.alice)
+    assert (two["id"], two["html"]) == (second, "") and two["deleted_at"] is not None
+    await ours.again(said("Create", new_id(), words(second, "<p>deux</p>")))
+    assert (await ours.posts())[1]["html"] == "", "what was taken back stays away"
+    kinds = [row["kind"] for row in await db.fetch("SELECT kind FROM event WHERE id = $1", create)]
+    assert kinds == ["post_published"], "under its old number"
+
+
+async def test_what_is_not_proved_by_our_own_people_is_not_taken(ours: Ours) -> None:
+    document = said("Create", new_id(), words(new_id(), "<p>forgé</p>"))
+    forger = generate_ed25519(f"{ALICE}#ed25519")
+    with pytest.raises(Untrusted):
+        await ours.again(document, forger)
+    with pytest.raises(Untrusted):
+        await own_words._said_again(ours.instance, document, ours.space_id)
+    chloe = {**document, "actor": "https://kestrel.test/@chloe"}
+    with pytest.raises(Untrusted):
+        await ours.again(chloe)
+    elsewhere = {**document, "id": "https://kestrel.test/activities/7"}
+    with pytest.raises(Untrusted):
+        await ours.again(elsewhere)
+    changed = with_proof(document, ours.key, now_ms())
+    changed["object"] = {**changed["object"], "content": "<p>changé</p>"}
+    with pytest.raises(Untrusted):
+        await own_words._said_again(ours.instance, changed, ours.space_id)
+    assert await ours.posts() == []
+
+
+async def test_each_instance_is_given_its_own_peoples_words_and_nobody_elses(ours: Ours) -> None:
+    raw = msgspec.json.encode({"type": "Create", "id": "https://kestrel.test/activities/1"}).decode()
+    row: dict[str, Any] = {"id": new_id(), "kind": "post_published", "actor_id": ours.chloe, "space_id": ours.space_id}
+    await db.insert("event", {**row, "original": raw, "created_at": now_ms()})
+    given = await own_words.given(PeerServer(ours.peer_id, True), SPACE, 0)
+    assert msgspec.json.decode(msgspec.json.encode(given))["parvis:own"] == [[row["id"], msgspec.json.decode(raw)]]
+    assert (await own_words.given(PeerServer(ours.peer_id, True), SPACE, row["id"]))["parvis:own"] == []
+    other = await peer("https://solstice.test", linked=True)
+    assert (await own_words.given(PeerServer(other, True), SPACE, 0))["parvis:own"] == []
+    for viewer in (PeerServer(ours.peer_id, False), Anonymous()):
+        with pytest.raises(NotFound):
+            await own_words.given(viewer, SPACE, 0)
