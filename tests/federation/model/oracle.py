@@ -1,7 +1,11 @@
 """Who may see what, told by somebody who only hears what people did: no code of the product is asked.
 
-One space, hosted by `a`, for people who are invited at two partners. A partner's member reads what was written since
-they came; an instance holds what was written while somebody of it was in, and nothing once nobody is.
+One space, hosted by `a`, for people who are invited at its partners. A partner's member reads what was written since
+they came, which holds for their own words too; an instance holds what was written while somebody of it was in, and
+nothing once nobody is.
+
+What was on its way when its author was let go is refused by the host, and what an instance had alone when its database
+was put back is gone: such things may be there or not, and are `loose`.
 """
 
 from dataclasses import dataclass, field
@@ -17,10 +21,12 @@ class Item:
     author: str
     host: str
     at: float
-    answers: int | None = None
     edits: int = 0
     gone: bool = False
+    loose: bool = False
+    """Whether it is there, and in which version, is not to be said: but who must not see it, is."""
     thanks: set[str] = field(default_factory=set)
+    loose_thanks: bool = False
 
     @property
     def word(self) -> str:
@@ -33,22 +39,29 @@ class Item:
 
 @dataclass
 class Oracle:
-    """Everything that was done, and what must and may be seen because of it. Moments are monotonic seconds."""
+    """Everything that was done, and what must and may be seen because of it. Moments are monotonic seconds.
+
+    `skew_s`: how far the instances' clocks are apart. A date is its author's word, within what can be.
+    """
 
     home: str
     host_of: dict[str, str]
+    skew_s: float = 0.0
     items: list[Item] = field(default_factory=list)
     member_since: dict[str, float] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
     allowed: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)  # host → changes of having a member
+    unsure: set[str] = field(default_factory=set)
+    """Who was let in after the host's backup was made: their instance learns once a day that they are out."""
 
-    def write(self, author: str, at: float, answers: int | None = None) -> Item:
-        item = Item(len(self.items), author, self.host_of[author], at, answers)
+    def write(self, author: str, at: float) -> Item:
+        item = Item(len(self.items), author, self.host_of[author], at)
         self.items.append(item)
         return item
 
     def enters(self, person: str, at: float) -> None:
         self.member_since.setdefault(person, at)
+        self.unsure.discard(person)
         self._look(at)
 
     def leaves(self, person: str, at: float) -> None:
@@ -61,6 +74,14 @@ class Oracle:
         for person in [p for p in self.member_since if self.host_of[p] not in (self.home, *hosts)]:
             del self.member_since[person]
         self._look(at)
+
+    def went_back(self, then: "Oracle", at: float) -> None:
+        """The host's database is that of an earlier moment: who is in, and which partners it names, is as then."""
+        self.unsure |= {person for person in self.member_since if person not in then.member_since}
+        self.named, self.allowed = set(then.named), {host: list(changes) for host, changes in then.allowed.items()}
+        # what is written from now on has to be seen by partners' people: a copy that was recalled stays away
+        self.member_since = {p: since if self.host_of[p] == self.home else at for p, since in then.member_since.items()}
+        self.unsure -= set(self.member_since)
 
     def members_at(self, host: str) -> list[str]:
         return [person for person in self.member_since if self.host_of[person] == host]
@@ -87,14 +108,19 @@ class Oracle:
             for place, (start, now) in enumerate(changes)
             if now
         ]
-        return any(start - slack_s <= at <= end + slack_s and item.at >= start - slack_s for start, end in inside)
+        early = slack_s + self.skew_s
+        return any(start - slack_s <= at <= end + slack_s and item.at >= start - early for start, end in inside)
 
     def must_see(self, person: str) -> dict[str, str]:
         """What somebody has to see once everything has arrived: word → text."""
         since = self._since(person)
         if since is None:
             return {}
-        return {i.word: i.text for i in self.items if not i.gone and (i.at > since or i.author == person)}
+        return {
+            i.word: i.text
+            for i in self.items
+            if not i.gone and not i.loose and i.at > since + self.skew_s * (since > 0)
+        }
 
     def may_see(self, person: str) -> set[str]:
         """What somebody may see at most."""
@@ -102,7 +128,8 @@ class Oracle:
         since = self._since(person) if host == self.home else self.host_since(host)
         if person not in self.member_since or since is None:
             return set()
-        return {i.word for i in self.items if not i.gone and (i.at >= since - 2 or i.host == host)}
+        early = 2 + self.skew_s
+        return {i.word for i in self.items if (not i.gone or i.loose) and (i.at >= since - early or i.host == host)}
 
     def _since(self, person: str) -> float | None:
         if person not in self.member_since:

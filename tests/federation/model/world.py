@@ -1,0 +1,185 @@
+"""The instances of a play, the weather before each, everybody with their way in, and what they see."""
+
+import asyncio
+import json
+import os
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.federation.conftest import MakeNode
+from tests.federation.harness import Node, Person, free_port, link
+from tests.federation.model.oracle import Item, Oracle
+from tests.federation.weather import Conditions, Weather
+
+SLUG = "modele"
+SLACK_S = 2.0
+"""What may still be on its way after a commit: one batch, through a slow network."""
+CAST = {"alice": 0, "bruno": 0, "chloe": 1, "dan": 1, "carl": 2, "eva": 3, "farid": 4}
+NAMES = ("Aubrac", "Kestrel", "Solstice", "Meridian", "Tramontane")
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+
+
+@dataclass
+class Snapshot:
+    """A backup of one instance: its file, when it was made, and the oracle as it was then."""
+
+    file: str
+    at: float
+    then: Oracle
+
+
+@dataclass
+class World:
+    """`place`: where everybody works. `told`: what was done, in order, for whoever reads a failure."""
+
+    nodes: list[Node]
+    weather: list[Weather]
+    people: dict[str, Person]
+    oracle: Oracle
+    chance: random.Random
+    done: Counter[str] = field(default_factory=Counter)
+    told: list[str] = field(default_factory=list)
+    snapshots: dict[int, Snapshot] = field(default_factory=dict)
+    judged: dict[tuple[int, str], int] = field(default_factory=dict)
+    begun: float = field(default_factory=time.monotonic)
+
+    def place(self, person: str) -> int:
+        return CAST[person]
+
+    def host(self, person: str) -> str:
+        return self.nodes[CAST[person]].host
+
+    def say(self, what: str) -> None:
+        self.told.append(f"{time.monotonic() - self.begun:.1f} {what}")
+        if log := os.environ.get("PLAY_LOG"):
+            with open(log, "a") as file:
+                file.write(self.told[-1] + "\n")
+
+    def fair(self) -> None:
+        for one in self.weather:
+            one.now = Conditions()
+
+
+@asynccontextmanager
+async def gathered(fleet: MakeNode, seed: int, instances: int, skewed: bool = False) -> AsyncIterator[World]:
+    """So many linked instances, and the space that the first of them hosts for the others."""
+    chance = random.Random(seed)
+    weather = [Weather(free_port(), free_port(), chance) for _ in range(instances)]
+    for one in weather:
+        await one.start()
+    skews = [chance.randint(-240, 240) if skewed and number else 0 for number in range(instances)]
+    nodes = []
+    for name, one, skew in zip(NAMES, weather, skews, strict=False):
+        nodes.append(await fleet(name, port=one.port, behind=one.behind, extra=clock_off(skew), resident=True))
+    # people speak to their own instance past the weather
+    direct = [
+        Node(node.name, node.folder, one.behind, node.database_url) for node, one in zip(nodes, weather, strict=True)
+    ]
+    people = {}
+    for name, place in CAST.items():
+        if place < instances:
+            met = await nodes[place].person(name)
+            people[name] = Person(direct[place], name, met.token)
+    for partner in nodes[1:]:
+        await link(nodes[0], partner)
+    hosts = [node.host for node in nodes[1:]]
+    await nodes[0].cli(
+        "spaces", "add", SLUG, "--name", "Modèle", "--level", "partners", "--owner", "alice",
+        *(word for host in hosts for word in ("--partner", host)),
+    )  # fmt: skip
+    await nodes[0].cli("spaces", "members", SLUG, "--add", "bruno")
+    oracle = Oracle(nodes[0].host, {name: nodes[CAST[name]].host for name in people})
+    oracle.skew_s = float(max(skews) - min(skews))
+    now = time.monotonic()
+    oracle.names(set(hosts), now)
+    oracle.enters("alice", now)
+    oracle.enters("bruno", now)
+    world = World(nodes, weather, people, oracle, chance)
+    try:
+        yield world
+    finally:
+        for own in direct:
+            await own.client.aclose()
+        world.fair()
+        for node in nodes:
+            await node.stop()
+        for one in weather:
+            await one.stop()
+
+
+def clock_off(seconds: int) -> dict[str, str]:
+    """The environment of a process whose clock goes so many seconds before (or behind) the others'."""
+    if not seconds:
+        return {}
+    if not os.path.exists(FAKETIME):
+        raise AssertionError("A skewed play needs libfaketime: .ci/apt-install faketime")
+    return {"LD_PRELOAD": FAKETIME, "FAKETIME": f"{seconds:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+async def ask(person: Person, method: str, path: str, **options: Any) -> httpx.Response | None:
+    """One call, again until the person's own instance answers; None when it is down for longer than people wait."""
+    for _ in range(200):
+        try:
+            answer = await person.call(method, path, **options)
+        except httpx.TransportError:
+            await asyncio.sleep(0.05)
+            continue
+        if answer.status_code not in (429, 503):
+            return answer
+        await asyncio.sleep(0.05)
+    return None
+
+
+async def view(world: World, name: str) -> dict[str, dict[str, Any]]:
+    """What somebody sees of the space: word → the post as their client gets it."""
+    person = world.people[name]
+    found: dict[str, dict[str, Any]] = {}
+    path = "/api/v1/timelines/home?limit=40"
+    last = ""
+    while True:
+        page = await person.get(path + (f"&max_id={last}" if last else ""))
+        if not page:
+            return found
+        for post in page:
+            if word := re.search(r"canari\d{5}x", post["content"]):
+                found.setdefault(word.group(), post)
+        last = page[-1]["id"]
+
+
+async def standing(world: World, node: Node) -> str:
+    """What an instance has on its way, for whoever reads a failure."""
+    _, links, _ = await node.cli("link", "list", "--json", ok=False)
+    _, waiting, _ = await node.cli("deliveries", "list", "--json", ok=False)
+    told = [row for row in json.loads(waiting or "[]") if row.get("state") not in ("sent", "skipped")]
+    return f"{node.name}: {links[:1500]} {told[:5]} {node.log()[-1500:]}"
+
+
+def loosen(world: World, seen: dict[str, dict[str, Any]], host: str) -> None:
+    """What people of a partner did that the home does not show yet may be refused there from now on, or be lost."""
+    for item in world.oracle.items:
+        if item.gone and item.word in seen and item.host == host:
+            item.gone, item.loose = False, True  # taken back, and that was not heard
+        if item.gone:
+            continue
+        post = seen.get(item.word)
+        if item.host == host and (post is None or item.text not in post["content"]):
+            item.loose = True
+        if post is not None and post["favourites_count"] != len(item.thanks):
+            item.loose_thanks = True
+
+
+def remember(world: World) -> Oracle:
+    return deepcopy(world.oracle)
+
+
+def by_word(world: World, word: str) -> Item:
+    return world.oracle.items[int(word[6:11])]
