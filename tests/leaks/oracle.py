@@ -80,6 +80,8 @@ FIELDS = {
     "past": "p",
     "old": "-",  # what an edit replaced is shown to nobody
     "taken": "-",  # nor is what was taken back
+    "held": "o",  # waits for a steward
+    "reason": "o",  # why a change of openness was asked for, which waits for a second person
 }
 """Every field that holds a canary, and the letter under which it is seen.
 
@@ -87,10 +89,11 @@ The silent `person` is of the partner with a member: others from outside see org
 hashtags, link previews and mail do not exist yet.
 """
 
-CARDS_ONLY = ("charter", "tone", "frame")
+RULES = ("charter", "tone", "frame")
+"""Shown where somebody writes, and where an owner decides."""
 CARRIED = {
-    "pages": set(FIELDS) - {"mention", "alt", *CARDS_ONLY},
-    "tokens": set(FIELDS) - {"reaction", *CARDS_ONLY},
+    "pages": set(FIELDS) - {"mention", "alt"},
+    "tokens": set(FIELDS) - {"reaction", "reason"},
     "documents": {"name", "description", "body", "link", "summary", "file", "alt", "bytes", "past"},
 }
 """What each door has a place for. What it has none for is still never to be seen by whoever may not see it."""
@@ -107,12 +110,19 @@ def expected(door: str, observer: str) -> set[str]:
         return set()
     if door == "tokens" and observer == "visitor":
         return {canary("public", "bytes")}  # a file of a public space needs no token
-    return {canary(space, field) for space in SPACES for field in CARRIED[door] if sees(observer, space, field)}
+    return {
+        canary(space, field)
+        for space in SPACES
+        for field in CARRIED[door]
+        if sees(observer, space, field) and (field not in RULES or observer == "member")
+    }
 
 
 EMPLOYEES = ("member", "colleague", "former member", "auditor", "admin", "admin with a granted reading")
 PEOPLE = re.compile(r"^/(people|search|@|api/v1/accounts|api/v2/search)")
 OVERSEEN = re.compile(r"^/admin/")
+ADMINS = ("admin", "admin with a granted reading")
+DECIDED = re.compile(r"^/admin/changes/\d+|/openness$")
 
 
 def allowed(observer: str, word: str, address: str) -> bool:
@@ -121,10 +131,10 @@ def allowed(observer: str, word: str, address: str) -> bool:
     if field in ("person", "mention") and PEOPLE.search(address):
         # colleagues know one another and whom they met; the card of one of ours is there for whoever knows its id
         return field == "person" or observer in EMPLOYEES
+    if field == "reason":  # an administrator may be the second person that an owner's change waits for
+        return observer in ADMINS and bool(DECIDED.search(address))
     # who administers sees which spaces there are and who of a partner is in them: never what is written there
-    return observer in ("admin", "admin with a granted reading", "auditor") and (
-        bool(OVERSEEN.search(address)) and field in ("name", "person")
-    )
+    return observer in (*ADMINS, "auditor") and (bool(OVERSEEN.search(address)) and field in ("name", "person"))
 
 
 def canary(space: str, field: str) -> str:
@@ -138,6 +148,8 @@ def sees(observer: str, space: str, field: str) -> bool:
             return False
         if space == "blind" and observer in ("guest in it", "rival with a member"):
             return False
+    if FIELDS[field] == "o":  # alice, who owns them all
+        return observer == "member" and (field != "held" or space in OUTSIDE)
     return FIELDS[field] in SEEN[observer].get(space, "")
 
 

@@ -27,14 +27,18 @@ KINDS = {
     "posts": "post",
     "activities": "event",
     "members": "account",
+    "recalls": "recall",
+    "changes": "change",
+    "queue": "held",
+    "glass": "reading",
 }
 """What {id} is the id of, by the word before it."""
 
 FIXED = {"token": "x", "host": KESTREL, "name": "alice", "who": "alice", "step": "grant"}
 """Places that name nothing of a space."""
 
-OF_NOTHING = ("recalls", "changes", "sessions", "tokens", "glass", "links", "waiting", "held", "drafts", "guests")
-"""Collections of what no space of the scene has: any number does."""
+OF_NOTHING = ("sessions", "tokens")
+"""Collections of what no space has: any number does."""
 
 
 def doors(app: Starlette) -> dict[str, list[str]]:

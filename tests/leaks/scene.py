@@ -1,7 +1,7 @@
 """Spaces of every openness with a canary in every field, and everybody who might look, each through their own door."""
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -19,6 +19,8 @@ from server.actions.attachments import bring
 from server.clock import now_ms
 from server.ids import new_id
 from server.openness import Level, Office, Reach, Visibility
+from server.queries import policies
+from server.space_policy import canonical
 from server.viewer import Employee, Guest, Operator, RemotePerson
 from tests import cast as company
 from tests.cast import HERE, INCONNU, KESTREL, Cast
@@ -238,6 +240,7 @@ async def _written(scene: Scene, space: Space, people: People) -> None:
     written = [body, past, taken]
     if name in OUTSIDE:
         written.append(await company.say(scene.cast.chloe, canary(name, "theirs"), space.id))
+        space.ids["held"] = [str(await _held(scene, space))]
     row = await db.fetch_one("SELECT actor_id FROM space WHERE id = $1", space.id)
     events = await db.fetch("SELECT id FROM event WHERE space_id = $1", space.id)
     notices = await db.fetch("SELECT id FROM notice WHERE space_id = $1 OR post_id = $2", space.id, body)
@@ -251,7 +254,43 @@ async def _written(scene: Scene, space: Space, people: People) -> None:
         "notice": [str(notice["id"]) for notice in notices] or ["7"],
         "slug": [space.slug],
         "file name": [f"{canary(name, 'file')}.png"],
+        "recall": [str(await _taken_back(space, taken))],
+        "change": [str(await _waiting(space))],
     }
+
+
+async def _held(scene: Scene, space: Space) -> int:
+    """What waits for a steward, as the rows say it."""
+    words = canary(space.name, "held")
+    post = await company.say(scene.cast.chloe, words, space.id)
+    await db.execute("UPDATE post SET held_at = $1 WHERE id = $2", now_ms(), post)
+    activity = {"activity_uri": f"https://{KESTREL}/activities/{post}", "original": f'["{words}"]'}
+    await db.insert("held_post", {"post_id": post, **activity})
+    return post
+
+
+async def _taken_back(space: Space, post_id: int) -> int:
+    """A recall of what was taken back, from the partner with a member, as the rows say it."""
+    recall, target, now = new_id(), new_id(), now_ms()
+    row = {"id": recall, "space_id": space.id, "scope": "item", "items": f"[{post_id}]", "reason": "withdraw_post"}
+    await db.insert("recall", {**row, "keep": "none", "deadline_at": now, "created_at": now})
+    about = {"id": target, "recall_id": recall, "peer_id": await company._peer_id(KESTREL), "linked": True}
+    await db.insert("recall_target", {**about, "items": 1, "gathered_at": now})
+    uri = f"{HERE.base}/posts/{post_id}"
+    await db.insert(
+        "recall_part",
+        {"id": new_id(), "target_id": target, "number": 0, "from_uri": uri, "to_uri": uri, "uris": f'["{uri}"]'},
+    )
+    return recall
+
+
+async def _waiting(space: Space) -> int:
+    """A change of openness that waits for a second person, with the reason that its owner gave."""
+    wanted, change_id = await policies.current(space.id), new_id()
+    row = {"id": change_id, "space_id": space.id, "state": "waiting", "base_epoch": 1, "door": "page"}
+    row |= {"wanted": canonical(replace(wanted, level=Level.PUBLIC)), "reason": canary(space.name, "reason")}
+    await db.insert("policy_change", {**row, "plan_hash": "0" * 64, "asked_at": now_ms()})
+    return change_id
 
 
 async def _attached(post_id: int, name: str) -> None:
@@ -265,7 +304,9 @@ async def _attached(post_id: int, name: str) -> None:
 async def _glass(space: Space, people: People) -> None:
     now = now_ms()
     row = {"space_id": space.id, "asked_by_id": people.glass.actor_id, "reason": "contrôle", "asked_at": now}
-    await db.insert("break_glass", {"id": new_id(), **row, "approved_at": now, "until_at": now + 3_600_000})
+    reading = new_id()
+    await db.insert("break_glass", {"id": reading, **row, "approved_at": now, "until_at": now + 3_600_000})
+    space.ids["reading"] = [str(reading)]
 
 
 async def _former(scene: Scene, people: People) -> None:
