@@ -103,19 +103,19 @@ async def _rows(viewer: Viewer, found: Clause, matching: str, after: str, limit:
 
 
 async def _counts(viewer: Viewer, counted: Sequence[SeenSpace]) -> dict[int, int]:
-    """How many are in each, before this viewer: those of blind partners one by one, all others together."""
+    """How many are in each, before this viewer, who is told nothing of blind partners beside their own."""
     if not counted:
         return {}
-    blind = [space for space in counted if await sides.counted(viewer, space) != sides.EVERYBODY]
-    told = {space.id: 0 for space in counted}
-    for space in blind:
-        told[space.id] = sum(row.count for row in await _organisations(space.id, await sides.counted(viewer, space)))
-    open_ids = [space.id for space in counted if space not in blind]
-    if open_ids:
-        query = Clause("SELECT space_id, COUNT(*) AS n FROM membership WHERE state = 'member' AND")
-        query = query.join(one_of("space_id", open_ids)).then("GROUP BY space_id")
-        told |= {row["space_id"]: row["n"] for row in await db.fetch(*query.statement())}
-    return told
+    whose = await sides.counted_in(viewer, counted)
+    among = [one_of("m.space_id", [space_id for space_id in whose if whose[space_id] == sides.EVERYBODY])]
+    among += [
+        Clause("m.space_id = ?", (space_id,)).and_(clause)
+        for space_id, clause in whose.items()
+        if clause != sides.EVERYBODY
+    ]
+    query = Clause("SELECT m.space_id, COUNT(*) AS n FROM membership m WHERE m.state = 'member' AND")
+    query = query.join(any_of(among)).then("GROUP BY m.space_id")
+    return dict.fromkeys(whose, 0) | {row["space_id"]: row["n"] for row in await db.fetch(*query.statement())}
 
 
 # --- who is in a space ----------------------------------------------------------------------------

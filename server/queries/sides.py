@@ -21,15 +21,19 @@ SEVERAL = "*"
 
 async def of_actors(actor_ids: Iterable[int]) -> set[str]:
     """The outside organisations that these actors are of."""
+    return set((await _by_actor(actor_ids)).values()) - {""}
+
+
+async def _by_actor(actor_ids: Iterable[int]) -> dict[int, str]:
     wanted = list(dict.fromkeys(actor_ids))
     if not wanted:
-        return set()
+        return {}
     query = Clause(
         "SELECT a.id, a.peer_id, c.organisation FROM actor a"
         " LEFT JOIN account c ON c.actor_id = a.id AND c.office = 'guest' WHERE"
     )
     rows = await db.fetch(*query.join(one_of("a.id", wanted)).statement())
-    return {_of_row(row) for row in rows} - {""}
+    return {row["id"]: _of_row(row) for row in rows}
 
 
 async def of_actor(actor_id: int) -> str:
@@ -53,7 +57,8 @@ async def gestures_for(side: str, gestures: Sequence[tuple[int, int]]) -> set[tu
         " WHERE (s.partner_view = 'blind' OR p.stamp_blind) AND s.peer_id IS NULL AND"
     ).join(one_of("p.id", ids))
     blind = {row["id"] for row in await db.fetch(*query.statement())}
-    own = {actor_id for actor_id in {actor for _, actor in gestures} if await of_actor(actor_id) in ("", side)}
+    known = await _by_actor(actor_id for _, actor_id in gestures)
+    own = {actor_id for _, actor_id in gestures if known.get(actor_id, "") in ("", side)}
     return {(post_id, actor_id) for post_id, actor_id in gestures if post_id not in blind or actor_id in own}
 
 
@@ -61,34 +66,46 @@ async def named(viewer: Viewer, space: SeenSpace) -> Clause:
     """The condition under which a member is named before this viewer, who may name members at all."""
     if space.partner_view is PartnerView.EVERYONE or _inside(viewer, space):
         return EVERYBODY
-    return await _theirs(viewer, space)
+    return (await _theirs(viewer, [space.id]))[space.id]
 
 
 async def counted(viewer: Viewer, space: SeenSpace) -> Clause:
     """The condition under which a member is counted before this viewer, who may count members at all."""
-    if space.partner_view is not PartnerView.BLIND or _inside(viewer, space):
-        return EVERYBODY
-    return await _theirs(viewer, space)
+    return (await counted_in(viewer, [space]))[space.id]
+
+
+async def counted_in(viewer: Viewer, spaces: Sequence[SeenSpace]) -> dict[int, Clause]:
+    """The same for each of these spaces, by its id."""
+    blind = [space for space in spaces if space.partner_view is PartnerView.BLIND and not _inside(viewer, space)]
+    return {space.id: EVERYBODY for space in spaces} | await _theirs(viewer, [space.id for space in blind])
 
 
 def _inside(viewer: Viewer, space: SeenSpace) -> bool:
     return isinstance(viewer, Operator) or space.standing.audience in INSIDE
 
 
-async def _theirs(viewer: Viewer, space: SeenSpace) -> Clause:
-    """Our own people, and those of the viewer's side."""
+async def _theirs(viewer: Viewer, space_ids: Sequence[int]) -> dict[int, Clause]:
+    """By space: our own people, and those of the viewer's side."""
+    if not space_ids:
+        return {}
     side = side_of(viewer)
-    guests = await db.fetch(
-        "SELECT c.actor_id, c.organisation FROM membership m JOIN account c ON c.actor_id = m.actor_id"
-        " WHERE m.space_id = $1 AND c.office = 'guest'",
-        space.id,
-    )
-    others = [row["actor_id"] for row in guests if guest_side(row["organisation"], row["actor_id"]) != side]
+    query = Clause(
+        "SELECT m.space_id, c.actor_id, c.organisation FROM membership m JOIN account c ON c.actor_id = m.actor_id"
+        " WHERE c.office = 'guest' AND"
+    ).join(one_of("m.space_id", space_ids))
+    others: dict[int, list[int]] = {space_id: [] for space_id in space_ids}
+    for row in await db.fetch(*query.statement()):
+        if guest_side(row["organisation"], row["actor_id"]) != side:
+            others[row["space_id"]].append(row["actor_id"])
+    return {space_id: _but(actor_ids, _peer_of(side)) for space_id, actor_ids in others.items()}
+
+
+def _but(others: Sequence[int], peer_id: int | None) -> Clause:
+    """Ours without these guests, and those of an instance."""
     ours = Clause("m.peer_id IS NULL")
     if others:
         ours = ours.then("AND NOT (").join(one_of("m.actor_id", others)).then(")")
-    peers = [peer for peer in [_peer_of(side)] if peer is not None]
-    return any_of([ours, *(Clause("m.peer_id = ?", (peer,)) for peer in peers)])
+    return any_of([ours, *(Clause("m.peer_id = ?", (peer,)) for peer in (peer_id,) if peer is not None)])
 
 
 def _peer_of(side: str) -> int | None:

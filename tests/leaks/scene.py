@@ -1,7 +1,9 @@
 """Spaces of every openness with a canary in every field, and everybody who might look, each through their own door."""
 
 import io
+import itertools
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -73,6 +75,8 @@ class Space:
     id: int
     slug: str
     ids: dict[str, list[str]] = field(default_factory=dict)
+    posts: dict[str, str] = field(default_factory=dict)
+    """The field of what was written, by its id."""
 
 
 @dataclass
@@ -87,6 +91,13 @@ class Scene:
     keys: dict[str, PrivateKey] = field(default_factory=dict)
     reached: ASGIApp | None = None
     """What stands before the application, where something does."""
+
+    @cached_property
+    def number_begins(self) -> str:
+        """How the ids of all posts begin, which are of one moment."""
+        numbers = [number for space in self.spaces for number in space.posts]
+        same = itertools.takewhile(lambda digits: len(set(digits)) == 1, zip(*numbers, strict=False))
+        return "".join(digits[0] for digits in same)
 
     async def ask(self, door: str, observer: str, path: str, method: str = "GET", **options: Any) -> httpx.Response:
         """What an observer is answered, through the door of pages, of tokens or of documents."""
@@ -238,9 +249,12 @@ async def _written(scene: Scene, space: Space, people: People) -> None:
     taken = await company.say(alice, canary(name, "taken"), space.id)
     await posts.withdraw(alice, taken)
     written = [body, past, taken]
+    space.posts = {str(body): "body", str(past): "past"}
     if name in OUTSIDE:
-        written.append(await company.say(scene.cast.chloe, canary(name, "theirs"), space.id))
-        space.ids["held"] = [str(await _held(scene, space))]
+        written.append(theirs := await company.say(scene.cast.chloe, canary(name, "theirs"), space.id))
+        held = await _held(scene, space)
+        space.ids["held"] = [str(held)]
+        space.posts |= {str(theirs): "theirs", str(held): "held"}
     row = await db.fetch_one("SELECT actor_id FROM space WHERE id = $1", space.id)
     events = await db.fetch("SELECT id FROM event WHERE space_id = $1", space.id)
     notices = await db.fetch("SELECT id FROM notice WHERE space_id = $1 OR post_id = $2", space.id, body)

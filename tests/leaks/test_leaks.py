@@ -15,11 +15,13 @@ import pytest
 
 from server.settings import Settings
 from tests.cast import HERE
-from tests.leaks.oracle import SHUT_OUT, allowed, expected, seen_by
+from tests.leaks.oracle import SHUT_OUT, allowed, canary, expected, seen_by
 from tests.leaks.outputs import asked, doors, unknown
 from tests.leaks.scene import SERVERS, Scene
 from web.app import create_app
 
+NUMBER = re.compile(r"\d{13,19}")
+NAMED = "#"
 CANARY = re.compile(r"zq[a-z]+x[a-z]+?qz")
 RESIDENTS = (
     "member",
@@ -43,8 +45,16 @@ def words_of(text: str) -> set[str]:
     return set(CANARY.findall(text.lower()))
 
 
+def posts_in(text: str, scene: Scene) -> set[str]:
+    """What was written that a text names by its id, as the canary of its words with a mark."""
+    if scene.number_begins not in text:
+        return set()
+    numbers, written = set(NUMBER.findall(text)), [(s.name, *post) for s in scene.spaces for post in s.posts.items()]
+    return {canary(name, field) + NAMED for name, number, field in written if number in numbers}
+
+
 async def told(scene: Scene, door: str) -> Told:
-    """Everything that anybody was told through a door, in bodies and in headers."""
+    """Everything that anybody was told through a door, in bodies and in headers: words, and ids of what has words."""
     found: Told = {observer: defaultdict(list) for observer in OBSERVERS[door]}
     for path in doors(scene.app)[door]:
         for address, _ in asked(path, scene.spaces):
@@ -55,6 +65,8 @@ async def told(scene: Scene, door: str) -> Told:
                 for word in words_of(answer.text) | words_of(headers):
                     if word not in address:
                         found[observer][word].append(address)
+                for word in posts_in(answer.text + headers, scene) - posts_in(address, scene):
+                    found[observer][word].append(address)
     return found
 
 
@@ -68,7 +80,8 @@ async def compared(scene: Scene, door: str, worth: Callable[[str], str] = str) -
     found = await told(scene, door)
     leaks, silent = [], []
     for observer, words in found.items():
-        for word in sorted(set(words) - seen_by(worth(observer))):
+        seen = seen_by(worth(observer))
+        for word in sorted(word for word in words if word.removesuffix(NAMED) not in seen):
             where = sorted({address for address in words[word] if not allowed(observer, word, address)})
             leaks += [f"{observer} sees {word}: {where[:3]}"] if where else []
         silent += [f"{observer} misses {word}" for word in sorted(expected(door, worth(observer)) - set(words))]

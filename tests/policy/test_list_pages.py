@@ -27,7 +27,7 @@ from server.ids import new_id
 from server.openness import Level
 from server.settings import Settings
 from server.transactions import Row
-from server.viewer import Operator
+from server.viewer import Guest, Operator
 from tests import cast as company
 from tests.cast import HERE, KESTREL
 from tests.leaks.outputs import asked, doors
@@ -42,6 +42,21 @@ OVERSEEN = re.compile(r"^/admin|/v1/(links|recalls)")
 PICTURE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 WORD = "hameconzz"
 
+FOR_GUESTS = (
+    "/",
+    "/spaces",
+    "/spaces/grand",
+    "/spaces/grand/members",
+    "/notifications",
+    f"/search?q={WORD}",
+    "/api/parvis/v1/spaces",
+    "/api/v1/timelines/home",
+)
+"""Lists that are narrowed differently for somebody from outside, who is in spaces with partners that do not meet."""
+SECOND_HELPING = {"/ (guest)": 1, "/api/v1/timelines/home (guest)": 1}
+"""Home takes the newest of all its sources and asks which of them may be read; where too few may, a second time, twice
+as many, and so on: once more each time that what is hidden grows twofold, whatever a page holds.
+"""
 POSTS = r"^SELECT p\.id(?:,| FROM) .*p\.deleted_at IS NULL .* LIMIT"
 SPACES = r"^SELECT s\.identity_outside, .* LIMIT"
 NOTICES = r"^SELECT (?!COUNT).*FROM notice w .* LIMIT"
@@ -96,10 +111,10 @@ class Counted:
 class World:
     """A space in which everything that a list can show is there some times."""
 
-    def __init__(self, scene: Scene, space_id: int, root: int, file_id: int) -> None:
+    def __init__(self, scene: Scene, space_id: int, root: int, file_id: int, gwen: Guest) -> None:
         self.scene, self.space_id, self.root, self.file_id = scene, space_id, root, file_id
         self.turns = itertools.count()
-        self.queue = 0
+        self.queue, self.gwen = 0, gwen
 
     async def grow(self, times: int) -> None:
         for number in itertools.islice(self.turns, times):
@@ -145,6 +160,9 @@ class World:
         await company._peer(host, f"Pair {number}", linked=True)
         own = await company.space(f"autre-{number}", Level.PARTNERS, alice, self.scene.cast.bruno, partners=(host,))
         await company.say(alice, f"{WORD} ailleurs", own)
+        await db.execute("UPDATE space SET partner_view = 'blind' WHERE id = $1", own)
+        await company.enter(own, self.gwen)
+        await company.enter(own, self.guest)
         how = openness.How(openness.Door.COMMAND)
         await openness.adjust(Operator(), self.space_id, how, lambda now: replace(now, tone=f"ton {number}"))
         peer_id = await company._peer_id(host)
@@ -173,17 +191,18 @@ async def world(database: str, tmp_path: Path) -> World:
     scene = Scene(app, await company.gather())
     scene.keys["kestrel"] = await introduce(KESTREL)
     cast = scene.cast
-    for name, who in (("alice", cast.alice), ("odile", cast.odile)):
+    gwen = await company.guest("gwen", "Gwen Le Roux", cast.alice, "Atelier Nord")
+    for name, who in (("alice", cast.alice), ("odile", cast.odile), ("gwen", gwen)):
         scene.cookies[name] = (await session_of(who)).token
         scene.tokens[name] = await issue_token(who.account_id, "read write follow")
     space_id = await company.space(
-        "grand", Level.PARTNERS, cast.alice, cast.odile, cast.bruno, cast.chloe, partners=(KESTREL,)
+        "grand", Level.PARTNERS, cast.alice, cast.odile, cast.bruno, cast.chloe, gwen, partners=(KESTREL,)
     )
     stored = files.store(settings.files_dir, io.BytesIO(PICTURE), 10_000)
     file_id = await bring(cast.alice, stored, "plan.png", WORD)
     root = await posts.publish(cast.alice, posts.Draft(f"{WORD} @odile", space_id, file_ids=(file_id,)), HERE)
     await db.execute("UPDATE space SET history = 'all' WHERE id = $1", space_id)
-    world = World(scene, space_id, root, file_id)
+    world = World(scene, space_id, root, file_id, gwen)
     world.queue = await company.space("attente", Level.PARTNERS, cast.alice, partners=(KESTREL,))
     await db.execute("UPDATE space SET first_posts_moderated = 10 WHERE id = $1", world.queue)
     return world
@@ -230,6 +249,10 @@ async def statements(world: World, counted: Counted, space: Space) -> dict[str, 
                 answer = await world.scene.ask(door, reader_of(door, path), address)
                 assert answer.status_code < 500, (address, answer.text[:300])
                 found[f"{address} ({door})"] = [sql for sql in counted.asked if "actor_key" not in sql]
+                if address in FOR_GUESTS and door != "documents":
+                    counted.asked.clear()
+                    assert (await world.scene.ask(door, "gwen", address)).status_code == 200, address
+                    found[f"{address} (guest)"] = list(counted.asked)
     return found
 
 
@@ -247,7 +270,7 @@ async def test_a_list_asks_the_database_as_often_however_long_it_is(
     growing = []
     for key, asked_once in once.items():
         more = Counter(tenfold[key]) - Counter(asked_once)
-        if len(tenfold[key]) != len(asked_once):
+        if len(tenfold[key]) - len(asked_once) not in range(SECOND_HELPING.get(key, 0) + 1):
             said = "; ".join(f"{number}× {sql[:160]}" for sql, number in more.most_common(3))
             growing.append(f"{key}: {len(asked_once)}, then {len(tenfold[key])}: {said}")
     assert not growing, "\n".join(growing)
