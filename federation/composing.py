@@ -25,11 +25,10 @@ from federation.documents.activities import (
 )
 from federation.documents.actors import OwnActor, application, group, person
 from federation.documents.links import about_link, members_disagree, new_key
-from federation.documents.posts import Told, read_many_told, read_told
+from federation.documents.posts import Told, read_told
 from federation.instance import Instance
 from federation.keyring import instance_key, key_at, private_key
-from federation.outbox import may_be_told
-from federation.page_memory import keep
+from federation.outbox import may_be_told, posts_ahead
 from federation.proving import proved
 from federation.recall_messages import about_recall
 from federation.relaying import relayed
@@ -39,7 +38,6 @@ from server import database as db
 from server.clock import now_ms
 from server.events import Kind
 from server.openness import Level
-from server.queries.posts import facts_of_many
 from server.sql import Clause, one_of
 
 ABOUT_POSTS = frozenset(
@@ -221,10 +219,7 @@ async def read_ahead(event_ids: Sequence[int]) -> None:
     """Reads together what `compose` needs of the events of one page; within `page_memory.remembering`."""
     await _read_facts([event_id for event_id in event_ids if event_id not in _facts])
     rows = [_facts[event_id][1] for event_id in event_ids if event_id in _facts]
-    posts = sorted({row["post_id"] for row in rows if row["post_id"] is not None})
-    told = await read_many_told(posts)
-    keep({("told", post_id): told.get(post_id) for post_id in posts})
-    keep({("facts", post_id): facts for post_id, facts in (await facts_of_many(posts)).items()})
+    await posts_ahead({row["post_id"] for row in rows if row["post_id"] is not None})
 
 
 async def _read_facts(event_ids: Sequence[int]) -> None:

@@ -5,15 +5,17 @@ writes their rows and the mark that it did in one transaction. A row names an ev
 built, and the policy asked again, at the moment of sending. Taking back goes to whoever was sent the thing.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+import itertools
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from federation.documents.posts import Told, read_told
+from federation.documents.posts import Told, read_many_told, read_told
 from federation.instance import Instance
-from federation.page_memory import once
+from federation.page_memory import keep, once, remembering
 from server import database as db
 from server import live
 from server.clock import now_ms
@@ -28,6 +30,8 @@ from server.sql import Clause, one_of
 from server.viewer import peer_side
 
 AT_ONCE = 100
+LOOKS_BACK = frozenset({Kind.POST_WITHDRAWN, Kind.ITEM_RECALLED})
+"""What goes to those who were sent something: deliveries before it must be written."""
 
 Target = tuple[int, str]
 """(peer id, inbox)."""
@@ -47,9 +51,8 @@ async def sequence_waiting(instance: Instance) -> int:
         )
         if not events:
             return 0
-        for event in events:
-            targets = await _targets(instance, event) if instance.federates else []
-            await deliver(event, targets)
+        if instance.federates:
+            await _deliver_all(instance, events)
         taken = Clause("UPDATE event SET sequenced_at = ? WHERE", (now_ms(),)).join(
             one_of("id", [event["id"] for event in events])
         )
@@ -68,25 +71,51 @@ def _lane(kind: Kind) -> int:
     return 0 if kind in GOES_FIRST else 2 if kind in BESIDE_THE_STREAM else 1
 
 
+async def _deliver_all(instance: Instance, events: Sequence[dict[str, Any]]) -> None:
+    """Events in their order, with what is asked of each asked once: all of them were committed before it is."""
+    found: list[tuple[dict[str, Any], list[Target]]] = []
+    with remembering():
+        await posts_ahead({event["post_id"] for event in events if event["post_id"] is not None})
+        for event in events:
+            if event["kind"] in LOOKS_BACK:
+                await _deliver(found)
+                found = []
+            found.append((event, await _targets(instance, event)))
+        await _deliver(found)
+
+
+async def posts_ahead(post_ids: Collection[int]) -> None:
+    """Reads together what is told of posts and what decides who may be; within `page_memory.remembering`."""
+    posts = sorted(post_ids)
+    told = await read_many_told(posts)
+    keep({("told", post_id): told.get(post_id) for post_id in posts})
+    keep({("facts", post_id): facts for post_id, facts in (await post_queries.facts_of_many(posts)).items()})
+
+
 async def deliver(event: dict[str, Any], targets: Iterable[Target]) -> None:
+    """One row for each inbox that is to hear of an event."""
+    await _deliver([(event, list(targets))])
+
+
+async def _deliver(found: Sequence[tuple[dict[str, Any], list[Target]]]) -> None:
     """One row for each inbox, numbered on from each instance's newest."""
-    by_peer: dict[int, list[str]] = {}
-    for peer_id, inbox in dict.fromkeys(targets):
-        if inbox:
-            by_peer.setdefault(peer_id, []).append(inbox)
-    if not by_peer:
+    wanted = [(event, *target) for event, targets in found for target in dict.fromkeys(targets) if target[1]]
+    if not wanted:
         return
     now = now_ms()
-    rows: list[dict[str, Any]] = []
-    about = {"event_id": event["id"], "lane": _lane(Kind(event["kind"])), "place": event["space_id"] or 0}
-    for peer in await _numbered({peer_id: len(inboxes) for peer_id, inboxes in by_peer.items()}):
-        inboxes = by_peer[peer["id"]]
-        for seq, inbox in enumerate(inboxes, peer["last_seq"] - len(inboxes) + 1):
-            rows.append({"id": new_id(), "peer_id": peer["id"], "seq": seq, "inbox": inbox, "created_at": now} | about)
+    counts = Counter(peer_id for _, peer_id, _ in wanted)
+    newest = {peer["id"]: peer["last_seq"] for peer in await _numbered(counts)}
+    numbers = {peer_id: itertools.count(last - counts[peer_id] + 1) for peer_id, last in newest.items()}
+    rows = [
+        {"id": new_id(), "peer_id": peer_id, "seq": next(numbers[peer_id]), "inbox": inbox, "created_at": now}
+        | {"event_id": event["id"], "lane": _lane(Kind(event["kind"])), "place": event["space_id"] or 0}
+        for event, peer_id, inbox in wanted
+        if peer_id in numbers
+    ]
     await db.insert_many("delivery", rows)
 
 
-async def _numbered(wanted: dict[int, int]) -> list[dict[str, Any]]:
+async def _numbered(wanted: Mapping[int, int]) -> list[dict[str, Any]]:
     """Each instance's newest number, after so many more of it were taken; as many at once as take the same."""
     numbered: list[dict[str, Any]] = []
     for more in set(wanted.values()):
@@ -339,6 +368,10 @@ _BY_KIND: dict[Kind, Callable[[Instance, dict[str, Any]], Awaitable[list[Target]
 
 
 async def _member_inboxes(space_id: int | None) -> list[dict[str, Any]]:
+    return await once(("inboxes", space_id), lambda: _inboxes_of_members(space_id))
+
+
+async def _inboxes_of_members(space_id: int | None) -> list[dict[str, Any]]:
     return await db.fetch(
         "SELECT a.peer_id, a.inbox, a.shared_inbox, CASE WHEN l.state = 'active' THEN 1 ELSE 0 END AS linked"
         " FROM membership m JOIN actor a ON a.id = m.actor_id LEFT JOIN link l ON l.peer_id = a.peer_id"
