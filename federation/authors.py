@@ -5,14 +5,18 @@ a key that their own origin publishes, when we know it or are linked with that o
 asked (RR5): the host's passport names the key, and the item is shown as attested by the host, never as verified.
 """
 
+import asyncio
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from federation.errors import FederationError, Refused
 from federation.instance import Instance
-from federation.lookup import COLUMNS, KnownActor, exactly, keys_of, known, peer_for, read_exactly, remember
+from federation.lookup import COLUMNS, Key, KnownActor, exactly, keys_of, known, peer_for, read_exactly, remember
+from federation.page_memory import forget, keep, once
 from federation.proving import holds
 from federation.reading import Activity, actor, moment, text
 from federation.signatures.keys import public_key_from_multikey
@@ -42,10 +46,11 @@ async def author_of(instance: Instance, said: Activity, inner: Activity, peer_id
         return Author(await known(inner.actor))
     if same_origin(inner.actor, said.actor):
         return Author(await exactly(instance, inner.actor))
-    await _is_heard(inner.actor)
+    host = host_at(inner.actor)
+    await once(("heard", host), lambda: _is_heard(host))
     author = await known(inner.actor)
     held = await keys_of(inner.actor)
-    if author is not None and holds(inner.document, inner.actor, held):
+    if author is not None and await once(_proof_of(inner), partial(_holds, inner, held)):
         return Author(author, proved=True)
     if await _linked(inner.actor) and not await _asked_lately(inner.actor):
         document = await read_exactly(instance, inner.actor)
@@ -55,10 +60,30 @@ async def author_of(instance: Instance, said: Activity, inner: Activity, peer_id
     return await _attested(said, inner, peer_id)
 
 
-async def _is_heard(uri: str) -> None:
-    row = await db.fetch_one("SELECT blocked_at FROM peer WHERE host = $1", host_at(uri))
+async def check_ahead(page: Sequence[tuple[Activity, Activity]]) -> None:
+    """Checks together, beside the loop, the proofs that `author_of` asks for of relays (outer and inner activity);
+    within `page_memory.remembering`.
+    """
+    third = [inner for said, inner in page if not same_origin(inner.actor, said.actor)]
+    checks = [(inner, keys) for inner in third if (keys := await keys_of(inner.actor))]
+    if checks:
+        held = await asyncio.to_thread(lambda: [holds(inner.document, inner.actor, keys) for inner, keys in checks])
+        keep({_proof_of(inner): holding for (inner, _), holding in zip(checks, held, strict=True)})
+
+
+def _proof_of(inner: Activity) -> Hashable:
+    """The question whether the proof holds of this very document, which the caller keeps while it remembers."""
+    return "proof", id(inner.document)
+
+
+async def _holds(inner: Activity, keys: list[Key]) -> bool:
+    return holds(inner.document, inner.actor, keys)
+
+
+async def _is_heard(host: str) -> None:
+    row = await db.fetch_one("SELECT blocked_at FROM peer WHERE host = $1", host)
     if row is not None and row["blocked_at"] is not None:
-        raise Refused("The author's instance is not heard here.", host_at(uri), rule="RR3")
+        raise Refused("The author's instance is not heard here.", host, rule="RR3")
 
 
 async def _asked_lately(uri: str) -> bool:
@@ -90,7 +115,7 @@ async def _attested(said: Activity, inner: Activity, peer_id: int) -> Author:
     return Author(await _known_by_passport(card, inner.actor, keys, peer_id), attested=True)
 
 
-async def _keys_in(card: dict[str, Any], uri: str, peer_id: int) -> list[tuple[str, str, str, str]]:
+async def _keys_in(card: dict[str, Any], uri: str, peer_id: int) -> list[Key]:
     """The author's keys in a passport that the host signed with its pinned key. Raises FederationError."""
     shown = actor({name: value for name, value in card.items() if name != "proof"})
     pin = await link_keys.pinned(peer_id)
@@ -118,9 +143,7 @@ async def _asks_for_proofs(space_uri: str) -> bool:
     return row is None or bool(row["proofs"])
 
 
-async def _known_by_passport(
-    card: dict[str, Any], uri: str, keys: list[tuple[str, str, str, str]], peer_id: int
-) -> KnownActor:
+async def _known_by_passport(card: dict[str, Any], uri: str, keys: list[Key], peer_id: int) -> KnownActor:
     """The author's row, made or brought up to date; what their own origin said of them is never overwritten."""
     shown = actor({name: value for name, value in card.items() if name != "proof"})
     name = plain(shown.display_name)[:200]
@@ -157,6 +180,7 @@ async def _known_by_passport(
         name,
         now,
     )
+    forget()
     row = await db.fetch_one(f"SELECT {COLUMNS} FROM actor WHERE uri = $1 AND gone_at IS NULL", uri)
     if row is None:
         raise Refused("The author is gone.", uri)

@@ -4,7 +4,9 @@ Nothing is kept under an id that its own origin did not serve (O1, O21, O23): th
 from, its keys are owned by it, and a redirect to another origin counts only for what that origin says of itself.
 """
 
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -16,6 +18,7 @@ from federation.held_keys import drop_keys_of
 from federation.instance import Instance
 from federation.json_reading import parse_json
 from federation.newcomers import count
+from federation.page_memory import forget, keep, once
 from federation.reading import IncomingActor, actor, first, identifier, many
 from federation.signing import manner_towards, sign_as_instance
 from federation.trust import host_at, origin, same_origin
@@ -24,6 +27,7 @@ from server import database as db
 from server.actions.link_keys import disagreed
 from server.clock import now_ms
 from server.ids import new_id
+from server.sql import Clause, among
 from server.text import plain
 
 KINDS = {"Group": "group", "Application": "application"}
@@ -48,19 +52,47 @@ class KnownActor:
     display_name: str = ""
 
 
+Key = tuple[str, str, str, str]
+"""Its id, its owner, 'pem' or 'multikey', and its value."""
+
+_keys = msgspec.json.Decoder(list[Key])
+
 COLUMNS = "id, uri, kind, name, host, peer_id, inbox, shared_inbox, display_name"
 
 
 async def known(uri: str) -> KnownActor | None:
     """The actor with this id, when there is a row for it."""
+    return await once(("actor", uri), lambda: _known(uri))
+
+
+async def _known(uri: str) -> KnownActor | None:
     row = await db.fetch_one(f"SELECT {COLUMNS} FROM actor WHERE uri = $1 AND gone_at IS NULL", uri)
     return KnownActor(**row) if row else None
 
 
-async def keys_of(uri: str) -> list[tuple[str, str, str, str]]:
+async def keys_of(uri: str) -> list[Key]:
     """The keys that this actor elsewhere published when it was last read."""
+    return await once(("keys", uri), lambda: _keys_of(uri))
+
+
+async def _keys_of(uri: str) -> list[Key]:
     row = await db.fetch_one("SELECT keys FROM actor WHERE uri = $1 AND peer_id IS NOT NULL", uri)
-    return msgspec.json.decode(row["keys"], type=list[tuple[str, str, str, str]]) if row else []
+    return _keys.decode(row["keys"]) if row else []
+
+
+async def read_ahead(uris: Collection[str]) -> None:
+    """Reads together what `known` and `keys_of` say of these; within `page_memory.remembering`."""
+    query = Clause(f"SELECT {COLUMNS}, gone_at, keys FROM actor WHERE").join(among("uri", uris))
+    answers: dict[Hashable, Any] = {}
+    for uri in uris:
+        answers |= {("actor", uri): None, ("keys", uri): []}
+    for row in await db.fetch(*query.statement()):
+        keys, gone_at = row.pop("keys"), row.pop("gone_at")
+        if row["peer_id"] is not None:
+            answers["keys", row["uri"]] = _keys.decode(keys)
+        if gone_at is None:
+            answers["actor", row["uri"]] = KnownActor(**row)
+    keep(answers)
 
 
 async def find(instance: Instance, uri: str) -> KnownActor:
@@ -165,8 +197,10 @@ async def _document(instance: Instance, uri: str) -> IncomingActor:
 
 async def _read(instance: Instance, uri: str) -> tuple[IncomingActor, str]:
     """The document and the address that served it, which is of the origin of its id (O1, O21)."""
+    forget()  # whoever is asked may keep us waiting
     sign = await sign_as_instance(instance, await manner_towards(host_at(uri)))
     answer = await instance.transport.get_json(uri, sign=sign)
+    forget()
     found = actor(parse_json(answer.body))
     if not same_origin(found.id, answer.final_url):
         raise Refused("The document's id is of another origin than the document.", found.id)
@@ -217,6 +251,7 @@ async def remember(found: IncomingActor) -> KnownActor:
     if found.type == "Application" and urlsplit(found.id).path == "/actor":
         await db.execute("UPDATE peer SET peering = $1 WHERE id = $2", found.peering or NO_STREAM, row["peer_id"])
     drop_keys_of(found.id)
+    forget()
     remembered = await known(found.id)
     if remembered is None:
         raise Refused("The actor is gone.", found.id)

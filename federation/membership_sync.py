@@ -18,6 +18,7 @@ from federation.handlers.call import Call
 from federation.instance import Instance
 from federation.json_reading import parse_json
 from federation.membership_wishes import AGAIN_MS, wish
+from federation.page_memory import forget, once
 from federation.reading import identifier, many
 from federation.roots import root_of
 from federation.signing import manner_towards, sign_as_instance
@@ -38,13 +39,20 @@ async def compare_members(call: Call, space: spaces.SeenSpace) -> None:
     told = call.said.document.get("parvis:membersRoot")
     if not isinstance(told, str) or len(told) != 64:
         return
-    ours = await membership_lists.members_here(space.id)
-    if root_of(member.uri for member in ours) == told and not any(member.frozen for member in ours):
+    ours, root = await once(("members", space.id), lambda: _ours(space.id))
+    if root == told and not any(member.frozen for member in ours):
         return
     named = {uri for uri in (*call.said.to, *call.said.cc) if call.instance.here.is_ours(uri)}
     if call.said.document.get("parvis:membersCount") == len(named):
         await membership_lists.freeze(space.id, [m.actor_id for m in ours if m.uri not in named])
+        forget()
     await wish(space.id, told)
+
+
+async def _ours(space_id: int) -> tuple[list[membership_lists.Here], str]:
+    """Our members and the digest of their list."""
+    ours = await membership_lists.members_here(space_id)
+    return ours, root_of(member.uri for member in ours)
 
 
 async def wish_daily() -> int:

@@ -7,6 +7,7 @@ tried again later, a few times.
 """
 
 import asyncio
+import itertools
 import logging
 from collections import defaultdict
 from dataclasses import dataclass
@@ -14,13 +15,14 @@ from functools import partial
 from typing import Any
 
 from federation import refusals
-from federation.authors import Author, author_of
-from federation.errors import FederationError, Refused, Unreachable
-from federation.handlers import handler_for
+from federation.authors import Author, author_of, check_ahead
+from federation.errors import FederationError, Malformed, Refused, Unreachable
+from federation.handlers import handler_for, take_together
 from federation.handlers.call import Call
 from federation.instance import Instance
-from federation.lookup import KnownActor, exactly, read_exactly, remember
-from federation.reading import Activity, IncomingActor, activity, activity_in, type_of
+from federation.lookup import KnownActor, exactly, read_ahead, read_exactly, remember
+from federation.page_memory import forget, remembering
+from federation.reading import Activity, IncomingActor, activity_in, inner_activity, type_of
 from federation.trust import same_origin
 from federation.vocabulary import ACTORS
 from server import database as db
@@ -53,6 +55,16 @@ class _Ready:
     again: bool = False
     refused: Exception | None = None
     code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A receipt as it was read, with the activity inside when it is a relay; or why it cannot be."""
+
+    row: dict[str, Any]
+    said: Activity | None
+    inner: Activity | None = None
+    error: Exception | None = None
 
 
 async def process_waiting(instance: Instance) -> int:
@@ -136,29 +148,63 @@ async def _work_off(instance: Instance, rows: list[dict[str, Any]], round_: _Rou
     """One server's activities in order, up to the first that must be tried again, for as long as its turn is."""
     done: list[_Ready] = []
     until = asyncio.get_running_loop().time() + TURN_S
-    for row in rows:
-        item = await prepare(instance, row)
-        done.append(item)
-        if item.again or asyncio.get_running_loop().time() > until:
-            break
+    for start in range(0, len(rows), TOGETHER):
+        page = [_read(row) for row in rows[start : start + TOGETHER]]
+        with remembering():
+            await _ask_ahead(page)
+            for read in page:
+                item = await prepare(instance, read)
+                done.append(item)
+                if item.again or asyncio.get_running_loop().time() > until:
+                    await round_.hand_in(done)
+                    return
     await round_.hand_in(done)
+
+
+def _read(row: dict[str, Any]) -> _Read:
+    """What a receipt says."""
+    try:
+        said = activity_in(row["body"])
+        relays = said.type == "Announce" and row["linked"] and type_of(said.object)
+        return _Read(row, said, inner_activity(said) if relays else None)
+    except Exception as error:
+        return _Read(row, None, error=error)
+
+
+async def _ask_ahead(page: list[_Read]) -> None:
+    """What is asked of each of a page, for all of it at once; what cannot be is asked one by one."""
+    try:
+        await _ask_for(page)
+    except Exception as error:
+        log.info("one by one", extra={"action": "activity.ahead", "reason": str(error)})
+        forget()
+
+
+async def _ask_for(page: list[_Read]) -> None:
+    relays = [(read.said, read.inner) for read in page if read.said is not None and read.inner is not None]
+    uris = {read.said.actor for read in page if read.said is not None} | {inner.actor for _, inner in relays}
+    if len(page) > 1:
+        await read_ahead(uris)
+        await check_ahead(relays)
 
 
 async def _apply_in_groups(items: list[_Ready]) -> int:
     return sum([await _apply(items[start : start + TOGETHER]) for start in range(0, len(items), TOGETHER)])
 
 
-async def prepare(instance: Instance, row: dict[str, Any]) -> _Ready:
+async def prepare(instance: Instance, read: _Read) -> _Ready:
     """Everything that an activity needs from the network, before its transaction."""
+    row, said = read.row, read.said
     try:
         if row["blocked_at"] is not None:
             raise Refused("This instance is not heard here.")
-        said = activity_in(row["body"])
+        if said is None:
+            raise read.error or Malformed("That cannot be read.")
         actor = await exactly(instance, said.actor)
         if actor.peer_id != row["peer_id"]:
             raise Refused("The actor is not of the instance that sent this.", said.actor)
         fetched = await _document(instance, said, actor)
-        wrapped, author = await _inner(instance, said, bool(row["linked"]), row["peer_id"])
+        author = await _author(instance, said, read.inner, row["peer_id"])
         call = Call(
             instance=instance,
             said=said,
@@ -167,7 +213,7 @@ async def prepare(instance: Instance, row: dict[str, Any]) -> _Ready:
             linked=bool(row["linked"]),
             key_id=row["sender_uri"],
             raw=row["body"],
-            wrapped=wrapped,
+            wrapped=read.inner,
             wrapped_actor=author.actor,
             proved=author.proved,
             attested=author.attested,
@@ -195,28 +241,43 @@ async def _document(instance: Instance, said: Activity, actor: KnownActor) -> In
     return document
 
 
-async def _inner(instance: Instance, said: Activity, linked: bool, peer_id: int) -> tuple[Activity | None, Author]:
-    """The activity inside an Announce and its author. Only a linked server makes us look at what it relays (R21)."""
-    if said.type != "Announce" or not linked or not type_of(said.object):
-        return None, Author(None)
-    inner = activity(said.object)
+async def _author(instance: Instance, said: Activity, inner: Activity | None, peer_id: int) -> Author:
+    """Whose the activity inside an Announce is. Only a linked server makes us look at what it relays (R21)."""
+    if inner is None:
+        return Author(None)
     if not same_origin(inner.id, inner.actor):
         raise Refused("The inner activity's id is not of its actor's origin.", inner.id)
-    return inner, await author_of(instance, said, inner, peer_id)
+    return await author_of(instance, said, inner, peer_id)
 
 
 async def _apply(group: list[_Ready]) -> int:
-    """The effects of a group in one commit; when that fails, one by one. Returns how many came to an end.
+    """The effects of a group in few commits; returns how many came to an end.
 
-    Nearly always all take effect, and then they need no savepoints: it is tried so first.
+    What can take effect is tried together first, without savepoints, because nearly always all of it does. When it
+    does not, by halves: so one that fails stands alone soon, and its neighbours stay together.
     """
-    if len(group) > 1 and all(item.call is not None and handler_for(item.call) is not None for item in group):
-        try:
-            async with db.transaction():
-                return await _all_of(group)
-        except Exception as error:
-            log.info("one by one", extra={"action": "activity.group", "reason": str(error)})
-    return await _apply_apart(group)
+    ended = 0
+    for fit, items in itertools.groupby(group, _may_take_effect):
+        ended += await (_apply_together if fit else _apply_apart)(list(items))
+    return ended
+
+
+def _may_take_effect(item: _Ready) -> bool:
+    return item.call is not None and handler_for(item.call) is not None
+
+
+async def _apply_together(group: list[_Ready]) -> int:
+    if len(group) == 1:
+        return await _apply_apart(group)
+    try:
+        async with db.transaction():
+            return await _all_of(group)
+    except Unavailable:
+        return await _apply_apart(group)
+    except Exception as error:
+        log.info("by halves", extra={"action": "activity.group", "reason": str(error)})
+    middle = len(group) // 2
+    return await _apply_together(group[:middle]) + await _apply_together(group[middle:])
 
 
 async def _all_of(group: list[_Ready]) -> int:
@@ -224,10 +285,7 @@ async def _all_of(group: list[_Ready]) -> int:
     ended = Clause("UPDATE receipt SET processed_at = ?, body = '', outcome = '', code = '' WHERE", (now_ms(),))
     ended = ended.join(one_of("id", [item.row["id"] for item in group])).then("AND processed_at IS NULL RETURNING id")
     mine = {row["id"] for row in await db.fetch(*ended.statement())}
-    for item in group:
-        handler = handler_for(item.call) if item.call is not None else None
-        if item.row["id"] in mine and item.call is not None and handler is not None:
-            await handler(item.call)
+    await take_together([item.call for item in group if item.call is not None and item.row["id"] in mine])
     return len(mine)
 
 

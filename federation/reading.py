@@ -12,7 +12,7 @@ from typing import Any
 
 from federation.errors import Malformed
 from federation.json_reading import JsonLimits, parse_json
-from federation.vocabulary import ACTIVITY_STREAMS, NOTES, PUBLIC_NAMES, RECALL
+from federation.vocabulary import ACTIVITY_STREAMS, CONTEXT, NOTES, PUBLIC_NAMES, RECALL
 from server.limits import (
     ATTACHMENTS,
     CONTENT_BYTES,
@@ -107,6 +107,7 @@ class IncomingActor:
     document: dict[str, Any]
 
 
+LONGEST_ID = min(URL_CHARACTERS, 512)
 LIMITS = JsonLimits(DOCUMENT_BYTES, DOCUMENT_DEPTH)
 KEPT = 512
 LONGEST_KEPT = 16_384
@@ -126,6 +127,17 @@ def _kept_activity(body: str) -> Activity:
 def activity(document: dict[str, Any]) -> Activity:
     """Raises Malformed, naming the property that does not fit."""
     check_context(document)
+    return _activity(document)
+
+
+def inner_activity(around: Activity) -> Activity:
+    """The activity that is the object of another one, which was read as a whole. Raises Malformed."""
+    if not isinstance(around.object, dict):
+        raise Malformed("“object” must be the whole object here, not its address.")
+    return _activity(around.object)
+
+
+def _activity(document: dict[str, Any]) -> Activity:
     inner = _only(document.get("object"), "object")
     to, cc = _recipients(document)
     return Activity(
@@ -140,7 +152,7 @@ def activity(document: dict[str, Any]) -> Activity:
         audience=identifier(first(document.get("audience"))),
         target=identifier(_only(document.get("target"), "target")),
         content=text(document.get("content"), "content", CONTENT_BYTES),
-        public=_is_public(document),
+        public=_is_public(to, cc, document),
         document=document,
     )
 
@@ -165,7 +177,7 @@ def note(value: Any) -> IncomingNote:
         audience=identifier(first(value.get("audience"))),
         to=to,
         cc=cc,
-        public=_is_public(value),
+        public=_is_public(to, cc, value),
         mentions=tuple(_mentions(value.get("tag"))),
         files=tuple(_files(value.get("attachment"))),
         byline=text(value.get("parvis:byline"), "parvis:byline", NAME_BYTES),
@@ -203,17 +215,25 @@ def check_context(document: dict[str, Any]) -> None:
     another name. Contexts by address are not fetched; what they could say is not believed by anybody here.
     """
     nodes: list[Any] = [document]
-    while nodes:
-        node = nodes.pop()
+    for node in nodes:
+        children: Any = node
         if isinstance(node, dict):
-            if FORBIDDEN_KEYS & node.keys():
+            if not FORBIDDEN_KEYS.isdisjoint(node):
                 raise Malformed("JSON-LD graph keywords are not read here.")
-            for part in many(node.get("@context")):
-                if isinstance(part, dict):
-                    _check_terms(part)
-            nodes += [value for name, value in node.items() if name != "@context" and isinstance(value, dict | list)]
-        else:
-            nodes += [value for value in node if isinstance(value, dict | list)]
+            if "@context" in node:
+                _check_parts(node["@context"])
+                children = [value for name, value in node.items() if name != "@context"]
+            else:
+                children = node.values()
+        nodes += [value for value in children if isinstance(value, (dict, list))]
+
+
+def _check_parts(context: Any) -> None:
+    if context == CONTEXT:
+        return  # our own, which nearly everything carries that a linked instance says
+    for part in many(context):
+        if isinstance(part, dict):
+            _check_terms(part)
 
 
 def _check_terms(context: dict[str, Any]) -> None:
@@ -273,7 +293,7 @@ def identifier(value: Any) -> str:
     found = value.get("id") if isinstance(value, dict) else value
     if not isinstance(found, str):
         return ""
-    if len(found) > min(URL_CHARACTERS, 512):
+    if len(found) > LONGEST_ID:
         raise Malformed("An address is too long.")
     if not found.isprintable():
         raise Malformed("An address contains a character that no address has.")
@@ -305,10 +325,12 @@ def _addresses(items: list[Any]) -> tuple[str, ...]:
     return tuple(found for item in items if (found := identifier(item)))
 
 
-def _is_public(document: dict[str, Any]) -> bool:
+def _is_public(to: tuple[str, ...], cc: tuple[str, ...], document: dict[str, Any]) -> bool:
     """Whether anything that addresses it names the public, however it is written."""
-    named = (item for name in ("to", "cc", "bto", "bcc", "audience") for item in many(document.get(name)))
-    return any(identifier(item) in PUBLIC_NAMES for item in named)
+    if not PUBLIC_NAMES.isdisjoint(to) or not PUBLIC_NAMES.isdisjoint(cc):
+        return True
+    others = (item for name in ("bto", "bcc", "audience") for item in many(document.get(name)))
+    return any(identifier(item) in PUBLIC_NAMES for item in others)
 
 
 def _only(value: Any, name: str) -> Any:

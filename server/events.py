@@ -4,6 +4,7 @@ Federation reads them and tells whoever may be told; live pages hear of them aft
 ids, never content: what is told is built, and the policy asked again, at the moment of telling.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -90,3 +91,17 @@ async def record(
     fact = live.Fact(kind.value, post_id=post_id, space_id=space_id, actor_id=actor_id)
     db.after_commit(partial(live.publish, fact))
     return identifier
+
+
+async def record_published(posts: Sequence[tuple[int, int, str]], space_id: int) -> None:
+    """The same, of posts (id, author, original) that came into a space elsewhere together."""
+    now = now_ms()
+    about = {"kind": Kind.POST_PUBLISHED.value, "space_id": space_id, "data": "{}", "created_at": now}
+    rows = [
+        {"id": new_id(), "actor_id": author_id, "post_id": post_id, "original": original} | about
+        for post_id, author_id, original in posts
+    ]
+    await db.insert_many("event", rows)
+    for post_id, author_id, _ in posts:
+        fact = live.Fact(Kind.POST_PUBLISHED.value, post_id=post_id, space_id=space_id, actor_id=author_id)
+        db.after_commit(partial(live.publish, fact))

@@ -1,9 +1,10 @@
 """The table: an activity and what its object is, to its handler. What is not here is refused, and said so."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
-from federation.handlers import actors, links, membership, posts, recalls
+from federation.handlers import actors, links, membership, posts, recalls, relays
 from federation.handlers.call import Call
+from federation.page_memory import forget, remembering
 from federation.reading import is_recall
 from federation.vocabulary import ACTORS, NOTES, RECALL, RECEIPT
 
@@ -22,7 +23,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     (RECEIPT, ANY): recalls.answered,
     ("Like", ANY): posts.like,
     ("EmojiReact", ANY): posts.like,
-    ("Announce", ANY): posts.announce,
+    ("Announce", ANY): relays.announce,
     ("Follow", ANY): membership.follow,
     ("Join", ANY): membership.join,
     ("Leave", ANY): membership.leave,
@@ -45,3 +46,22 @@ def handler_for(call: Call) -> Handler | None:
         return HANDLERS["Delete", RECALL]
     shape = NOTE if kind in NOTES else ACTOR if kind in ACTORS else ANY
     return HANDLERS.get((call.said.type, shape)) or HANDLERS.get((call.said.type, ANY))
+
+
+async def take_together(calls: Sequence[Call]) -> None:
+    """Runs the handlers of calls that have one, in the caller's transaction. Raises what the first of them raises.
+
+    Consecutive relays share what they ask; whatever else is among them may change the answers.
+    """
+    with remembering():
+        relayed = relays.Gathering()
+        for call in calls:
+            handler = handler_for(call)
+            if handler is relays.announce:
+                await relayed.take(call)
+            elif handler is not None:
+                await relayed.flush()
+                forget()
+                await handler(call)
+                forget()
+        await relayed.flush()

@@ -156,6 +156,7 @@ def _bound_rsa(key: RSAPublicKey) -> None:
         raise Malformed("The exponent of the RSA key is too large.")
 
 
+@lru_cache(maxsize=1024)
 def public_key_from_multikey(key_id: str, owner: str, multibase: str) -> PublicKey:
     """A stranger's `publicKeyMultibase` (FEP-521a). Raises Malformed unless it is Ed25519."""
     data = decode_multibase(multibase)

@@ -3,41 +3,32 @@
 The caller has verified who speaks; whether they may is asked here, as it is of our own people.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from server import database as db
-from server import live
 from server.actions import holding
+from server.actions.arrived_files import ArrivedFile, arrive, arrive_again
+from server.actions.finding import make_all_findable
 from server.actions.naming import side_for, tell_named
-from server.actions.post_rows import hash_of, peer_of, replace, take_back, write, write_names
+from server.actions.post_rows import hash_of, ours_of, peer_of, replace, row_of, take_back, write, write_names
 from server.clock import now_ms
-from server.errors import Conflict, NotFound
-from server.events import Kind, record
+from server.errors import Conflict, NotFound, Unavailable
+from server.events import Kind, record, record_published
 from server.ids import new_id
-from server.limits import ATTACHMENTS
 from server.openness import Visibility
 from server.policy import Act
 from server.queries import spaces
+from server.sql import Clause, among
+from server.transactions import BUSY
 from server.viewer import PeerServer, RemotePerson, side_of
 
 WITHDRAWALS_PER_PEER = 10_000
 """Posts of one instance that were taken back before they came and are remembered: the newest."""
 FUTURE_MS = 10 * 60 * 1000
 """How far ahead of our clock a date from elsewhere may be; later ones are taken as now (R20)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ArrivedFile:
-    """A file of somebody elsewhere, by its address; its bytes follow."""
-
-    uri: str
-    name: str
-    media_type: str
-    size: int = 0
-    description: str = ""
-    digest: str = ""
+TAKEN_BACK = "it was taken back before it came (D4)"
+SOMEBODY_ELSES = "the id belongs to somebody else's post (O27)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +57,13 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
     Raises NotFound or Forbidden when they may not.
     """
     async with db.together():
-        if await _was_withdrawn(author_id, arrived.uri):
-            raise NotFound(detail="it was taken back before it came (D4)")
-        parent = await _parent(arrived.reply_to_uri, space_id)
         space = await spaces.find_by_id(viewer, space_id) if space_id else None
-        if space is not None and space.hosted_here:
+        if space is not None and not space.hosted_here:
+            return (await receive_told(space, [Told(author_id, await peer_of(author_id, viewer), arrived)]))[0]
+        if await _taken_back([Told(author_id, None, arrived)]):
+            raise NotFound(detail=TAKEN_BACK)
+        parent = await _parent(arrived.reply_to_uri, space_id)
+        if space is not None:
             space.demand(viewer, Act.REPLY if parent else Act.POST)
         post_id = new_id()
         waits = space is not None and await holding.must_wait(space, author_id)
@@ -82,22 +75,15 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
             parent,
             arrived.visibility,
             {
-                "html": arrived.html,
-                "summary": arrived.summary[:500],
-                "language": arrived.language[:16],
-                "reply_to_uri": arrived.reply_to_uri[:512],
-                "published_at": await _published(author_id, arrived, space, parent),
-                "edited_at": arrived.edited_at,
+                **_said(arrived, await _published(author_id, arrived, space, parent)),
                 "side": await side_for(side_of(viewer), space, "", ()),
                 "held_at": now_ms() if waits else None,
-                "byline": arrived.byline if space is not None and not space.hosted_here else "",
                 "peer_id": await peer_of(author_id, viewer),
-                "attested_by_id": arrived.attested_by,
             },
         )
         if not new:
             return await _the_same(arrived.uri, author_id)
-        await _arrive(post_id, author_id, arrived.files)
+        await arrive(post_id, author_id, arrived.files)
         await write_names(post_id, arrived.mentioned)
         if waits and space is not None:
             await holding.hold(space, post_id, author_id, arrived.original)
@@ -111,6 +97,68 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
             original=arrived.original,
         )
         return post_id
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something that is said in a space elsewhere, and whose it is."""
+
+    author_id: int
+    author_peer_id: int | None
+    arrived: Arrived
+
+
+async def receive_told(space: spaces.SeenSpace, told: Sequence[Told]) -> list[int]:
+    """What the host of a space elsewhere tells, in its order and in few statements; the posts' ids, also of those that
+    were here.
+
+    All of it, or nothing: raises NotFound or Conflict for the first that does not fit, and Unavailable when somebody
+    else writes the same at this moment.
+    """
+    async with db.together():
+        if await _taken_back(told):
+            raise NotFound(detail=TAKEN_BACK)
+        here = await _here({uri for one in told for uri in (one.arrived.uri, one.arrived.reply_to_uri) if uri})
+        ids, new = [], []
+        for one in told:
+            before = here.get(one.arrived.uri)
+            if before is not None and before.author_id != one.author_id:
+                raise Conflict(detail=SOMEBODY_ELSES)
+            post_id = before.id if before is not None else new_id()
+            ids.append(post_id)
+            if before is None:
+                parent = here.get(one.arrived.reply_to_uri)
+                parent = parent if parent is not None and parent.space_id == space.id else None
+                new.append((post_id, one, parent))
+                root_id = (parent.root_id or parent.id) if parent else None
+                here[one.arrived.uri] = _Here(post_id, root_id, one.author_id, space.id)
+        await _write_told(space, new)
+        return ids
+
+
+async def _write_told(space: spaces.SeenSpace, new: Sequence[tuple[int, Told, "_Here | None"]]) -> None:
+    """The rows of posts that are new here, what is found of them, whom they name, and that they came."""
+    rows = []
+    for post_id, one, parent in new:
+        published = min(one.arrived.published_at, now_ms() + FUTURE_MS)
+        said = _said(one.arrived, published) | {"peer_id": one.author_peer_id, "byline": one.arrived.byline}
+        rows.append(row_of(post_id, one.arrived.uri, one.author_id, space, parent, None) | said)
+    try:
+        await db.insert_many("post", rows)
+    except Conflict as error:
+        raise Unavailable(BUSY, detail=f"written at the same time: {error.detail}") from error
+    await make_all_findable([(post_id, one.arrived.html) for post_id, one, _ in new])
+    for post_id, one, _ in new:
+        await arrive(post_id, one.author_id, one.arrived.files)
+        await write_names(post_id, one.arrived.mentioned)
+    concerned = {
+        post_id: {*one.arrived.mentioned, *([parent.author_id] if parent else [])} for post_id, one, parent in new
+    }
+    ours = await ours_of(sorted(set().union(*concerned.values())))
+    for post_id, one, _ in new:
+        if ours & concerned[post_id]:
+            await tell_named(post_id, one.author_id, space)
+    await record_published([(post_id, one.author_id, one.arrived.original) for post_id, one, _ in new], space.id)
 
 
 async def receive_edit(viewer: RemotePerson | PeerServer, author_id: int, arrived: Arrived) -> None:
@@ -128,7 +176,7 @@ async def receive_edit(viewer: RemotePerson | PeerServer, author_id: int, arrive
         if said_at <= (row["edited_at"] or 0):
             return
         await replace(row["id"], row["html"], "", arrived.html, "", said_at)
-        await _arrive_again(row["id"], author_id, arrived.files)
+        await arrive_again(row["id"], author_id, arrived.files)
         if await holding.edited(row["id"], arrived.original):
             return
         await record(
@@ -154,13 +202,37 @@ async def receive_withdrawal(author_id: int, uri: str, original: str = "") -> No
 
 
 @dataclass(frozen=True, slots=True)
-class _Parent:
+class _Here:
+    """A post that is here already."""
+
     id: int
     root_id: int | None
     author_id: int
+    space_id: int | None
 
 
-async def _published(author_id: int, arrived: Arrived, space: spaces.SeenSpace | None, parent: "_Parent | None") -> int:
+async def _here(uris: Collection[str]) -> dict[str, _Here]:
+    """Those of these addresses whose posts are here."""
+    if not uris:
+        return {}
+    query = Clause("SELECT uri, id, root_id, author_id, space_id FROM post WHERE").join(among("uri", uris))
+    return {row.pop("uri"): _Here(**row) for row in await db.fetch(*query.statement())}
+
+
+def _said(arrived: Arrived, published_at: int) -> dict[str, object]:
+    """The columns of what was said, as long as they may be."""
+    return {
+        "html": arrived.html,
+        "summary": arrived.summary[:500],
+        "language": arrived.language[:16],
+        "reply_to_uri": arrived.reply_to_uri[:512],
+        "published_at": published_at,
+        "edited_at": arrived.edited_at,
+        "attested_by_id": arrived.attested_by,
+    }
+
+
+async def _published(author_id: int, arrived: Arrived, space: spaces.SeenSpace | None, parent: _Here | None) -> int:
     """When it was written: as its author says, within what can be.
 
     Not in the future (R20). In a space of ours not before its author came in, nor before what they wrote there last,
@@ -181,61 +253,18 @@ async def _published(author_id: int, arrived: Arrived, space: spaces.SeenSpace |
     return max(said, *dates) if dates else said
 
 
-async def _parent(uri: str, space_id: int | None) -> "_Parent | None":
+async def _parent(uri: str, space_id: int | None) -> _Here | None:
     """What an arrived post answers, when we hold it and it stands in the same place."""
-    if not uri:
-        return None
-    row = await db.fetch_one("SELECT id, space_id, root_id, author_id FROM post WHERE uri = $1", uri)
-    if row is None or row["space_id"] != space_id:
-        return None
-    return _Parent(row["id"], row["root_id"], row["author_id"])
+    found = (await _here({uri})).get(uri) if uri else None
+    return found if found is not None and found.space_id == space_id else None
 
 
 async def _the_same(uri: str, author_id: int) -> int:
     """The post that was here already. Raises Conflict when its id is somebody else's (O27)."""
     before = await db.fetch_one("SELECT id, author_id FROM post WHERE uri = $1", uri)
     if before is None or before["author_id"] != author_id:
-        raise Conflict(detail="the id belongs to somebody else's post (O27)")
+        raise Conflict(detail=SOMEBODY_ELSES)
     return int(before["id"])
-
-
-async def _arrive(post_id: int, author_id: int, files: Sequence[ArrivedFile]) -> None:
-    """Notes the files of somebody elsewhere, and that their bytes are to be fetched."""
-    now = now_ms()
-    for position, file in enumerate(files[:ATTACHMENTS]):
-        file_id = new_id()
-        await db.insert(
-            "attachment",
-            {
-                "id": file_id,
-                "owner_id": author_id,
-                "post_id": post_id,
-                "position": position,
-                "name": file.name[:255],
-                "media_type": file.media_type[:100],
-                "size": file.size,
-                "description": file.description,
-                "digest": file.digest[:200],
-                "source_uri": file.uri[:2048],
-                "state": "waiting" if file.uri else "failed",
-                "created_at": now,
-            },
-        )
-        if not file.uri:
-            continue
-        job = {"id": new_id(), "kind": "fetch_file", "key": str(file_id), "due_at": now, "created_at": now}
-        await db.insert("job", job)
-        db.after_commit(partial(live.publish, live.Fact("file", post_id=post_id)))
-
-
-async def _arrive_again(post_id: int, author_id: int, files: Sequence[ArrivedFile]) -> None:
-    """After an edit elsewhere: files that are new are noted, files that are gone leave the post."""
-    known = {
-        row["source_uri"] for row in await db.fetch("SELECT source_uri FROM attachment WHERE post_id = $1", post_id)
-    }
-    for uri in known - {file.uri for file in files}:
-        await db.execute("UPDATE attachment SET post_id = NULL WHERE post_id = $1 AND source_uri = $2", post_id, uri)
-    await _arrive(post_id, author_id, [file for file in files if file.uri not in known])
 
 
 async def _remember_withdrawal(author_id: int, uri: str) -> None:
@@ -254,7 +283,8 @@ async def _remember_withdrawal(author_id: int, uri: str) -> None:
     )
 
 
-async def _was_withdrawn(author_id: int, uri: str) -> bool:
-    """Whether its author took it back before it came (D4)."""
-    row = await db.fetch_one("SELECT author_id FROM withdrawal WHERE uri_hash = $1", hash_of(uri))
-    return row is not None and row["author_id"] == author_id
+async def _taken_back(told: Sequence[Told]) -> bool:
+    """Whether the author of one of these took it back before it came (D4)."""
+    by_hash = {hash_of(one.arrived.uri): one.author_id for one in told}
+    query = Clause("SELECT uri_hash, author_id FROM withdrawal WHERE").join(among("uri_hash", by_hash))
+    return any(by_hash[row["uri_hash"]] == row["author_id"] for row in await db.fetch(*query.statement()))

@@ -12,7 +12,7 @@ from server.events import Kind, record
 from server.ids import new_id
 from server.openness import Visibility
 from server.queries import spaces
-from server.sql import Clause, one_of
+from server.sql import Clause, among
 from server.viewer import RemotePerson, Viewer
 
 
@@ -27,6 +27,29 @@ class _Answered(Protocol):
     def author_id(self) -> int: ...
 
 
+def row_of(
+    post_id: int,
+    uri: str,
+    author_id: int,
+    space: spaces.SeenSpace | None,
+    parent: _Answered | None,
+    visibility: Visibility | None,
+) -> dict[str, object]:
+    """Where a post stands, for whom it is written and what it answers, as columns."""
+    return {
+        "id": post_id,
+        "uri": uri,
+        "author_id": author_id,
+        "space_id": space.id if space else None,
+        "visibility": visibility.value if visibility else "",
+        "reply_to_id": parent.id if parent else None,
+        "root_id": (parent.root_id or parent.id) if parent else None,
+        "stamp": space.facts.variant.value if space else "",
+        "stamp_epoch": space.epoch if space else 0,
+        "stamp_blind": space is not None and space.facts.blind,
+    }
+
+
 async def write(
     post_id: int,
     uri: str,
@@ -37,23 +60,7 @@ async def write(
     said: dict[str, object],
 ) -> bool:
     """Writes a post and its words, unless there is one with this uri; says whether it did."""
-    new = await db.insert_new(
-        "post",
-        {
-            "id": post_id,
-            "uri": uri,
-            "author_id": author_id,
-            "space_id": space.id if space else None,
-            "visibility": visibility.value if visibility else "",
-            "reply_to_id": parent.id if parent else None,
-            "root_id": (parent.root_id or parent.id) if parent else None,
-            "stamp": space.facts.variant.value if space else "",
-            "stamp_epoch": space.epoch if space else 0,
-            "stamp_blind": space is not None and space.facts.blind,
-            **said,
-        },
-        "uri",
-    )
+    new = await db.insert_new("post", row_of(post_id, uri, author_id, space, parent, visibility) | said, "uri")
     if new:
         await make_findable(post_id, str(said["html"]))
     return new
@@ -98,7 +105,7 @@ async def ours_of(actor_ids: Sequence[int]) -> set[int]:
     """Those of these actors who are people here."""
     if not actor_ids:
         return set()
-    query = Clause("SELECT id FROM actor WHERE peer_id IS NULL AND kind = 'person' AND").join(one_of("id", actor_ids))
+    query = Clause("SELECT id FROM actor WHERE peer_id IS NULL AND kind = 'person' AND").join(among("id", actor_ids))
     return {row["id"] for row in await db.fetch(*query.statement())}
 
 

@@ -319,19 +319,19 @@ async def test_R13_D7_a_poisoned_activity_among_a_hundred_is_put_aside_alone(
     for activity in activities:
         assert (await here.hear(activity, eve.ed)).status_code == 202
     poisons = {activities[40]["id"], activities[60]["id"]}
-    true_inner, true_create = processing._inner, handler.create
+    true_author, true_create = processing._author, handler.create
 
-    async def inner(instance: Any, said: Any, linked: bool, peer_id: int) -> Any:
+    async def author(instance: Any, said: Any, inner: Any, peer_id: int) -> Any:
         if said.id == activities[40]["id"]:
             raise RuntimeError("a bug of ours")
-        return await true_inner(instance, said, linked, peer_id)
+        return await true_author(instance, said, inner, peer_id)
 
     async def create(call: Any) -> None:
         if call.said.id == activities[60]["id"]:
             raise ZeroDivisionError
         await true_create(call)
 
-    monkeypatch.setattr(processing, "_inner", inner)
+    monkeypatch.setattr(processing, "_author", author)
     monkeypatch.setitem(handlers.HANDLERS, ("Create", "Note"), create)
     await here.process()
     await here.process()
