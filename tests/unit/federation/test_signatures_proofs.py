@@ -17,7 +17,7 @@ from federation.json_reading import parse_json
 from federation.signatures import keys
 from federation.signatures.clock import ClockWindow
 from federation.signatures.multibase import encode_multibase
-from federation.signatures.proofs import _base, check_proof, make_proof, parse_proof, with_proof
+from federation.signatures.proofs import _base, canonical, check_proof, make_proof, parse_proof, with_proof
 
 NOW = 1_790_000_000_000
 OWNER = "https://kestrel.example/@chloe"
@@ -216,3 +216,22 @@ def test_S2_S3_the_published_documents(case: dict[str, Any]) -> None:
     else:
         with pytest.raises(Untrusted, match="does not match"):
             check_proof(facts, key)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 53) + 1, (1 << 53) - 1) | st.floats(-1e9, 1e9) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON | st.dictionaries(st.text(st.characters(max_codepoint=127), max_size=4), st.text(), max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_the_short_way_to_the_canonical_form_ends_in_the_same_bytes(value: Any) -> None:
+    assert canonical(value) == rfc8785.dumps(value)
+
+
+@pytest.mark.parametrize("value", [{"a": 1 << 53}, {"a": float("nan")}, {"a": "\ud800"}])
+def test_what_has_no_canonical_form_is_refused(value: Any) -> None:
+    with pytest.raises(Malformed):
+        canonical(value)
