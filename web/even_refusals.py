@@ -27,6 +27,8 @@ still less than anybody notices.
 """
 AHEAD_BYTES = 64 * 1024
 """How much of a body is read before the work begins: what the server that we run in holds anyway."""
+IDLE_S = 10.0
+"""How long the thread waits for somebody: to start it costs ten times what it does for one answer."""
 READS_FIRST = re.compile(r"^/peering$|/inbox$")
 """Doors that read the body before anything else, within a time of their own."""
 LENGTH, CHUNKED = b"content-length", b"transfer-encoding"
@@ -95,8 +97,8 @@ class Leaving:
     """Lets answers go at their moment, to some hundredths of a millisecond.
 
     The timers of an event loop count whole milliseconds from wherever they were set, so when they ring tells when the
-    work was done, which is what nobody shall hear. A thread of its own sleeps exactly; it runs only while somebody
-    waits, and all loops of a process share it.
+    work was done, which is what nobody shall hear. A thread of its own sleeps exactly; all loops of a process share it,
+    and it ends when nobody has waited for a while.
     """
 
     def __init__(self) -> None:
@@ -125,8 +127,10 @@ class Leaving:
                 loop.call_soon_threadsafe(_let_go, going)
 
     def _next(self) -> tuple[float, int, asyncio.AbstractEventLoop, asyncio.Future[None]] | None:
-        """Whoever goes next, once it is time; None when nobody waits: then the thread ends."""
+        """Whoever goes next, once it is time; None when nobody came for a while: then the thread ends."""
         with self._changed:
+            if not self._waiting:
+                self._changed.wait(IDLE_S)
             while self._waiting and (left := self._waiting[0][0] - time.monotonic()) > 0:
                 self._changed.wait(left)
             if self._waiting:

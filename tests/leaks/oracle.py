@@ -77,6 +77,7 @@ FIELDS = {
     "alt": "r",
     "bytes": "f",
     "theirs": "r",
+    "left": "r",  # written by somebody who is not in it any more
     "past": "p",
     "old": "-",  # what an edit replaced is shown to nobody
     "taken": "-",  # nor is what was taken back

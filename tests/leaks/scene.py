@@ -249,7 +249,8 @@ async def _written(scene: Scene, space: Space, people: People) -> None:
     taken = await company.say(alice, canary(name, "taken"), space.id)
     await posts.withdraw(alice, taken)
     written = [body, past, taken]
-    space.posts = {str(body): "body", str(past): "past"}
+    left = await company.say(people.former, canary(name, "left"), space.id)
+    space.posts = {str(body): "body", str(past): "past", str(left): "left"}
     if name in OUTSIDE:
         written.append(theirs := await company.say(scene.cast.chloe, canary(name, "theirs"), space.id))
         held = await _held(scene, space)
