@@ -58,6 +58,10 @@ class Refused(FederationError):
     default_status = 403
 
 
+class NobodyHere(Refused):
+    """A space's host tells an instance of which nobody is in the space."""
+
+
 class Gone(FederationError):
     """What was asked for was there and will not come back."""
 

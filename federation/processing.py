@@ -16,11 +16,12 @@ from typing import Any
 
 from federation import refusals
 from federation.authors import Author, author_of, check_ahead
-from federation.errors import FederationError, Malformed, Refused, Unreachable
+from federation.errors import FederationError, Malformed, NobodyHere, Refused, Unreachable
 from federation.handlers import handler_for, take_together
 from federation.handlers.call import Call
 from federation.instance import Instance
 from federation.lookup import KnownActor, exactly, read_ahead, read_exactly, remember
+from federation.membership_wishes import wish
 from federation.page_memory import forget, remembering
 from federation.reading import Activity, IncomingActor, activity_in, inner_activity, type_of
 from federation.trust import same_origin
@@ -320,12 +321,21 @@ async def _one(item: _Ready) -> bool:
     outcome, refused = (item.reason, item.refused) if item.call is None else await _effect(item.call)
     if refused is not None and item.row["linked"]:
         await refusals.counted(item.row["peer_id"], refused, item.call.said.id if item.call else item.row["sender_uri"])
+    if isinstance(refused, NobodyHere) and item.call is not None:
+        await _ask_who_is_in(item.call.said.actor)
     if outcome:
         code = code_of(refused) if refused is not None else item.code
         await db.execute(
             "UPDATE receipt SET outcome = $1, code = $2 WHERE id = $3", outcome[:500], code, item.row["id"]
         )
     return True
+
+
+async def _ask_who_is_in(space_uri: str) -> None:
+    """Its host counts somebody of ours and we nobody: one of both lost something; the host's list says who is in."""
+    row = await db.fetch_one("SELECT s.id FROM space s JOIN actor g ON g.id = s.actor_id WHERE g.uri = $1", space_uri)
+    if row is not None:
+        await wish(row["id"])
 
 
 async def _fail(item: _Ready, reason: str) -> None:

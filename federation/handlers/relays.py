@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from federation.errors import Malformed, Refused
+from federation.errors import Malformed, NobodyHere, Refused
 from federation.handlers.call import Call
 from federation.handlers.posts import emoji_of, is_here, reaction, read_note, stays_inside, withdraw
 from federation.membership_sync import compare_members
@@ -95,7 +95,7 @@ async def _admitted(call: Call) -> spaces.SeenSpace | None:
         await _echoed(call, said)
         return None
     if said.type != "Delete" and not await once(("in", space.id), lambda: _somebody_is_in(space.id)):
-        raise Refused("Nobody here is in that space (RR2).", uri)
+        raise NobodyHere("Nobody here is in that space (RR2).", uri)
     space = await _under_its_policy(call, space)
     by_host = same_origin(said.actor, uri)
     if not by_host and not call.proved and not call.attested:

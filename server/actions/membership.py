@@ -195,18 +195,21 @@ async def left(viewer: RemotePerson, space_uri: str) -> None:
 
 
 async def invited(viewer: PeerServer, space_id: int, actor_id: int, uri: str, by: int | None) -> None:
-    """The host of a space elsewhere invites one of ours: by their choice they come in at once, or are asked."""
+    """The host of a space elsewhere invites one of ours: by their choice they come in at once, or are asked.
+
+    Who is in already asks again: their host no longer counts them, or it would not invite them.
+    """
     async with db.transaction():
         who = await _person(actor_id)
         row = await _row(space_id, who.id)
-        if row is not None and row["state"] == MemberState.MEMBER:
-            return
+        was_in = row is not None and row["state"] == MemberState.MEMBER
         account = await db.fetch_one("SELECT id, invitations FROM account WHERE actor_id = $1", actor_id)
         if account is None or who.peer_id is not None or who.guest:
             raise NotFound(detail="nobody here to invite")
         await _put(space_id, who, Role.MEMBER, MemberState.INVITED, uri, by)
-        await notify([actor_id], "invitation", key=f"invitation:{space_id}", by=by, space_id=space_id)
-        if viewer.linked and account["invitations"] == "accept":
+        if not was_in:
+            await notify([actor_id], "invitation", key=f"invitation:{space_id}", by=by, space_id=space_id)
+        if viewer.linked and (was_in or account["invitations"] == "accept"):
             me = Employee(account["id"], actor_id)
             await _ask_host(me, (await spaces.around(me, [space_id]))[space_id], who)
 

@@ -207,14 +207,21 @@ def _environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("PARVIS_")}
 
 
+async def link_state(node: Node, host: str) -> str:
+    """How one of an instance's links stands, '' when there is none."""
+    _, listed, _ = await node.cli("link", "list", "--json")
+    return next((str(row["state"]) for row in json.loads(listed) if row["host"] == host), "")
+
+
 async def link(one: Node, other: Node) -> list[str]:
     """The whole agreement between two running instances, as their administrators do it; the six words."""
     await one.cli("link", "offer", other.host)
 
-    async def received() -> str:
-        return (await other.cli("link", "list", "--json"))[1]
-
-    await until(received, lambda out: '"received"' in out, f"{other.name} hears the offer; {one.log()}")
+    await until(
+        lambda: link_state(other, one.host),
+        lambda state: state == "received",
+        f"{other.name} hears the offer; {one.log()}",
+    )
     await other.cli("link", "accept", one.host)
 
     async def words(node: Node, host: str) -> list[str]:
@@ -226,10 +233,10 @@ async def link(one: Node, other: Node) -> list[str]:
     assert mine == theirs, "the six words are the same on both sides"
     await one.cli("link", "confirm", other.host)
     await other.cli("link", "confirm", one.host)
-    for node in (one, other):
+    for node, host in ((one, other.host), (other, one.host)):
         await until(
-            lambda node=node: node.cli("link", "list", "--json"),  # type: ignore[misc]
-            lambda answer: '"active"' in answer[1],
+            lambda node=node, host=host: link_state(node, host),  # type: ignore[misc]
+            lambda state: state == "active",
             f"{node.name}'s link is active; {node.log()}",
         )
     return mine

@@ -10,9 +10,10 @@ from federation.roots import root_of
 from federation.vocabulary import moment
 from server import database as db
 from server.actions import membership_lists
-from server.actions.membership import ask_elsewhere, leave
+from server.actions.membership import ask_elsewhere, invited, leave
 from server.clock import now_ms
 from server.openness import Level
+from server.viewer import PeerServer
 from tests.federation.stranger import Actor, Here, Json, OtherServer, enter, linked, met, mirrored
 
 pytestmark = pytest.mark.anyio
@@ -195,3 +196,23 @@ async def test_every_space_is_compared_once_a_day(theirs: Theirs) -> None:
     assert await membership_sync.wish_daily() == 0
     await db.execute("UPDATE space SET checked_at = $1 WHERE id = $2", now_ms() - 90_000_000, theirs.id)
     assert await membership_sync.wish_daily() == 1
+
+
+async def test_who_is_in_and_is_invited_again_asks_again(theirs: Theirs) -> None:
+    """A host whose database was put back invites somebody whom it had let in."""
+    before = await theirs.states()
+    assert before["alice"] == "member"
+    uri = theirs.here.person("alice")
+    [row] = await db.fetch("SELECT id FROM actor WHERE uri = $1", uri)
+    [space] = await db.fetch("SELECT peer_id FROM space WHERE id = $1", theirs.id)
+    await invited(PeerServer(space["peer_id"], True), theirs.id, row["id"], f"{theirs.group.uri}/invite", None)
+    assert (await theirs.states())["alice"] == "asked"
+    assert len(await db.fetch("SELECT id FROM event WHERE kind = 'join_asked' AND actor_id = $1", row["id"])) == 1
+
+
+async def test_who_is_told_of_a_space_that_nobody_here_is_in_asks_who_is(theirs: Theirs) -> None:
+    await db.execute("DELETE FROM membership WHERE space_id = $1", theirs.id)
+    theirs.lists([theirs.alice])
+    await theirs.relay(theirs.alice)
+    await theirs.settle(2)
+    assert await theirs.states() == {"alice": "member"}

@@ -74,21 +74,37 @@ async def gathered(fleet: MakeNode, seed: int, instances: int, skewed: bool = Fa
     """So many linked instances, and the space that the first of them hosts for the others."""
     chance = random.Random(seed)
     weather = [Weather(free_port(), free_port(), chance) for _ in range(instances)]
-    for one in weather:
-        await one.start()
-    skews = [chance.randint(-240, 240) if skewed and number else 0 for number in range(instances)]
-    nodes = []
-    for name, one, skew in zip(NAMES, weather, skews, strict=False):
-        nodes.append(await fleet(name, port=one.port, behind=one.behind, extra=clock_off(skew), resident=True))
-    # people speak to their own instance past the weather
-    direct = [
-        Node(node.name, node.folder, one.behind, node.database_url) for node, one in zip(nodes, weather, strict=True)
-    ]
-    people = {}
-    for name, place in CAST.items():
-        if place < instances:
-            met = await nodes[place].person(name)
-            people[name] = Person(direct[place], name, met.token)
+    nodes: list[Node] = []
+    direct: list[Node] = []
+    try:
+        for one in weather:
+            await one.start()
+        skews = [chance.randint(-240, 240) if skewed and number else 0 for number in range(instances)]
+        for name, one, skew in zip(NAMES, weather, skews, strict=False):
+            nodes.append(await fleet(name, port=one.port, behind=one.behind, extra=clock_off(skew), resident=True))
+        # people speak to their own instance past the weather
+        direct += [Node(n.name, n.folder, w.behind, n.database_url) for n, w in zip(nodes, weather, strict=True)]
+        people = {}
+        for name, place in CAST.items():
+            if place < instances:
+                met = await nodes[place].person(name)
+                people[name] = Person(direct[place], name, met.token)
+        oracle = await opened(nodes, people)
+        oracle.skew_s = float(max(skews) - min(skews))
+        yield World(nodes, weather, people, oracle, chance)
+    finally:
+        for own in direct:
+            await own.client.aclose()
+        for one in weather:
+            one.now = Conditions()
+        for node in nodes:
+            await node.stop()
+        for one in weather:
+            await one.stop()
+
+
+async def opened(nodes: list[Node], people: dict[str, Person]) -> Oracle:
+    """The links, the space, and who is in."""
     for partner in nodes[1:]:
         await link(nodes[0], partner)
     hosts = [node.host for node in nodes[1:]]
@@ -98,22 +114,11 @@ async def gathered(fleet: MakeNode, seed: int, instances: int, skewed: bool = Fa
     )  # fmt: skip
     await nodes[0].cli("spaces", "members", SLUG, "--add", "bruno")
     oracle = Oracle(nodes[0].host, {name: nodes[CAST[name]].host for name in people})
-    oracle.skew_s = float(max(skews) - min(skews))
     now = time.monotonic()
     oracle.names(set(hosts), now)
     oracle.enters("alice", now)
     oracle.enters("bruno", now)
-    world = World(nodes, weather, people, oracle, chance)
-    try:
-        yield world
-    finally:
-        for own in direct:
-            await own.client.aclose()
-        world.fair()
-        for node in nodes:
-            await node.stop()
-        for one in weather:
-            await one.stop()
+    return oracle
 
 
 def clock_off(seconds: int) -> dict[str, str]:
