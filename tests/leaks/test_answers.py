@@ -43,7 +43,9 @@ class TakenBack(Exception):
 
 def changing(scene: Scene) -> Iterator[tuple[str, str, str]]:
     """(door, method, path) of all that changes something and is called by people."""
-    for key in sorted(set(every_route(list(scene.app.routes)))):
+    routes = set(every_route(list(scene.app.routes)))
+    assert routes >= set(NOT_ASKED)
+    for key in sorted(routes):
         method, path = key.split(" ", 1)
         if method in CHANGING and not INBOXES.search(path) and key not in NOT_ASKED:
             yield ("tokens" if path.startswith(("/api/", "/oauth/")) else "pages"), method, path
