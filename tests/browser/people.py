@@ -48,6 +48,11 @@ async def sign_in(browser: Browser, node: Node, name: str, **options: Any) -> Vi
     return found
 
 
+async def again(browser: Browser, before: Visitor, **options: Any) -> Visitor:
+    """The same person, signed in already, with another browser."""
+    return await visitor(browser, before.node, storage_state=await before.page.context.storage_state(), **options)
+
+
 async def hire(node: Node, name: str, display: str, role: str = "member") -> None:
     """Adds an employee with a password."""
     await node.cli(

@@ -5,13 +5,16 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 import httpx
 
 from server.credentials import make_secret
@@ -161,6 +164,18 @@ class Node:
         await self.cli("people", "add", name, "--name", display or name.title(), "--role", role, "--json")
         _, out, _ = await self.cli("token", name, "--scopes", "read write follow", "--json")
         return Person(self, name, json.loads(out)["token"])
+
+    async def values(self, query: str) -> list[Any]:
+        """The first column of what the database answers beside the running process: for awaiting, without a command."""
+        if self.database_url.startswith("sqlite"):
+            path = self.database_url.removeprefix("sqlite://")
+            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
+                return [row[0] for row in database.execute(query)]
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            return [row[0] for row in await connection.fetch(query)]
+        finally:
+            await connection.close()
 
     async def start(self) -> None:
         """Starts the process and waits until it answers."""

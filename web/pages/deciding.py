@@ -3,6 +3,7 @@
 from starlette.responses import Response
 
 from server.actions import openness
+from server.actions.openness import Outcome
 from server.errors import Conflict, Forbidden, Invalid, TooLarge
 from server.queries import pending
 from web.pages.openness_form import REASON_CHARACTERS
@@ -23,9 +24,11 @@ async def decide(visit: Visit) -> Response:
     space, change = await pending.to_decide(viewer, visit.id())
     try:
         if form.line("do", 20) == "approve":
-            await openness.approve(viewer, change.id, form.line("plan", 64))
+            done = await openness.approve(viewer, change.id, form.line("plan", 64))
+            outcome = "planned" if done.outcome is Outcome.PLANNED else "approved"
         else:
+            outcome = "declined"
             await openness.decline(viewer, change.id, form.line("reason", 4 * REASON_CHARACTERS))
     except REFUSALS as refused:
         return await showing.deciding(visit, space, change, refused)
-    return see("/notifications")
+    return see(f"/notifications?done={outcome}")

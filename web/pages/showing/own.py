@@ -104,10 +104,19 @@ async def settings(visit: Visit, *, token: str = "", refused: DomainError | None
     )
 
 
+DECIDED = {
+    "approved": N_("Vous avez validé : le changement est appliqué."),
+    "planned": N_("Vous avez validé : le changement attend sa date."),
+    "declined": N_("La demande est close. Rien n’a changé."),
+}
+"""What was decided of a space to which whoever decided cannot go back."""
+
+
 async def notifications(visit: Visit, found: Sequence[Waiting], *, more: bool) -> Response:
     """What waits for somebody, each in a sentence, newest first."""
     older = f"/notifications?before={found[-1].id}" if more and found else ""
-    return await show(visit, "notifications.html", "notifications", found=found, older=older)
+    done = DECIDED.get(visit.query("done"), "")
+    return await show(visit, "notifications.html", "notifications", found=found, older=older, done=done)
 
 
 def door(session: OpenSession) -> Door:

@@ -335,7 +335,7 @@ async def test_whoever_decides_sees_the_change_of_a_space_they_may_not_know_and_
     assert plan is not None
     at = f"/admin/changes/{change}"
     assert "plus le même" in await odile.refused(at, do="approve", plan="0" * 64)
-    assert await odile.post(at, do="approve", plan=plan[1]) == "/notifications"
+    assert await odile.post(at, do="approve", plan=plan[1]) == "/notifications?done=approved"
     assert (await policy_of(cast)).partner(KESTREL) is not None
     assert (await odile.get(at)).status_code == 404, "it waits no more"
     assert at not in await odile.page("/notifications")
@@ -363,7 +363,7 @@ async def test_a_change_that_waits_is_not_there_for_anybody_else(
 
 async def test_whoever_decides_declines_with_a_reason(cast: Cast, alice: Browser, odile: Browser) -> None:
     at = f"/admin/changes/{await waiting_in_secret(cast, alice)}"
-    assert await odile.post(at, do="decline", reason="trop tôt") == "/notifications"
+    assert await odile.post(at, do="decline", reason="trop tôt") == "/notifications?done=declined"
     assert "n’a pas validé votre demande" in await alice.page("/notifications")
     assert (await policy_of(cast)).partners == ()
 
