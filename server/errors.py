@@ -23,6 +23,7 @@ class DomainError(Exception):
         self.detail: str = detail
         self.params: dict[str, object] = dict(params or {})
         self.enough: Callable[[Any], str] | None = None  # what would allow it, said in a language
+        self.said: Callable[[Any], str] | None = None  # the sentence in a language, where its values have words too
         self.steps: tuple[tuple[str, str], ...] = ()  # the same for programs: (step, what it leads to)
         super().__init__(f"{self.sentence} ({detail})" if detail else self.sentence)
 

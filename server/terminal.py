@@ -15,8 +15,11 @@ class Failure(Exception):
 
 def phrase(error: DomainError, translated: Callable[[str], str]) -> str:
     """What people are told, and for whoever stands at the machine the detail too."""
-    sentence = translated(error.sentence)
-    sentence = sentence % error.params if error.params else sentence
+    if error.said is not None:
+        sentence = error.said(_Plain(translated))
+    else:
+        sentence = translated(error.sentence)
+        sentence = sentence % error.params if error.params else sentence
     if error.enough is not None:
         sentence = f"{sentence} {error.enough(_Plain(translated))}"
     return f"{sentence.rstrip('.')} ({error.detail})." if error.detail else sentence

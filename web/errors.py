@@ -139,6 +139,8 @@ def _status_of(error: DomainError) -> tuple[HTTPStatus, str]:
 
 
 async def _sentence(request: Request, error: DomainError) -> str:
+    if error.said is not None:
+        return str(await request.app.state.spoken(request, error.said))
     sentence: str = await request.app.state.translated(request, error.sentence)
     sentence = sentence % error.params if error.params else sentence
     if error.enough is None:

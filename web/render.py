@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from server import policy_words
+from server.media_types import SHOWN_IN_PAGES
 from server.openness import Level, Reach, Role
 from server.policy_words import LEVEL_SENTENCES, LEVELS
 from server.refusals import N_
@@ -27,6 +28,8 @@ VISIBILITY_WORDS = {
     "direct": N_("Personnes mentionnées"),
 }
 VISIBILITY_LEVELS = {"public": "public", "colleagues": "internal", "followers": "network", "direct": "closed"}
+SHOWN_BYTES = 4 * 1024 * 1024
+"""A larger picture is a link alone: pages stay light."""
 THANKS = "❤️"
 GESTURES = ("👍", "🎉", "💡", "👀")
 
@@ -84,6 +87,8 @@ def _environment(speaks: Speech) -> Environment:
         "reaches": list(Reach),
         "roles": list(Role),
         "thanks": THANKS,
+        "shown_images": SHOWN_IN_PAGES,
+        "shown_bytes": SHOWN_BYTES,
         "gestures": GESTURES,
     }
     return environment

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from server import database as db
-from server import live
+from server import live, policy_words
 from server.actions import plans
 from server.actions.audit import note
 from server.actions.notices import notify
@@ -134,7 +134,9 @@ async def adjust(
 def refuse(plan: plans.Plan) -> None:
     """Raises Invalid for the first thing that stands against a plan."""
     for problem in plan.problems:
-        raise Invalid(problem.sentence, field=problem.field, params=problem.params)
+        refused = Invalid(problem.sentence, field=problem.field, params=problem.params)
+        refused.said = partial(policy_words.spoken, policy_words.problem(problem))
+        raise refused
 
 
 # --- a second person ------------------------------------------------------------------------------

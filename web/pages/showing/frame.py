@@ -105,6 +105,8 @@ async def refused_words(visit: Visit, error: DomainError | None) -> Refused | No
 
 def sentence_of(speaks: Speech, error: DomainError) -> str:
     """An error's sentence in a language."""
+    if error.said is not None:
+        return error.said(speaks)
     sentence = speaks.gettext(error.sentence)
     sentence = sentence % error.params if error.params else sentence
     return f"{sentence} {error.enough(speaks)}" if error.enough else sentence

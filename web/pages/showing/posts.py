@@ -38,6 +38,7 @@ class Shown:
     may_react: bool = False
     may_edit: bool = False
     may_withdraw: bool = False
+    may_open: bool = False  # its files
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ def shown(visit: Visit, post: PostCard, mark: int | None = None) -> Shown:
         may_react=not post.facts.held and bool(post.may(viewer, Act.REACT)),
         may_edit=bool(post.may(viewer, Act.EDIT_POST)),
         may_withdraw=bool(post.may(viewer, Act.WITHDRAW_POST)),
+        may_open=bool(post.files) and bool(post.may(viewer, Act.OPEN_FILE)),
     )
 
 

@@ -103,3 +103,16 @@ async def test_a_part_of_a_file_can_be_asked_for(
     assert (answer.status_code, answer.content) == (status, got)
     head = await alice("HEAD", address)
     assert (head.content, head.headers["content-length"]) == (b"", str(len(BYTES)))
+
+
+async def test_a_picture_is_shown_with_its_description_to_whoever_may_open_it(
+    app: Starlette, cast: Cast, alice: Browser, bruno: Browser
+) -> None:
+    team = await space("equipe", Level.INTERNAL, cast.alice)
+    await attached(app, cast.alice, await say(cast.alice, "Le coffret", team), "image/png")
+    await db.execute("UPDATE attachment SET description = 'Coffret ouvert, relais « en haut »'")
+    assert 'alt="Coffret ouvert, relais « en haut »"' in await bruno.page("/spaces/equipe")
+    await db.execute("""UPDATE space SET narrowed = '{"staff":{"files":0}}'""")
+    page = await bruno.page("/spaces/equipe")
+    assert "Coffret ouvert" not in page and "/media/" not in page and "ne s’ouvre pas pour vous" in page
+    assert "Coffret ouvert" in await alice.page("/spaces/equipe")

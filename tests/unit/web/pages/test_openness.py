@@ -10,14 +10,18 @@ from starlette.applications import Starlette
 from server import database as db
 from server.actions.spaces import name_partner, set_openness
 from server.clock import now_ms
+from server.errors import Invalid
 from server.ids import new_id
 from server.openness import Audience, Level, Office, PartnerView, Reach
 from server.queries import policies, spaces
 from server.space_policy import DAY_MS, SpacePolicy
+from server.terminal import phrase
 from server.viewer import Employee, Operator
 from tests.cast import KESTREL, Cast, employee, enter, say, space
 from tests.unit.web.pages.browser import Browser, bare, browser_of
+from web.locale import choose
 from web.pages.openness_form import day_of
+from web.pages.showing.frame import sentence_of
 
 pytestmark = pytest.mark.anyio
 
@@ -426,3 +430,14 @@ async def test_partners_are_removed_and_members_read_what_each_may(cast: Cast, a
     assert await alice.post(f"{AT}?do=narrow", **shown) == f"{AT}?done=applied"
     assert (await policy_of(cast)).partners == ()
     assert "Personnes sorties de l’espace : 1" in (await alice.page(AT)).replace("\u202f", " ")
+
+
+async def test_a_refusal_names_levels_as_people_do_by_every_door(cast: Cast) -> None:
+    await db.insert("guardrail", {"id": new_id(), "name": "max_level", "value": '"internal"'})
+    team = await space(SLUG, Level.CLOSED, cast.alice)
+    with pytest.raises(Invalid) as refused:
+        await set_openness(cast.alice, team, Level.NETWORK)
+    said = "Cette instance n’ouvre aucun espace au-delà du niveau Interne."
+    assert sentence_of(choose("fr", "", "fr"), refused.value) == said
+    assert phrase(refused.value, str) == said
+    assert "level Internal." in sentence_of(choose("en", "", "fr"), refused.value)
