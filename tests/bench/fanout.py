@@ -87,7 +87,7 @@ async def measure(url: str, posts: int, port: int) -> None:
     await db.connect(url)
     table = Table(f"{db.engine_name()}: CPU s for 1,000 deliveries to {HOSTS} hosts, {posts} posts")
     with tempfile.TemporaryDirectory() as folder:
-        instance = _instance(Path(folder), url)
+        instance = open_instance(Path(folder), url)
         added = await add_person(Operator(), NewPerson("alice", display_name="Alice"), instance.here)
         alice = Employee(added.account_id, added.actor_id)
         working = asyncio.create_task(Worker(instance).run())
@@ -107,7 +107,7 @@ async def measure(url: str, posts: int, port: int) -> None:
     await db.disconnect()
 
 
-def _instance(folder: Path, url: str) -> Instance:
+def open_instance(folder: Path, url: str) -> Instance:
     config = folder / "parvis.toml"
     config.write_text(
         f'base_url = "http://127.0.0.1:8000"\nfederation = "open"\ndatabase_url = "{url}"\n'
