@@ -7,7 +7,7 @@ import msgspec
 from server import database as db
 from server.errors import Invalid
 from server.ids import new_id
-from server.openness import Audience, Existence, LinkState, PartnerView
+from server.openness import AfterClose, Audience, Existence, Level, LinkState, PartnerView
 from server.refusals import N_
 from server.rights import OPEN_TO_ALL
 from server.space_policy import DAY_MS, PartnerTerms, SpacePolicy, canonical_json, cell_of
@@ -67,6 +67,14 @@ async def _columns(space_id: int, before: SpacePolicy, after: SpacePolicy, now: 
         values["opened_at"] = 0 if past else now
     sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(values, 1))
     await db.execute(f"UPDATE space SET {sets} WHERE id = ${len(values) + 1}", *values.values(), space_id)
+    if _freezes(before, after, now):
+        await db.execute("UPDATE space SET closed_at = $1 WHERE id = $2 AND closed_at IS NULL", now, space_id)
+
+
+def _freezes(before: SpacePolicy, after: SpacePolicy, now: int) -> bool:
+    """Whether a space is closed whose end has come: whoever closes it first after that moment, a timer or a file."""
+    over = before.closes_at is not None and before.closes_at <= now
+    return over and after.level is Level.CLOSED and before.after_close is not AfterClose.KEEP
 
 
 async def _partners(

@@ -3,9 +3,11 @@
 import pytest
 
 from server import database as db
-from server.actions import retention
+from server.actions import openness, retention
+from server.actions.openness import Door, How
 from server.clock import now_ms
-from server.openness import Level
+from server.openness import AfterClose, Level
+from server.viewer import Operator
 from tests import cast as company
 
 DAY = 24 * 3600 * 1000
@@ -50,3 +52,26 @@ async def test_a_closing_that_purges_leaves_nothing_once_its_time_is_over(cast: 
     await db.execute("UPDATE space SET closed_at = $1", now_ms() - 11 * DAY)
     assert await retention.run_retention() == 1
     assert await left(team) == []
+
+
+@pytest.mark.anyio
+async def test_a_file_that_closes_a_space_after_its_end_freezes_it_as_the_timer_would_have(cast: company.Cast) -> None:
+    """Also for the timer that comes next and finds no end any more; a space that goes on is as its owner chose."""
+    over = How(Door.FILE, source="spaces.toml")
+    for slug, after_close, freezes in (("gel", AfterClose.FREEZE, True), ("suite", AfterClose.KEEP, False)):
+        team = await company.space(slug, Level.INTERNAL, cast.alice)
+        await db.execute(
+            "UPDATE space SET closes_at = $1, after_close = $2 WHERE id = $3", now_ms() - 1, after_close.value, team
+        )
+        await openness.adjust(Operator(), team, over, openness.ended)
+        row = await db.fetch_one("SELECT closed_at, closes_at FROM space WHERE id = $1", team)
+        assert row is not None
+        assert (row["closed_at"] is not None, row["closes_at"]) == (freezes, None)
+
+
+@pytest.mark.anyio
+async def test_closing_a_space_before_its_end_freezes_nothing(cast: company.Cast) -> None:
+    team = await company.space("avant", Level.INTERNAL, cast.alice)
+    await db.execute("UPDATE space SET closes_at = $1 WHERE id = $2", now_ms() + DAY, team)
+    await openness.adjust(Operator(), team, How(Door.FILE), openness.ended)
+    assert await db.fetch_one("SELECT id FROM space WHERE closed_at IS NOT NULL") is None
