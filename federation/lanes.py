@@ -11,12 +11,14 @@ from typing import Any
 from server import database as db
 from server.clock import now_ms
 from server.events import Kind
-from server.sql import Clause, one_of
+from server.sql import Clause, among, one_of
 
 FRESH_MS = 5 * 60 * 1000
 """A space whose oldest waiting fact is younger than this is not behind."""
 ONE_IN = 5
 """At least one place in so many is for spaces that are not behind."""
+MOST_BEHIND = 20
+"""How often spaces that are behind are left out, to find one that is not."""
 WINDOW = 4
 """How many pages are looked through for what can be left out."""
 
@@ -38,21 +40,49 @@ async def choose(peer_id: int, limit: int) -> list[list[dict[str, Any]]]:
     return _interleaved(rows, limit)
 
 
+_old: dict[int, int] = {}
+"""By instance, up to which place in its queue nothing is young any more: nothing there becomes younger again."""
+
+
+def forget(peer_id: int) -> None:
+    """Deliveries were put back into the queue of an instance."""
+    _old.pop(peer_id, None)
+
+
 async def _not_behind(peer_id: int, window: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
     """What waits in spaces of which nothing old waits, beyond the window."""
     young = now_ms() - FRESH_MS
-    last = max(row["seq"] for row in window)
-    return await db.fetch(
-        f"{_WAITING} AND d.lane = 1 AND d.seq > $2 AND d.created_at > $3 AND d.place IN ("
-        " SELECT place FROM delivery WHERE peer_id = $1 AND state = 'pending' AND number IS NULL"
-        " AND created_at > $3 AND seq > $2 GROUP BY place)"
-        " AND d.place NOT IN (SELECT place FROM delivery WHERE peer_id = $1 AND state = 'pending'"
-        " AND number IS NULL AND created_at <= $3)"
-        " ORDER BY d.seq LIMIT $4",
-        peer_id,
-        last,
-        young,
-        limit,
+    last = max(max(row["seq"] for row in window), _old.get(peer_id, 0))
+    newest = await db.fetch_one("SELECT last_seq FROM peer WHERE id = $1", peer_id)
+    behind: list[int] = []
+    for turn in range(MOST_BEHIND):
+        query = Clause("AND NOT").join(one_of("d.place", behind)) if behind else Clause("")
+        found = await db.fetch(
+            *Clause(_WAITING.replace("$1", "?"), (peer_id,))
+            .then("AND d.lane = 1 AND d.seq > ? AND d.created_at > ?", last, young)
+            .join(query)
+            .then("ORDER BY d.seq LIMIT ?", limit * WINDOW)
+            .statement()
+        )
+        if turn == 0:
+            _old[peer_id] = found[0]["seq"] - 1 if found else newest["last_seq"] if newest else 0
+        more = [place for place in {row["place"] for row in found} if await _is_behind(peer_id, place, young)]
+        if not more:
+            return found[:limit]
+        behind += more
+    return []
+
+
+async def _is_behind(peer_id: int, place: int, young: int) -> bool:
+    """Whether something old waits in a space."""
+    return bool(
+        await db.fetch_one(
+            "SELECT id FROM delivery WHERE peer_id = $1 AND state = 'pending' AND number IS NULL AND place = $2"
+            " AND created_at <= $3 ORDER BY seq LIMIT 1",
+            peer_id,
+            place,
+            young,
+        )
     )
 
 
@@ -61,9 +91,12 @@ async def _without_needless(peer_id: int, rows: list[dict[str, Any]]) -> list[di
     posts = {row["post_id"] for row in rows if row["post_id"] is not None}
     if not posts:
         return rows
-    query = (
-        Clause("SELECT e.id, e.post_id, e.kind, e.original FROM event e JOIN delivery d ON d.event_id = e.id WHERE")
-        .join(one_of("e.post_id", sorted(posts)))
+    query = (  # in this order: a post has few events, an instance may have many deliveries
+        Clause(
+            "SELECT d.id AS delivery_id, e.id, e.post_id, e.kind, e.original FROM event e CROSS JOIN delivery d WHERE"
+        )
+        .then("d.event_id = e.id AND")
+        .join(among("e.post_id", sorted(posts)))
         .then("AND d.peer_id = ? AND d.state = 'pending' AND d.number IS NULL", peer_id)
     )
     waiting: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -72,18 +105,18 @@ async def _without_needless(peer_id: int, rows: list[dict[str, Any]]) -> list[di
     needless = {i for post_id, events in waiting.items() for i in await _needless(peer_id, post_id, events)}
     if not needless:
         return rows
+    ids = [event["delivery_id"] for events in waiting.values() for event in events if event["id"] in needless]
     left_out = Clause("UPDATE delivery SET state = 'skipped', error = 'superseded', done_at = ? WHERE", (now_ms(),))
-    left_out = left_out.then("peer_id = ? AND state = 'pending' AND number IS NULL AND", peer_id)
-    await db.execute(*left_out.join(one_of("event_id", sorted(needless))).statement())
+    await db.execute(*left_out.then("state = 'pending' AND number IS NULL AND").join(among("id", ids)).statement())
     return [row for row in rows if row["event_id"] not in needless]
 
 
 async def _needless(peer_id: int, post_id: int, events: list[dict[str, Any]]) -> set[int]:
     if any(event["kind"] == Kind.POST_WITHDRAWN for event in events):
         told = await db.fetch_one(
-            "SELECT d.id FROM delivery d JOIN event e ON e.id = d.event_id WHERE e.post_id = $1 AND d.peer_id = $2"
-            " AND e.kind IN ('post_published', 'post_edited') AND (d.state = 'sent' OR d.number > 0)"
-            " LIMIT 1",
+            "SELECT d.id FROM event e CROSS JOIN delivery d WHERE d.event_id = e.id AND e.post_id = $1"
+            " AND d.peer_id = $2 AND e.kind IN ('post_published', 'post_edited')"
+            " AND (d.state = 'sent' OR d.number > 0) LIMIT 1",
             post_id,
             peer_id,
         )

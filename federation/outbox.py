@@ -155,8 +155,8 @@ def _in_space_of_ours(event: dict[str, Any]) -> bool:
 async def _who_was_sent(event: dict[str, Any], post: Told) -> list[Target]:
     """Whoever was sent the post, or is about to be; and, when a steward takes it back, its author's instance."""
     rows = await db.fetch(
-        "SELECT DISTINCT d.peer_id, d.inbox FROM delivery d JOIN event e ON e.id = d.event_id"
-        " WHERE e.post_id = $1 AND e.kind IN ('post_published', 'post_edited') AND d.state IN ('sent', 'pending')",
+        "SELECT DISTINCT d.peer_id, d.inbox FROM event e CROSS JOIN delivery d WHERE d.event_id = e.id"  # in this order
+        " AND e.post_id = $1 AND e.kind IN ('post_published', 'post_edited') AND d.state IN ('sent', 'pending')",
         post.id,
     )
     targets = [(row["peer_id"], row["inbox"]) for row in rows]
@@ -171,7 +171,7 @@ async def _who_was_sent_item(instance: Instance, event: dict[str, Any]) -> list[
     """A server without a link, at each inbox that was sent the post."""
     peer_id = msgspec.json.decode(event["data"])["peer"]
     rows = await db.fetch(
-        "SELECT DISTINCT d.inbox FROM delivery d JOIN event e ON e.id = d.event_id WHERE e.post_id = $1"
+        "SELECT DISTINCT d.inbox FROM event e CROSS JOIN delivery d WHERE d.event_id = e.id AND e.post_id = $1"
         " AND d.peer_id = $2 AND e.kind IN ('post_published', 'post_edited')"
         " AND (d.state IN ('sent', 'dead') OR d.attempts > 0)",
         event["post_id"],

@@ -9,6 +9,7 @@ import secrets
 from functools import partial
 from typing import Any
 
+from federation.lanes import forget
 from federation.pages import ERRORS, Failure, Heard
 from server import database as db
 from server import live
@@ -150,6 +151,7 @@ async def begin_again(peer_id: int, reason: str, *, put_back: bool = False) -> N
     if put_back:
         job = {"id": new_id(), "kind": OWN_WORDS, "key": f"{peer_id}:{new_id()}", "due_at": now_ms()}
         await db.insert("job", {**job, "created_at": now_ms()})
+    forget(peer_id)
     db.after_commit(partial(live.publish, live.Fact("sequenced")))
 
 
