@@ -14,6 +14,7 @@ from federation.signatures import cavage
 from federation.signatures.digests import content_digest
 from federation.signatures.keys import PrivateKey
 from federation.signatures.messages import signature_base
+from federation.vocabulary import moment
 from server import database as db
 from server.clock import now_ms
 from server.openness import Level
@@ -218,6 +219,32 @@ async def test_a_page_said_twice_is_refused_and_one_signed_anew_does_nothing_mor
     assert (await door.post(body)).json()["acked"] == 1
     await door.here.process()
     assert len(await db.fetch("SELECT id FROM follow")) == 1
+
+
+async def test_D9_a_clock_that_is_minutes_off_is_heard_and_one_that_is_more_loses_nothing(door: Door) -> None:
+    """Five minutes either way: a signature lives no longer. Further off, the sender keeps what it has to say."""
+    seq = 0
+    for off in (-290, 0, 290):
+        seq += 1
+        body, created = door.page(door.word(), start=seq), now_ms() // 1000 + off
+        answer = await door.post(body, door.signed(body, created=created, expires=created + LONGEST_LIFE_S))
+        assert (answer.status_code, answer.json().get("acked")) == (202, seq), (off, answer.text)
+    for off, words in ((-600, "expired"), (600, "future")):
+        body, created = door.page(door.word(), start=seq + 1), now_ms() // 1000 + off
+        answer = await door.post(body, door.signed(body, created=created, expires=created + LONGEST_LIFE_S))
+        assert answer.status_code == 401 and words in answer.json()["error"]
+    assert (await door.post(door.page(door.word(), start=seq + 1))).json()["acked"] == seq + 1, "nothing was skipped"
+
+
+async def test_D9_a_post_from_tomorrow_is_not_pinned_above_all_others(door: Door) -> None:
+    """Who says that they write tomorrow stands where they were heard."""
+    note = door.chloe.note(to=[door.here.space("projet")], audience=door.here.space("projet"))
+    note["published"] = moment(now_ms() + 86_400_000)
+    create = door.chloe.says("Create", note, to=note["to"])
+    await door.post(door.page(create))
+    await door.here.process()
+    [post] = await db.fetch("SELECT published_at FROM post")
+    assert post["published_at"] <= now_ms() + 600_000, "ten minutes are a clock that is off"
 
 
 async def test_another_partner_speaks_in_its_own_stream_and_for_its_own_people_only(door: Door) -> None:

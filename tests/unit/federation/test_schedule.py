@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,6 +147,22 @@ def test_a_plain_peer_rests_after_a_week_and_sleeps_after_a_month() -> None:
     assert (after(SUSPENDED_AFTER).due_at or 0) >= NOW + DAY
     assert after(ARCHIVED_AFTER - 1).state is State.SUSPENDED
     assert (after(ARCHIVED_AFTER).state, after(ARCHIVED_AFTER).due_at) == (State.ARCHIVED, None)
+
+
+def test_D10_a_dead_host_is_asked_once_a_day_at_most_and_after_a_month_not_at_all() -> None:
+    """Whatever the chance: so ten thousand of them are ten thousand probes a day, and later none."""
+    draw = random.Random(10)
+    for _ in range(200):
+        now, failures, tries = NOW + SUSPENDED_AFTER, 50, []
+        while True:
+            decision = next_try(failures, now, SILENCE, draw.random(), failing_since=NOW)
+            tries.append(now)
+            failures = decision.failures
+            if decision.due_at is None:
+                break
+            now = decision.due_at
+        assert min(later - earlier for earlier, later in itertools.pairwise(tries)) >= DAY
+        assert tries[-1] <= NOW + ARCHIVED_AFTER + 2 * DAY and decision.state is State.ARCHIVED
 
 
 def test_a_peer_that_refuses_us_for_a_month_sleeps_like_any_other() -> None:
