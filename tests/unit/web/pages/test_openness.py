@@ -2,12 +2,17 @@
 
 import html
 import re
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 
 from server import database as db
+from server import declared_values
+from server.actions import openness
+from server.actions.openness import Door, How
 from server.actions.spaces import name_partner, set_openness
 from server.clock import now_ms
 from server.errors import Invalid
@@ -20,6 +25,7 @@ from server.viewer import Employee, Operator
 from tests.cast import KESTREL, Cast, employee, enter, say, space
 from tests.unit.web.pages.browser import Browser, bare, browser_of
 from web.locale import choose
+from web.pages import openness_form
 from web.pages.openness_form import day_of
 from web.pages.showing.frame import sentence_of
 
@@ -441,3 +447,30 @@ async def test_a_refusal_names_levels_as_people_do_by_every_door(cast: Cast) -> 
     assert sentence_of(choose("fr", "", "fr"), refused.value) == said
     assert phrase(refused.value, str) == said
     assert "level Internal." in sentence_of(choose("en", "", "fr"), refused.value)
+
+
+async def test_a_long_history_is_paged_and_every_change_stands_on_one_page(cast: Cast, alice: Browser) -> None:
+    team = await space(SLUG, Level.CLOSED, cast.alice)
+    for number in range(45):
+        wanted = replace(await policies.current(team), tone=f"ton {number}")
+        await openness.change(cast.alice, team, wanted, How(Door.PAGE, reason=f"changement n{number}."))
+    seen: list[int] = []
+    at: str | None = f"{AT}/history"
+    pages = 0
+    while at:
+        page = html.unescape(await alice.page(at))
+        seen += [int(number) for number in re.findall(r"changement n(\d+)\.", page)]
+        older = re.search(r'href="([^"]*/history\?before=\d+)"', page)
+        at, pages = older[1] if older else None, pages + 1
+    assert seen == list(reversed(range(45))) and pages == 3
+    assert f"{AT}/history" in await alice.page(AT)
+
+
+@pytest.mark.parametrize("day", [date(2026, 3, 29), date(2027, 2, 28), date(2028, 2, 29), date(2026, 12, 31)])
+def test_a_day_is_the_same_moments_on_the_page_and_in_a_file(day: date) -> None:
+    """In UTC, from its first to its last millisecond, also where clocks change."""
+    assert openness_form.first_moment(day) == declared_values.first_moment(day)
+    last = declared_values.last_moment(day)
+    assert last is not None
+    assert openness_form.last_moment(day) == last
+    assert day_of(last) == day.isoformat() and day_of(last + 1) == (day + timedelta(days=1)).isoformat()
