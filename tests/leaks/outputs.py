@@ -113,7 +113,7 @@ QUERIES = {
     "/.well-known/webfinger": f"?resource=acct:{{slug}}@{HERE.host}",
     "/peering/state": "?space={uri}",
 }
-SEARCHED = re.compile(r"search|^/spaces$|^/people$|^/$|/api/parvis/v1/spaces$|/admin/")
+SEARCHED = re.compile(r"search|^/spaces$|^/people$|^/$|/api/parvis/v1/spaces$|/admin/\w+$")
 PAGED = re.compile(r"/(outbox|members|followers|following|replies|context)$")
 
 
@@ -126,7 +126,6 @@ def asked(path: str, spaces: list[Space]) -> Iterator[tuple[str, Space | None]]:
                 yield f"{address}?q={HOOK}", space
             if PAGED.search(path):
                 yield f"{address}?page=true", space
-                yield f"{address}?min=0", space
     for space in spaces:
         if path in QUERIES:
             values = {kind: ids[0] for kind, ids in space.ids.items()} | {"uri": f"{HERE.base}/spaces/{space.slug}"}

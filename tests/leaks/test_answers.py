@@ -29,7 +29,8 @@ from tests.unit.federation.asking import ACTIVITY
 from tests.unit.web.pages.browser import listening
 
 pytestmark = pytest.mark.anyio
-ONLY = ("unlisted", "invited")
+ONLY = ("invited_unlisted",)
+"""Hidden from all but its members, with everything in it."""
 CHANGING = ("POST", "PUT", "DELETE", "PATCH")
 INBOXES = re.compile(r"/inbox$|^/peering$")
 NOT_ASKED = ("POST /admin/links", "POST /admin/partners/{host}/compare", "POST /admin/links/{host}/{step}")
@@ -99,7 +100,7 @@ async def test_who_changes_something_is_told_no_more_than_who_reads(
                     done += answer.status_code < 400
                     found |= words if observer == "member" else set()
     assert not leaks, "\n".join(leaks)
-    assert done > 50, "some of it was done"
+    assert done > 20, "some of it was done"
     assert logged(caplog) == set(), "what is kept of requests holds no words of a space"
     assert {canary(space, "body") for space in only} <= found, "and its answers had words in them"
 

@@ -76,7 +76,7 @@ RUN: dict[str, list[str]] = {
 }
 """With which words each is run; {places} are filled for each space."""
 
-ONLY = ("unlisted", "blind")
+ONLY = ("blind",)
 OPERATOR = "cn"
 """The letters of what the operator may know (tests.leaks.oracle): cards and names."""
 ARCHIVES = {"alice": "member", "fanny": "former member"}
