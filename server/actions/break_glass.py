@@ -72,7 +72,8 @@ async def grant(viewer: Employee, glass_id: int, hours: int = 1) -> None:
         row = await _asked(viewer, glass_id)
         if row["asked_by_id"] == viewer.actor_id:
             raise Forbidden(SECOND_PERSON)
-        if row["approved_at"] is not None or row["asked_at"] < now_ms() - WAITED_MS:
+        over = row["approved_at"] is not None or row["ended_at"] is not None
+        if over or row["asked_at"] < now_ms() - WAITED_MS:
             raise Conflict(OVER)
         until = now_ms() + max(1, min(hours, LONGEST_HOURS)) * HOUR_MS
         await db.execute(
