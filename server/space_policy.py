@@ -272,6 +272,8 @@ class Guardrails:
 
 def reset_outside(policy: SpacePolicy) -> SpacePolicy:
     """The policy without what its level has no room for: partners, and dials of higher levels."""
+    if policy.level is not Level.PUBLIC:
+        policy = replace(policy, indexing=False)
     if policy.level.rank < Level.PARTNERS.rank:
         return replace(
             policy,
@@ -289,10 +291,7 @@ def reset_outside(policy: SpacePolicy) -> SpacePolicy:
 def altered(policy: SpacePolicy, values: Mapping[str, Any]) -> SpacePolicy:
     """The policy with these fields; of the others, what a new level has no room for falls away."""
     row = {name: values[name] for name in ("level", "listed", "reach") if name in values}
-    room = reset_outside(replace(policy, **row))
-    if room.level is not Level.PUBLIC:
-        room = replace(room, indexing=False)
-    return replace(room, **values)
+    return replace(reset_outside(replace(policy, **row)), **values)
 
 
 NARROWABLE_AUDIENCES = tuple(

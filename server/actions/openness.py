@@ -157,6 +157,8 @@ async def approve(viewer: Employee, change_id: int, plan_hash: str) -> Done:
         if plan.hash != plan_hash or plan.hash != row["plan_hash"]:
             raise Conflict(OTHER_PLAN, detail="stale")
         refuse(plan)
+        await _managed(space.id, plan, How(Door(row["door"])))
+        await _paced(plan)
         how = How(Door(row["door"]), past=bool(row["past"]), reason=row["reason"], source=row["source"])
         if wanted.opens_at is not None and wanted.opens_at > now_ms():
             await _decide(change_id, "planned", viewer)
@@ -181,7 +183,9 @@ async def decline(viewer: Employee | Operator, change_id: int, reason: str = "")
 
 
 async def apply_planned(change_id: int) -> Done | None:
-    """The date of a planned change has come. None when the policy moved meanwhile: then it is stale."""
+    """The date of a planned change has come. None when the policy moved meanwhile, or the instance asks by now for a
+    second person who did not agree: then it is stale. Raises what `change` raises for what no longer may be.
+    """
     async with db.together():
         row = await db.fetch_one("SELECT * FROM policy_change WHERE id = $1 AND state = 'planned'", change_id)
         if row is None:
@@ -191,15 +195,27 @@ async def apply_planned(change_id: int) -> Done | None:
         await _alone(space.id)
         wanted = read_policy(row["wanted"])
         plan = await plans.plan(timer, space.id, wanted, past=bool(row["past"]), counted=False)
-        if plan.hash != row["plan_hash"] or plan.problems:
-            await _decide(change_id, "stale", timer)
-            if row["asked_by_id"] is not None:
-                key = f"openness:{change_id}:stale"
-                await notify([row["asked_by_id"]], "openness", key=key, space_id=space.id)
+        alone = plan.needs_approval and row["decided_by_id"] is None
+        if plan.hash != row["plan_hash"] or plan.problems or alone:
+            await lapse(change_id)
             return None
+        await _managed(space.id, plan, How(Door(row["door"])))
+        await _paced(plan)
         await _decide(change_id, "applied", None)
         how = How(Door.TIMER, past=bool(row["past"]), reason=row["reason"], source=f"opens_at, {row['door']}")
         return await _apply(_asker(row, timer), space, plan, how, approver=row["decided_by_id"])
+
+
+async def lapse(change_id: int) -> None:
+    """A planned change that can no longer be made is stale, and whoever asked for it hears so. Idempotent."""
+    async with db.together():
+        row = await db.fetch_one("SELECT * FROM policy_change WHERE id = $1 AND state = 'planned'", change_id)
+        if row is None:
+            return
+        await _decide(change_id, "stale", None)
+        if row["asked_by_id"] is not None:
+            key = f"openness:{change_id}:stale"
+            await notify([row["asked_by_id"]], "openness", key=key, space_id=row["space_id"])
 
 
 async def _ask(viewer: Employee | Operator, space: spaces.SeenSpace, plan: plans.Plan, how: How, state: str) -> Done:
@@ -291,14 +307,17 @@ async def _waiting(viewer: Employee | Operator, change_id: int) -> dict[str, Any
 
 
 async def _decide(change_id: int, state: str, viewer: Employee | Operator | None) -> None:
-    await db.execute(
+    """Raises Conflict when somebody else decided in between."""
+    decided = await db.execute(
         "UPDATE policy_change SET state = $1, decided_at = $2, decided_by_id = COALESCE($3, decided_by_id)"
-        " WHERE id = $4",
+        " WHERE id = $4 AND state IN ('waiting', 'planned', 'draft')",
         state,
         now_ms(),
         viewer.actor_id if isinstance(viewer, Employee) else None,
         change_id,
     )
+    if not decided:
+        raise Conflict(OTHER_PLAN, detail="decided")
 
 
 def _asker(row: dict[str, Any], other: Employee | Operator) -> Employee | Operator:

@@ -4,6 +4,7 @@ Nothing is kept in memory: after a restart, or when the clock jumps, what is due
 its moments. Each step is one transaction and idempotent, so two processes that look at once do it once.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from server import database as db
@@ -11,10 +12,12 @@ from server.actions import openness
 from server.actions.guests import end_guests
 from server.actions.notices import notify
 from server.actions.openness import Door, How, ended
+from server.bounds import problems
 from server.clock import now_ms
-from server.errors import DomainError
+from server.errors import DomainError, Unavailable
 from server.openness import AfterClose, Level
-from server.space_policy import SpacePolicy
+from server.queries import policies
+from server.space_policy import SpacePolicy, reset_outside
 from server.viewer import Operator
 
 TIMER = Operator("timer")
@@ -61,7 +64,18 @@ async def _anything(now: int) -> bool:
 async def _planned(now: int) -> int:
     rows = await db.fetch("SELECT id, wanted FROM policy_change WHERE state = 'planned' ORDER BY id LIMIT 500")
     due = [row["id"] for row in rows if (openness.read_policy(row["wanted"]).opens_at or 0) <= now]
-    return sum([await openness.apply_planned(change_id) is not None for change_id in due])
+    return sum([await _open(change_id) for change_id in due])
+
+
+async def _open(change_id: int) -> bool:
+    try:
+        return await openness.apply_planned(change_id) is not None
+    except Unavailable:
+        raise
+    except DomainError:
+        # refused now, refused tomorrow: it must not stand before the ends of others
+        await openness.lapse(change_id)
+        return False
 
 
 async def _ends(now: int) -> int:
@@ -80,7 +94,7 @@ async def _end(space_id: int, why: str, now: int) -> bool:
         )
         if due is None:
             return False  # somebody else did it
-        done = await openness.adjust(TIMER, space_id, How(Door.TIMER, source=why), ended)
+        done = await openness.adjust(TIMER, space_id, How(Door.TIMER, source=why), await _after(space_id))
         row = await db.fetch_one("SELECT level FROM space WHERE id = $1", space_id)
         freezes = due["after_close"] != AfterClose.KEEP and row is not None and row["level"] == Level.CLOSED
         if freezes and due["closed_at"] is None:
@@ -90,6 +104,19 @@ async def _end(space_id: int, why: str, now: int) -> bool:
             await openness.owners(space_id), "openness", key=f"{why}:{space_id}:{done.epoch}", space_id=space_id
         )
         return True
+
+
+async def _after(space_id: int) -> Callable[[SpacePolicy], SpacePolicy]:
+    """What follows an end: the level that was chosen, or closed where its dials no longer fit that level."""
+    before = await policies.current(space_id)
+    if problems(reset_outside(ended(before)), await policies.guardrails(), now_ms(), before):
+        return closed
+    return ended
+
+
+def closed(policy: SpacePolicy) -> SpacePolicy:
+    """The end that nothing stands against."""
+    return ended(replace(policy, then_level=None))
 
 
 async def _partners(now: int) -> int:
