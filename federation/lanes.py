@@ -91,13 +91,13 @@ async def _without_needless(peer_id: int, rows: list[dict[str, Any]]) -> list[di
     posts = {row["post_id"] for row in rows if row["post_id"] is not None}
     if not posts:
         return rows
-    query = (  # in this order: a post has few events, an instance may have many deliveries
+    query = (  # by its event: a post has few, an instance may have many deliveries, and no index of those is to be used
         Clause(
             "SELECT d.id AS delivery_id, e.id, e.post_id, e.kind, e.original FROM event e CROSS JOIN delivery d WHERE"
         )
         .then("d.event_id = e.id AND")
         .join(among("e.post_id", sorted(posts)))
-        .then("AND d.peer_id = ? AND d.state = 'pending' AND d.number IS NULL", peer_id)
+        .then("AND d.peer_id + 0 = ? AND d.state || '' = 'pending' AND d.number IS NULL", peer_id)
     )
     waiting: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for event in await db.fetch(*query.statement()):
@@ -115,7 +115,7 @@ async def _needless(peer_id: int, post_id: int, events: list[dict[str, Any]]) ->
     if any(event["kind"] == Kind.POST_WITHDRAWN for event in events):
         told = await db.fetch_one(
             "SELECT d.id FROM event e CROSS JOIN delivery d WHERE d.event_id = e.id AND e.post_id = $1"
-            " AND d.peer_id = $2 AND e.kind IN ('post_published', 'post_edited')"
+            " AND d.peer_id + 0 = $2 AND e.kind IN ('post_published', 'post_edited')"
             " AND (d.state = 'sent' OR d.number > 0) LIMIT 1",
             post_id,
             peer_id,

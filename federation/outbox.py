@@ -172,7 +172,7 @@ async def _who_was_sent_item(instance: Instance, event: dict[str, Any]) -> list[
     peer_id = msgspec.json.decode(event["data"])["peer"]
     rows = await db.fetch(
         "SELECT DISTINCT d.inbox FROM event e CROSS JOIN delivery d WHERE d.event_id = e.id AND e.post_id = $1"
-        " AND d.peer_id = $2 AND e.kind IN ('post_published', 'post_edited')"
+        " AND d.peer_id + 0 = $2 AND e.kind IN ('post_published', 'post_edited')"
         " AND (d.state IN ('sent', 'dead') OR d.attempts > 0)",
         event["post_id"],
         peer_id,
