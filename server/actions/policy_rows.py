@@ -69,6 +69,8 @@ async def _columns(space_id: int, before: SpacePolicy, after: SpacePolicy, now: 
     await db.execute(f"UPDATE space SET {sets} WHERE id = ${len(values) + 1}", *values.values(), space_id)
     if _freezes(before, after, now):
         await db.execute("UPDATE space SET closed_at = $1 WHERE id = $2 AND closed_at IS NULL", now, space_id)
+    elif after.level is not Level.CLOSED or after.after_close is AfterClose.KEEP:  # whoever opens it again thaws it
+        await db.execute("UPDATE space SET closed_at = NULL WHERE id = $1", space_id)
 
 
 def _freezes(before: SpacePolicy, after: SpacePolicy, now: int) -> bool:

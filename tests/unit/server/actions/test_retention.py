@@ -1,12 +1,17 @@
 """What is kept for a time goes when it has had it, and nothing else does."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from server import database as db
-from server.actions import openness, retention
+from server.actions import openness, retention, timers
 from server.actions.openness import Door, How
 from server.clock import now_ms
+from server.errors import Forbidden
 from server.openness import AfterClose, Level
+from server.queries import policies
 from server.viewer import Operator
 from tests import cast as company
 
@@ -75,3 +80,19 @@ async def test_closing_a_space_before_its_end_freezes_nothing(cast: company.Cast
     await db.execute("UPDATE space SET closes_at = $1 WHERE id = $2", now_ms() + DAY, team)
     await openness.adjust(Operator(), team, How(Door.FILE), openness.ended)
     assert await db.fetch_one("SELECT id FROM space WHERE closed_at IS NOT NULL") is None
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("again", [{"level": Level.INTERNAL}, {"after_close": AfterClose.KEEP}], ids=["opened", "kept"])
+async def test_who_opens_a_frozen_space_again_lets_its_members_write(cast: company.Cast, again: Any) -> None:
+    team = await company.space("gel", Level.INTERNAL, cast.alice)
+    await db.execute("UPDATE space SET closes_at = $1, after_close = 'freeze' WHERE id = $2", now_ms() - 1, team)
+    await timers.run_due()
+    with pytest.raises(Forbidden):
+        await company.say(cast.alice, "trop tard", team)
+    wanted = replace(await policies.current(team), charter="autre")
+    await openness.change(cast.alice, team, wanted, How(Door.PAGE))
+    with pytest.raises(Forbidden):
+        await company.say(cast.alice, "encore trop tard", team)
+    await openness.change(cast.alice, team, replace(wanted, **again), How(Door.PAGE))
+    assert await company.say(cast.alice, "de nouveau", team)
