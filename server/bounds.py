@@ -23,6 +23,7 @@ from server.space_policy import (
     SpacePolicy,
     cell_of,
     compare,
+    lengthens,
     widens_outside,
 )
 
@@ -185,14 +186,15 @@ def _guardrails(wanted: SpacePolicy, rails: Guardrails, now: int) -> Iterator[Pr
 
 
 def needs_second_person(wanted: SpacePolicy, before: SpacePolicy, rails: Guardrails, past: bool) -> bool:
-    """Whether a change waits for somebody else: it gives people outside more, at a level that the guardrail names.
+    """Whether a change waits for somebody else: it gives people outside more, or for longer, at a level that the
+    guardrail names.
 
     What narrows never waits.
     """
     level = rails.require_second_person_from
     if level is None or wanted.level.rank < level.rank:
         return False
-    return past or widens_outside(compare(before, wanted))
+    return past or widens_outside(compare(before, wanted)) or lengthens(before, wanted)
 
 
 def everyone_by_default(wanted: SpacePolicy) -> bool:

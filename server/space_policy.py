@@ -24,7 +24,7 @@ from server.openness import (
     Variant,
 )
 from server.policy import variant_of
-from server.rights import HISTORIES, NARROWABLE, NARROWED_AS, Less, Rights, effective, taken
+from server.rights import HISTORIES, NARROWABLE, NARROWED_AS, OUTSIDE_NAMES, Less, Rights, effective, taken
 
 DAY_MS = 24 * 3600 * 1000
 MOST_MODERATED = 10
@@ -249,6 +249,33 @@ def widens(changes: list[CellChange]) -> bool:
 def widens_outside(changes: list[CellChange]) -> bool:
     """Whether somebody outside gains something."""
     return any(change.grows and change.audience in OUTSIDERS for change in changes)
+
+
+def lengthens(before: SpacePolicy, after: SpacePolicy) -> bool:
+    """Whether people outside keep for longer, in greater number, under fuller names or found by search engines what
+    they have: a gain of theirs that stands in no cell of the table.
+    """
+    if (after.indexing and not before.indexing) or _longer(before.closes_at, after.closes_at):
+        return True
+    if _fullness(after) > _fullness(before):
+        return True
+    pairs = [(was, now) for now in after.partners if (was := before.partner(now.host)) is not None]
+    return any(_longer(was.until_at, now.until_at) or _more(was.people_max, now.people_max) for was, now in pairs)
+
+
+def _longer(before: int | None, after: int | None) -> bool:
+    return before is not None and (after is None or after > before)
+
+
+def _more(before: int, after: int) -> bool:
+    """Of limits where 0 is none."""
+    return before > 0 and (after == 0 or after > before)
+
+
+def _fullness(policy: SpacePolicy) -> int:
+    """How much of a name people outside read."""
+    shown = policy.identity_outside or OUTSIDE_NAMES[policy.level]
+    return (Identity.FUNCTION, Identity.FIRST_NAME, Identity.FULL).index(shown)
 
 
 def only_narrows(changes: list[CellChange]) -> bool:

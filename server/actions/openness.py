@@ -29,7 +29,16 @@ from server.openness import Audience, Existence, Level
 from server.policy import Act
 from server.queries import policies, spaces
 from server.refusals import N_
-from server.space_policy import SpacePolicy, canonical, cell_of, compare, from_json, only_narrows, reset_outside
+from server.space_policy import (
+    SpacePolicy,
+    canonical,
+    cell_of,
+    compare,
+    from_json,
+    lengthens,
+    only_narrows,
+    reset_outside,
+)
 from server.viewer import Employee, Operator
 
 MOVED = N_("L’ouverture de cet espace vient de changer (version %(version)s) : relisez-la avant d’appliquer.")
@@ -103,7 +112,7 @@ async def change(viewer: Employee | Operator, space_id: int, wanted: SpacePolicy
         refuse(plan)
         await _paced(plan)
         narrows = not plan.widens
-        if plan.needs_approval and not narrows:
+        if plan.needs_approval and how.door is not Door.TIMER:  # an end was agreed upon with what it ends
             return await _ask(viewer, space, plan, how, "waiting")
         if wanted.opens_at is not None and wanted.opens_at > now_ms() and not narrows and how.door is not Door.TIMER:
             return await _ask(viewer, space, plan, how, "planned")
@@ -116,7 +125,7 @@ async def narrow(viewer: Employee | Operator, space_id: int, wanted: SpacePolicy
         await _space(viewer, space_id)
         before = await policies.current(space_id)
         cells = compare(before, wanted)
-        if cells and not only_narrows(cells):
+        if (cells and not only_narrows(cells)) or lengthens(before, wanted):
             raise Forbidden(N_("Ce changement n’est pas un simple resserrement : quelque chose s’ouvrirait."))
         return await change(viewer, space_id, wanted, how)
 
@@ -219,7 +228,12 @@ async def lapse(change_id: int) -> None:
 
 
 async def _ask(viewer: Employee | Operator, space: spaces.SeenSpace, plan: plans.Plan, how: How, state: str) -> Done:
-    """Keeps what is wanted until somebody agrees or its date comes; the same asked again is the same row."""
+    """Keeps what is wanted until somebody agrees or its date comes; the same asked again is the same row.
+
+    Raises Invalid for what could not be applied now either, such as a partner that nobody here knows.
+    """
+    async with plans.rehearsed(space.id, plan.after, past=plan.past):
+        pass
     same = await db.fetch_one(
         "SELECT id FROM policy_change WHERE space_id = $1 AND plan_hash = $2 AND state = $3", space.id, plan.hash, state
     )

@@ -135,13 +135,17 @@ async def _partners(now: int) -> int:
         try:
             await openness.adjust(TIMER, row["space_id"], How(Door.TIMER, source=f"until, {row['host']}"), without)
             done += 1
+        except Unavailable:
+            continue  # looked at again in a moment
         except DomainError:
             # a policy that no longer holds by itself must not keep a partner in: its end is what counts
-            await db.execute(
-                "DELETE FROM space_partner WHERE space_id = $1 AND peer_id = (SELECT id FROM peer WHERE host = $2)",
-                row["space_id"],
-                row["host"],
-            )
+            async with db.transaction():
+                for table in ("space_partner", "membership"):
+                    await db.execute(
+                        f"DELETE FROM {table} WHERE space_id = $1 AND peer_id = (SELECT id FROM peer WHERE host = $2)",
+                        row["space_id"],
+                        row["host"],
+                    )
     return done
 
 

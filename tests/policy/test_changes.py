@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from server.actions.policy_history import verify
 from server.clock import now_ms
 from server.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
 from server.ids import new_id
-from server.openness import Audience, History, Level, PartnerView, Reach
+from server.openness import Audience, History, Identity, Level, PartnerView, Reach
 from server.queries import policies, posts, spaces
 from server.space_policy import (
     PartnerTerms,
@@ -114,6 +115,54 @@ async def test_who_may_not_open_alone_waits_for_a_second_person_bound_to_the_pla
     row = await db.fetch_one("SELECT actor_id, approver_id FROM policy_version WHERE space_id = $1 AND epoch = 2", team)
     assert row == {"actor_id": cast.alice.actor_id, "approver_id": cast.odile.actor_id}
     assert (await openness.change(cast.alice, team, before, PAGE)).outcome is Outcome.APPLIED
+
+
+LATER, SOONER = now_ms() + 60 * DAY, now_ms() + 30 * DAY
+LONGER: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a later end": ({"closes_at": SOONER}, {"closes_at": LATER}),
+    "no end": ({"closes_at": SOONER}, {"closes_at": None}),
+    "fuller names": ({"identity_outside": Identity.FUNCTION}, {"identity_outside": Identity.LEVEL}),
+    "a partner for longer": (
+        {"partners": (PartnerTerms(KESTREL, until_at=SOONER),)},
+        {"partners": (PartnerTerms(KESTREL, until_at=LATER),)},
+    ),
+    "more people of a partner": (
+        {"partners": (PartnerTerms(KESTREL, people_max=2),)},
+        {"partners": (PartnerTerms(KESTREL),)},
+    ),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("case", list(LONGER))
+async def test_what_outsiders_keep_for_longer_or_see_fuller_waits_for_a_second_person_too(
+    cast: Cast, case: str
+) -> None:
+    less, more = LONGER[case]
+    team = await company.space("team", Level.PARTNERS, cast.alice, partners=(KESTREL,))
+    await openness.change(cast.alice, team, replace(await policies.current(team), **less), PAGE)
+    before = await policies.current(team)
+    await guardrail("require_second_person_from", '"partners"')
+    wanted = replace(before, **more)
+    with pytest.raises(Forbidden):
+        await openness.narrow(cast.alice, team, wanted, PAGE)
+    assert (await openness.change(cast.alice, team, wanted, PAGE)).outcome is Outcome.WAITING
+    assert await policies.current(team) == before
+    await db.execute("DELETE FROM guardrail")
+    assert (await openness.change(cast.alice, team, wanted, PAGE)).outcome is Outcome.APPLIED
+    await guardrail("require_second_person_from", '"partners"')
+    assert (await openness.change(cast.alice, team, before, PAGE)).outcome is Outcome.APPLIED, "less never waits"
+
+
+@pytest.mark.anyio
+async def test_an_end_that_comes_waits_for_nobody(cast: Cast) -> None:
+    team = await company.space("team", Level.NETWORK, cast.alice)
+    ends: dict[str, Any] = {"closes_at": SOONER, "then_level": Level.PARTNERS}
+    await openness.change(cast.alice, team, replace(await policies.current(team), **ends), PAGE)
+    await guardrail("require_second_person_from", '"partners"')
+    await db.execute("UPDATE space SET closes_at = $1", now_ms() - 1)
+    assert await timers.run_due() == 1
+    assert (await policies.current(team)).level is Level.PARTNERS
 
 
 @pytest.mark.anyio

@@ -8,14 +8,14 @@ from server import database as db
 from server.actions import break_glass, openness, plans, timers
 from server.actions.openness import Door, How, Outcome
 from server.clock import now_ms
-from server.errors import Conflict
+from server.errors import Conflict, Invalid
 from server.ids import new_id
 from server.openness import Audience, Level, Office, Reach
 from server.queries import policies, spaces
 from server.rights import Less
 from server.space_policy import PartnerTerms, SpacePolicy, canonical
 from tests import cast as company
-from tests.cast import Cast
+from tests.cast import KESTREL, Cast
 
 PAGE = How(Door.PAGE)
 DAY = 24 * 3600 * 1000
@@ -49,12 +49,15 @@ async def state_of(change_id: int) -> str:
 
 
 @pytest.mark.anyio
-async def test_a_planned_opening_to_nobody_we_know_does_not_keep_other_spaces_from_ending(cast: Cast) -> None:
+async def test_a_planned_opening_to_who_is_linked_no_more_does_not_keep_other_spaces_from_ending(cast: Cast) -> None:
     team = await company.space("team", Level.CLOSED, cast.alice)
     other = await company.space("other", Level.INTERNAL, cast.alice)
-    partners = (PartnerTerms("nowhere.example"),)
-    wanted = replace(await policies.current(team), level=Level.PARTNERS, partners=partners)
+    nobody, known = ((PartnerTerms(host),) for host in ("nowhere.example", KESTREL))
+    wanted = replace(await policies.current(team), level=Level.PARTNERS, partners=known)
+    with pytest.raises(Invalid):
+        await planned(cast, team, replace(wanted, partners=nobody))
     change_id = await planned(cast, team, wanted)
+    await db.execute("UPDATE link SET state = 'ended'")
     await db.execute("UPDATE space SET closes_at = $1 WHERE id = $2", now_ms() - 1, other)
     assert await timers.run_due() == 1
     assert (await policies.current(other)).level is Level.CLOSED
