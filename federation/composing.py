@@ -29,6 +29,7 @@ from federation.documents.posts import Told, read_told
 from federation.instance import Instance
 from federation.keyring import instance_key, key_at, private_key
 from federation.outbox import may_be_told, posts_ahead
+from federation.own_actors import own_person
 from federation.proving import proved
 from federation.recall_messages import about_recall
 from federation.relaying import relayed
@@ -36,9 +37,11 @@ from federation.signatures.proofs import with_proof
 from federation.vocabulary import CONTEXT
 from server import database as db
 from server.clock import now_ms
+from server.errors import NotFound
 from server.events import Kind
 from server.openness import Level
 from server.sql import Clause, one_of
+from server.viewer import PeerServer
 
 ABOUT_POSTS = frozenset(
     {Kind.POST_PUBLISHED, Kind.POST_EDITED, Kind.POST_WITHDRAWN, Kind.REACTED, Kind.REACTION_UNDONE}
@@ -147,7 +150,7 @@ async def _about_others(instance: Instance, fact: Fact, event: dict[str, Any], t
     if fact.kind is Kind.MEMBERS_DISAGREE:
         return members_disagree(fact, instance.here)
     if fact.kind is Kind.PERSON_CHANGED:
-        return await _person_changed(instance, fact, event)
+        return await _person_changed(instance, fact, event, to)
     if fact.kind is Kind.PERSON_ERASED:
         return gone_person(fact, instance.here)
     other = next((fact.detail(name) for name in NAMED if fact.detail(name)), None)
@@ -194,14 +197,17 @@ async def _space_changed(instance: Instance, fact: Fact, event: dict[str, Any]) 
     return changed_actor(fact, document, instance.here, [fact.space_members])
 
 
-async def _person_changed(instance: Instance, fact: Fact, event: dict[str, Any]) -> Message | None:
-    row = await db.fetch_one(
-        "SELECT uri, name, display_name, summary, created_at FROM actor WHERE id = $1", event["actor_id"]
-    )
+async def _person_changed(instance: Instance, fact: Fact, event: dict[str, Any], to: Receiver) -> Message | None:
+    """What somebody says about themselves now, under the name that this instance may know."""
+    row = await db.fetch_one("SELECT name FROM actor WHERE id = $1", event["actor_id"])
     if row is None:
         return None
-    document = await person(instance, OwnActor(**row), full=True)
-    return changed_actor(fact, document, instance.here, [f"{row['uri']}/followers"])
+    try:
+        found = await own_person(instance, PeerServer(to.peer_id, to.linked), row["name"])
+    except NotFound:
+        return None
+    document = await person(instance, found.actor, full=True)
+    return changed_actor(fact, document, instance.here, [f"{found.actor.uri}/followers"])
 
 
 async def _fact(event_id: int) -> tuple[Fact, dict[str, Any]]:

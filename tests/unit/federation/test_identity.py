@@ -11,6 +11,7 @@ from federation.composing import Receiver, compose
 from federation.outbox import sequence_waiting
 from server import database as db
 from server.actions.gestures import react
+from server.actions.preferences import Preferences, save
 from server.openness import Level
 from server.queries import notifications
 from tests.cast import HERE, KESTREL, Cast, gather, guest, say, space
@@ -104,3 +105,23 @@ async def test_where_the_job_alone_is_told_the_space_speaks_and_answers_reach_th
     await say(cast.chloe, "merci", offre, answers=post)
     assert [w.kind for w in await notifications.waiting(cast.alice)][:1] == ["reply"]
     assert "Alice Fournier" in await (await browser_of(app, cast.bruno)).page("/spaces/offre")
+
+
+async def test_what_somebody_says_about_themselves_goes_out_under_the_name_that_is_known_there(
+    cast: Cast, ask: Asking
+) -> None:
+    await space("actualites", Level.PUBLIC, cast.alice)
+    await save(cast.alice, Preferences("Alice Fournier-Roux", "Achats", "fr", job="Acheteuse"))
+    [event] = await db.fetch("SELECT id FROM event WHERE kind = 'person_changed'")
+    to = Receiver(cast.kestrel.peer_id, KESTREL, linked=True)
+
+    async def name_told() -> str:
+        sealed = await compose(ask.instance, event["id"], to)
+        assert sealed is not None
+        return str(msgspec.json.decode(sealed.body)["object"]["name"])
+
+    assert await name_told() == "Alice, Acheteuse"
+    await space("offre", Level.PARTNERS, cast.alice, cast.chloe, partners=(KESTREL,))
+    assert await name_told() == "Alice Fournier-Roux"
+    await db.execute("UPDATE account SET suspended_at = 1 WHERE name = 'alice'")
+    assert await compose(ask.instance, event["id"], to) is None
