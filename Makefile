@@ -12,7 +12,7 @@ run: .venv/run.stamp
 
 test: check
 	@.ci/apt-install tests || [ -z "$$PARVIS_TEST_STRICT" ]
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/test.stamp
 	$(BIN)/ruff check

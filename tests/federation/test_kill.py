@@ -135,6 +135,7 @@ async def texts(person: Person) -> Counter[str]:
     return Counter(post["content"].replace("<p>", "").replace("</p>", "").strip() for post in found)
 
 
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.soak)], indirect=True)
 async def test_a_kill_at_any_moment_loses_nothing_and_doubles_nothing(fleet: MakeNode) -> None:
     seed = random.SystemRandom().randrange(1 << 30)
     print(f"seed {seed}")

@@ -29,9 +29,9 @@ async def test_alice_and_chloe_work_in_a_shared_space_and_nobody_else_sees_it(fl
     )
 
     posted = await alice.post("Bonjour à Kestrel, voici le poste 3.", parvis_space=SLUG)
-    seen = await chloe.sees("voici le poste 3", 2.0)
+    seen = await chloe.sees("voici le poste 3")
     reply = await chloe.post("Les relevés sont arrivés.", in_reply_to_id=seen["id"])
-    answered = await alice.sees("Les relevés sont arrivés", 2.0)
+    answered = await alice.sees("Les relevés sont arrivés")
     assert answered["in_reply_to_id"] == posted["id"]
 
     await chloe.call("POST", f"/api/v1/statuses/{seen['id']}/favourite")
@@ -41,7 +41,7 @@ async def test_alice_and_chloe_work_in_a_shared_space_and_nobody_else_sees_it(fl
         "Alice sees the thanks",
     )
     await chloe.call("PUT", f"/api/v1/statuses/{reply['id']}", json={"status": "Les relevés du poste 3 sont là."})
-    edited = await alice.sees("Les relevés du poste 3 sont là", 2.0)
+    edited = await alice.sees("Les relevés du poste 3 sont là")
     assert edited["id"] == answered["id"], "an edit is the same post"
 
     await nobody_else_sees(bruno, [posted["id"], answered["id"]], "poste 3")

@@ -195,10 +195,10 @@ class Theirs:
     def announce(self, inner: Any, by: Actor | None = None) -> Json:
         return (by or self.group).says("Announce", inner, to=[f"{self.group.uri}/members"])
 
-    async def nothing(self, activity: Json, by: PrivateKey | None = None) -> str:
-        before = await everything("receipt", "link_incident", "actor", "peer")
+    async def nothing(self, activity: Json, by: PrivateKey | None = None, but: str = "peer") -> str:
+        before = await everything("receipt", "link_incident", "actor", "peer", but)
         why = await self.here.take(activity, by or self.pin.ed)
-        assert why and await everything("receipt", "link_incident", "actor", "peer") == before, why
+        assert why and await everything("receipt", "link_incident", "actor", "peer", but) == before, why
         return why
 
     async def posts(self) -> list[Json]:
@@ -281,9 +281,10 @@ async def test_RR1_only_the_host_by_its_link_tells_what_happens_in_its_space(
 async def test_RR2_a_space_that_nobody_here_is_in_any_more_tells_us_nothing(theirs: Theirs) -> None:
     assert await theirs.here.take(theirs.announce(theirs.create(theirs.chloe)), theirs.pin.ed) == ""
     await db.execute("DELETE FROM membership WHERE space_id = $1", theirs.id)
-    assert "RR2" in await theirs.nothing(theirs.announce(theirs.create(theirs.chloe)))
+    assert "RR2" in await theirs.nothing(theirs.announce(theirs.create(theirs.chloe)), but="job")
     await enter(theirs.id, theirs.here.bruno.actor_id, state="invited")
-    assert "RR2" in await theirs.nothing(theirs.announce(theirs.create(theirs.chloe)))
+    assert "RR2" in await theirs.nothing(theirs.announce(theirs.create(theirs.chloe)), but="job")
+    assert [row["kind"] for row in await db.fetch("SELECT kind FROM job")] == ["members"], "asked who is in, once"
 
 
 async def test_RR3_what_is_for_the_public_is_not_told_in_a_restricted_space(theirs: Theirs) -> None:

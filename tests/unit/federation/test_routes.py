@@ -233,9 +233,9 @@ async def test_the_instance_is_there_for_anybody_and_names_nobody(ask: Asking, c
         assert not any(name in answer.text for name in ("alice", "Alice", KESTREL))
 
 
-async def test_somebody_who_will_not_come_back_leaves_a_tombstone(ask: Asking, cast: Cast) -> None:
+async def test_somebody_who_will_not_come_back_leaves_a_tombstone(open_ask: Asking, cast: Cast) -> None:
     await db.execute("UPDATE actor SET gone_at = 1 WHERE id = $1", cast.bruno.actor_id)
-    answer = await ask("/@bruno")
+    answer = await open_ask("/@bruno")
     assert (answer.status_code, answer.json()["type"]) == (410, "Tombstone")
     assert "Bruno" not in answer.text
 

@@ -83,7 +83,7 @@ async def test_a_guest_writes_in_their_space_only(app: Starlette, cast: Cast, gw
     assert re.search(r"invité·e jusqu’au \d+ \w+ 20\d\d", seen)
     assert "face--elsewhere" in seen
     settings = await hers.page("/settings")
-    assert "l’invité·e de Alice Fournier" in settings, "who answers for them, and until when"
+    assert "Alice Fournier répond de vous ici, jusqu’au" in settings, "who answers for them, and until when"
     assert "instance liée vous invite" not in settings
 
 
