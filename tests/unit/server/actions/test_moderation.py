@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from server.actions.spaces import SpaceElsewhere, mirror
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden, Invalid, NotFound
 from server.events import Kind
+from server.ids import new_id
 from server.openness import Level
 from server.queries import moderation as asked
 from server.queries import notifications, posts, spaces, timelines, updates
@@ -128,9 +130,7 @@ async def test_who_is_not_moderated_there_does_not_wait(cast: Cast) -> None:
 
 
 async def test_the_host_alone_says_that_a_post_of_ours_waits(cast: Cast) -> None:
-    row = await db.fetch_one("SELECT id FROM actor WHERE name = 'chloe'")
-    assert row is not None
-    group = {"id": row["id"] + 1, "uri": "https://kestrel.test/spaces/cour", "kind": "group", "name": "cour"}
+    group: dict[str, Any] = {"id": new_id(), "uri": "https://kestrel.test/spaces/cour", "kind": "group", "name": "cour"}
     await db.insert("actor", {**group, "host": "kestrel.test", "peer_id": cast.kestrel.peer_id, "created_at": 1})
     told = SpaceElsewhere(group["id"], "cour", "kestrel.test", "Cour", "", Level.NETWORK)
     cour = await mirror(cast.kestrel, told)

@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 
 from server import database as db
 from server.actions.accounts import extend_guest
+from server.ids import new_id
 from server.openness import Level, Visibility
 from server.viewer import Guest
 from tests.cast import Cast, guest, say, space
@@ -133,7 +134,7 @@ async def test_a_guest_is_found_where_they_are_met(app: Starlette, cast: Cast, g
     await db.execute("UPDATE space SET partner_view = 'everyone' WHERE id = $1", offre)
     row = await db.fetch_one("SELECT * FROM membership WHERE space_id = $1 AND actor_id = $2", offre, gwen.actor_id)
     assert row is not None
-    await db.insert("membership", {**row, "id": row["id"] + 1, "actor_id": other.actor_id})
+    await db.insert("membership", {**row, "id": new_id(), "actor_id": other.actor_id})
     assert "Gwen" in await his.page("/@gwen")
     await db.execute("UPDATE space SET partner_view = 'organisations' WHERE id = $1", offre)
     assert (await his.get("/@gwen")).status_code == 404
