@@ -13,6 +13,7 @@ from federation.instance import Instance
 from federation.keyring import LOOKS_EVERY_S, instance_actor_id, instance_key, key_at, private_key
 from federation.signatures import cavage, messages
 from federation.signatures.keys import PrivateKey
+from federation.skew import towards
 from federation.transport import Sign
 from federation.trust import host_at
 from server import database as db
@@ -97,8 +98,13 @@ def _by_link(
 def _message(
     method: str, url: str, headers: Mapping[str, str], body: bytes, *, key: PrivateKey, tag: str | None
 ) -> Mapping[str, str]:
-    return messages.sign(method, url, headers, body, key, now_ms(), tag=tag)
+    return messages.sign(method, url, headers, body, key, _moment_at(url), tag=tag)
 
 
 def _cavage(method: str, url: str, headers: Mapping[str, str], body: bytes, *, key: PrivateKey) -> Mapping[str, str]:
-    return cavage.sign(method, url, headers, body, key, now_ms())
+    return cavage.sign(method, url, headers, body, key, _moment_at(url))
+
+
+def _moment_at(url: str) -> int:
+    """Now, by the clock of the host that reads it."""
+    return now_ms() + towards(host_at(url))

@@ -1,4 +1,9 @@
-"""How far the clocks of other instances are from ours, read from the Date of their answers."""
+"""How far the clocks of other instances are from ours, read from the Date of their answers, and followed a little.
+
+What we sign is dated by the clock of whoever reads it (D9): a host that is ten minutes off hears us all the same. It is
+safe to believe its Date for that, since a signature names the address that it is for: who lies about the time gets
+signatures for themselves, which they need not forge.
+"""
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -7,7 +12,37 @@ from server import database as db
 from server.clock import now_ms
 
 MOST_KEPT = 1000
+FOLLOWED_FROM_MS = 30_000
+"""Nearer than that every window of a signature holds, and nothing is moved."""
+FOLLOWED_TO_MS = 900_000
+"""Further off than that is no clock to follow: its administrator has to set it."""
 _seen: dict[str, int] = {}
+_followed: dict[str, int] = {}
+
+
+def towards(host: str) -> int:
+    """Milliseconds to add to our time in what a host is to read as fresh; 0 for nearly everybody."""
+    return _followed.get(host, 0)
+
+
+def _follow(host: str, skew: int) -> None:
+    if not FOLLOWED_FROM_MS <= abs(skew) <= FOLLOWED_TO_MS:
+        _followed.pop(host, None)
+    elif host in _followed or len(_followed) < MOST_KEPT:
+        _followed[host] = skew
+
+
+async def recall() -> None:
+    """Takes up what was known before this process began."""
+    rows = await db.fetch(
+        "SELECT host, skew_ms FROM peer WHERE ABS(skew_ms) BETWEEN $1 AND $2 LIMIT $3",
+        FOLLOWED_FROM_MS,
+        FOLLOWED_TO_MS,
+        MOST_KEPT,
+    )
+    for row in rows:
+        if row["host"] not in _seen:
+            _follow(row["host"], row["skew_ms"])
 
 
 def noticed(host: str, date: str) -> None:
@@ -17,8 +52,16 @@ def noticed(host: str, date: str) -> None:
         at = int(when.replace(tzinfo=when.tzinfo or UTC).timestamp() * 1000) + 500
     except (TypeError, ValueError, OverflowError):
         return
+    skew = at - now_ms()
+    _follow(host, skew)
     if host in _seen or len(_seen) < MOST_KEPT:
-        _seen[host] = at - now_ms()
+        _seen[host] = skew
+
+
+def forget() -> None:
+    """As a new process does, which knows what `recall` tells it."""
+    _seen.clear()
+    _followed.clear()
 
 
 async def keep() -> int:

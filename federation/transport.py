@@ -210,6 +210,7 @@ class Transport(httpx.AsyncBaseTransport):
                     if answer.status in _REDIRECTS:
                         limit, cut = 0, True
                     content = await _read(answer, limit, cut)
+                    skew.noticed(host_at(target.url), answer.headers.get("date", ""))
             except (aiohttp.ClientError, OSError) as error:
                 raise _explain(error, target) from error
         headers = [pair for pair in answer.raw_headers if pair[0].lower() not in _REWRITTEN]

@@ -18,6 +18,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 
+from federation import skew
 from federation.files import fetch_waiting
 from federation.instance import Instance
 from federation.keyring import instance_actor_id
@@ -77,6 +78,7 @@ class Worker:
             # one process serves an embedded database, so a lease found at start is a dead process's
             await db.execute("UPDATE peer SET lease_until_at = 0 WHERE lease_until_at > 0")
         await greet()
+        await skew.recall()
         steps: list[tuple[Step, Collection[str]]] = [
             (lambda: process_waiting(self.instance), ("receipt",)),
             (lambda: sequence_waiting(self.instance), [kind.value for kind in Kind]),

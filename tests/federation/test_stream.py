@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from federation import skew
 from federation.instance import Instance
 from federation.outbox import sequence_waiting
 from federation.pages import EVENTS, Heard, Missing, read_page
 from federation.peering import take
 from federation.processing import process_waiting
 from federation.sending import take_due
+from federation.signatures.clock import http_date
 from federation.streaming import LinkSender
 from federation.streams import heard
 from federation.trust import VerifiedSender
@@ -45,6 +47,8 @@ class Partner:
     pages: list[list[int]] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
     retry_after: str = ""  # said with every answer
+    clock_s: int = 0  # how far its clock is before ours
+    signed: list[int] = field(default_factory=list)  # when each page says that it was signed, against that clock
     script: Callable[["Partner", Any], Answer | None] = lambda partner, page: None
 
     def answer(self, body: bytes) -> Answer:
@@ -80,9 +84,12 @@ class Partner:
             try:
                 while head := await reader.readuntil(b"\r\n\r\n"):
                     length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+                    created = int(head.lower().split(b"created=")[1].split(b";")[0])
+                    self.signed.append(created - now_ms() // 1000 - self.clock_s)
                     status, said = self.answer(await reader.readexactly(length))
                     body = json.dumps(said).encode()
                     rest = f"retry-after: {self.retry_after}\r\n".encode() if self.retry_after else b""
+                    rest += f"date: {http_date(now_ms() + self.clock_s * 1000)}\r\n".encode()
                     writer.write(b"HTTP/1.1 %d X\r\n%bcontent-length: %d\r\n\r\n%b" % (status, rest, len(body), body))
                     await writer.drain()
             except asyncio.IncompleteReadError:
@@ -121,6 +128,14 @@ class World:
     async def happens(self, kind: str, post: int, *, place: int = 0, at: int = 0) -> None:
         row = {"id": new_id(), "kind": kind, "actor_id": self.alice, "space_id": place or self.space_id}
         await db.insert("event", row | {"post_id": post, "created_at": at or now_ms()})
+
+    async def comes_in(self, who: int, peer_id: int) -> None:
+        """Somebody of a partner that was not named before, from now on."""
+        now = now_ms()
+        named = {"id": new_id(), "space_id": self.space_id, "peer_id": peer_id, "added_at": now}
+        await db.insert("space_partner", named)
+        row = {"id": new_id(), "space_id": self.space_id, "actor_id": who, "peer_id": peer_id, "state": "member"}
+        await db.insert("membership", {**row, "role": "member", "since_at": now, "created_at": now})
 
     async def sequence(self, *, age_ms: int = 0) -> None:
         while await sequence_waiting(self.instance):
@@ -416,6 +431,54 @@ async def test_D8_nothing_queued_is_told_after_the_last_member_left(world: World
     assert world.partner.told == []
     assert gapless(world.partner) and world.partner.got == 3 * EVENTS
     assert await world.states() == {"skipped": 3 * EVENTS}
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+async def test_D9_whoever_is_ten_minutes_off_is_written_to_by_their_own_clock(world: World, minutes: int) -> None:
+    world.partner.clock_s = minutes * 60
+    await world.write(1)
+    await world.sequence()
+    world.partner.script = lambda partner, page: (401, {}) if abs(partner.signed[-1]) > 300 else None
+    await world.send()
+    assert (await world.states(), abs(world.partner.signed[-1])) == ({"pending": 1}, 600)
+    await world.send()
+    assert (await world.states(), abs(world.partner.signed[-1]) <= 1) == ({"sent": 1}, True)
+    # another process knows it from the start
+    await skew.keep()
+    skew.forget()
+    await skew.recall()
+    await world.write(1)
+    await world.sequence()
+    await world.send()
+    assert (await world.states(), abs(world.partner.signed[-1]) <= 1) == ({"sent": 2}, True)
+
+
+async def test_D9_a_clock_that_is_an_hour_off_is_not_followed(world: World) -> None:
+    world.partner.clock_s = 3600
+    for number in (1, 2):
+        await world.write(1)
+        await world.sequence()
+        await world.send()
+        assert (await world.states(), abs(world.partner.signed[-1] + 3600) <= 1) == ({"sent": number}, True)
+
+
+async def test_I5_a_partner_that_is_named_later_hears_nothing_of_before_not_even_an_edit(world: World) -> None:
+    before = now_ms() - DAY_MS
+    old, kept = await world.write(2, at=before)
+    await world.sequence()
+    later = Partner(f"http://127.0.0.3:{free_port()}")
+    later_id = await peer(later.base, linked=True)
+    dan = await actor(f"{later.base}/@dan", "person", later_id)
+    async with later.listening():
+        await world.comes_in(dan, later_id)
+        for kind in ("post_edited", "reacted", "post_withdrawn"):
+            await world.happens(kind, old)
+        await world.happens("post_edited", kept)
+        (new,) = await world.write(1)
+        await world.sequence()
+        await world.send()
+    assert [event["object"]["object"]["id"] for event in later.told] == [f"{HOST}/posts/{new}"]
+    assert f"{HOST}/posts/{kept}" in json.dumps(world.partner.told)  # who was there hears all of it
 
 
 async def test_I10_a_turn_that_dies_anywhere_leaves_no_gap_and_doubles_nothing(world: World) -> None:

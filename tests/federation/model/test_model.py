@@ -139,5 +139,5 @@ async def test_a_long_play_with_backups(fleet: MakeNode, seed: int) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(2026_11_25, 2026_11_25 + 20))
 async def test_a_long_play_with_clocks_apart(fleet: MakeNode, seed: int) -> None:
-    """The same, with clocks that are up to eight minutes apart; needs Debian's faketime."""
+    """The same, with clocks that are up to twenty minutes apart; needs Debian's faketime."""
     print(await played(fleet, seed, LONG, 3 + seed % 3, skewed=True))

@@ -79,7 +79,7 @@ async def gathered(fleet: MakeNode, seed: int, instances: int, skewed: bool = Fa
     try:
         for one in weather:
             await one.start()
-        skews = [chance.randint(-240, 240) if skewed and number else 0 for number in range(instances)]
+        skews = [chance.randint(-600, 600) if skewed and number else 0 for number in range(instances)]
         for name, one, skew in zip(NAMES, weather, skews, strict=False):
             nodes.append(await fleet(name, port=one.port, behind=one.behind, extra=clock_off(skew), resident=True))
         # people speak to their own instance past the weather
