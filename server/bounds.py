@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from server.limits import LATEST_MS, LATEST_YEAR
 from server.openness import Audience, History, Level, Reach
 from server.refusals import N_
 from server.rights import HISTORIES, NARROWED_AS, TABLE
@@ -43,6 +44,8 @@ NO_HISTORY = N_("À ce niveau, les membres de l’extérieur ne peuvent pas lire
 DAYS_WANTED = N_("Dites sur combien de jours, de 1 à %(most)s.")
 NO_INDEXING = N_("Seul un espace Public peut être indexé par les moteurs de recherche.")
 ENDS_BEFORE = N_("La date de fin (%(field)s) vient avant le début, ou elle est déjà passée.")
+TOO_FAR = N_("Cette date est trop lointaine : au plus tard le 31 décembre %(year)s.")
+PARTNER_ENDS_BEFORE = N_("La date de fin de %(host)s vient avant le début, ou elle est déjà passée.")
 THEN_WIDER = N_("Le niveau d’après (%(then)s) ne peut pas être plus ouvert que le niveau de l’espace.")
 THEN_NEEDS_END = N_("« then » dit ce qui suit la date de fin : donnez aussi cette date.")
 ABOVE_GUARDRAIL = N_("Cette instance n’ouvre aucun espace au-delà du niveau %(level)s.")
@@ -92,6 +95,9 @@ def _level(wanted: SpacePolicy) -> Iterator[Problem]:
 
 def _dates(wanted: SpacePolicy, now: int, before: SpacePolicy | None) -> Iterator[Problem]:
     begins = max(now, wanted.opens_at or 0)
+    for name in ("opens_at", "closes_at"):
+        if (getattr(wanted, name) or 0) > LATEST_MS:
+            yield Problem(name, TOO_FAR, {"year": LATEST_YEAR})
     if wanted.closes_at is not None and wanted.closes_at <= begins:
         if before is None or before.closes_at != wanted.closes_at:
             yield Problem("closes_at", ENDS_BEFORE, {"field": "until"})
@@ -102,8 +108,10 @@ def _dates(wanted: SpacePolicy, now: int, before: SpacePolicy | None) -> Iterato
             yield Problem("then_level", THEN_NEEDS_END)
     for terms in wanted.partners:
         same = before is not None and before.partner(terms.host) == terms
+        if (terms.until_at or 0) > LATEST_MS:
+            yield Problem("partners", TOO_FAR, {"year": LATEST_YEAR})
         if terms.until_at is not None and terms.until_at <= begins and not same:
-            yield Problem("partners", ENDS_BEFORE, {"field": f"until, {terms.host}"})
+            yield Problem("partners", PARTNER_ENDS_BEFORE, {"host": terms.host})
 
 
 def _figures(wanted: SpacePolicy) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from server.actions.spaces import SLUG
+from server.limits import EARLIEST_YEAR, LATEST_YEAR
 from server.openness import (
     AfterClose,
     Audience,
@@ -41,8 +42,6 @@ RIGHTS = N_("attendu : une table de droits parmi %(rights)s, par public parmi 
 OBJECTIVES = N_("attendu : une liste d’au plus %(most)s tables avec text, metric, target et date, en textes")
 
 MOST_OBJECTIVES = 20
-EARLIEST_YEAR = 2000
-LATEST_YEAR = 2999
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[0-9]{1,5})?")
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,62}[a-z0-9_])?")
 _KEY = re.compile(r"sha256:[0-9a-f]{64}")

@@ -11,14 +11,20 @@ from typing import Any, ClassVar
 
 class DomainError(Exception):
     """Anything a verb or a question may refuse; the doors turn it into a page, into JSON or into an exit
-    code.
+    code. `field` is the name of the form field or key that it concerns, '' when it concerns the whole.
     """
 
     default: ClassVar[str] = "Cette action n’est pas possible."
 
     def __init__(
-        self, sentence: str | None = None, *, detail: str = "", params: Mapping[str, object] | None = None
+        self,
+        sentence: str | None = None,
+        *,
+        field: str = "",
+        detail: str = "",
+        params: Mapping[str, object] | None = None,
     ) -> None:
+        self.field: str = field
         self.sentence: str = sentence or self.default
         self.detail: str = detail
         self.params: dict[str, object] = dict(params or {})
@@ -47,20 +53,9 @@ class Unauthenticated(DomainError):
 
 
 class Invalid(DomainError):
-    """A value that does not fit. `field` is the name of the form field or key, '' when it concerns the whole."""
+    """A value that does not fit."""
 
     default = "Cette valeur ne convient pas."
-
-    def __init__(
-        self,
-        sentence: str | None = None,
-        *,
-        field: str = "",
-        detail: str = "",
-        params: Mapping[str, object] | None = None,
-    ) -> None:
-        self.field: str = field
-        super().__init__(sentence, detail=detail, params=params)
 
 
 class Conflict(DomainError):

@@ -58,5 +58,10 @@ FILE_NAME_BYTES = 200
 PASSWORD_MIN_CHARACTERS = 10
 PASSWORD_MAX_CHARACTERS = 500
 """Longer ones only cost us time to hash."""
+EARLIEST_YEAR = 2000
+LATEST_YEAR = 2999
+LATEST_MS = 32_503_680_000_000 - 1
+"""The latest day that anybody may name, and its last moment: a later one is a slip of the finger, and the calendars of
+our languages end with 9999."""
 AHEAD_MS = 10 * 60 * 1000
 """How far in the future a date from elsewhere may lie; later ones are brought back to this (R20)."""

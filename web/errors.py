@@ -156,7 +156,7 @@ def _shown(error: DomainError) -> str:
 def _problem(error: DomainError, status: HTTPStatus, code: str, sentence: str) -> Response:
     problem: dict[str, Any] = {"type": "about:blank", "title": status.phrase, "status": status.value, "code": code}
     problem["detail"] = sentence
-    if isinstance(error, Invalid) and error.field:
+    if error.field:
         problem["field"] = error.field
     if error.steps:
         problem["reason"] = error.detail

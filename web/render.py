@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from server import policy_words
+from server.limits import LATEST_YEAR
 from server.media_types import SHOWN_IN_PAGES
 from server.openness import Level, Reach, Role
 from server.policy_words import LEVEL_SENTENCES, LEVELS
@@ -90,6 +91,7 @@ def _environment(speaks: Speech) -> Environment:
         "shown_images": SHOWN_IN_PAGES,
         "shown_bytes": SHOWN_BYTES,
         "gestures": GESTURES,
+        "latest_day": f"{LATEST_YEAR}-12-31",
     }
     return environment
 

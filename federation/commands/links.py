@@ -119,10 +119,10 @@ def _day(text: str | None) -> int | None:
     if not text:
         return None
     try:
-        day = datetime.fromisoformat(text).replace(tzinfo=UTC)
-    except ValueError:
+        day = datetime.fromisoformat(text).replace(tzinfo=UTC) + timedelta(days=1)
+    except (ValueError, OverflowError):
         raise Failure(f"“{text}” is not a date such as 2027-12-31.") from None
-    return int((day + timedelta(days=1)).timestamp() * 1000) - 1
+    return int(day.timestamp() * 1000) - 1
 
 
 async def _rotate(settings: Settings, args: argparse.Namespace) -> int:

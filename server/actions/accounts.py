@@ -18,7 +18,7 @@ from server.credentials import check_password, hash_password, new_token, token_h
 from server.errors import Conflict, Forbidden, Invalid, NotFound
 from server.events import Kind, record
 from server.ids import Addresses, new_id
-from server.limits import DISPLAY_NAME_CHARACTERS, EMAIL_CHARACTERS
+from server.limits import DISPLAY_NAME_CHARACTERS, EMAIL_CHARACTERS, LATEST_MS
 from server.openness import Office
 from server.queries.offices import demand_administrator
 from server.refusals import N_
@@ -116,9 +116,9 @@ async def add_person(viewer: Employee | Operator, new: NewPerson, here: Addresse
     password_hash = await hash_password(new.password) if new.password else ""
     async with db.transaction():
         if await db.fetch_one("SELECT id FROM actor WHERE host = '' AND name = $1", new.name):
-            raise Conflict(NAME_TAKEN, params={"name": new.name})
+            raise Conflict(NAME_TAKEN, field="name", params={"name": new.name})
         if new.email and await db.fetch_one("SELECT id FROM account WHERE email = $1", new.email):
-            raise Conflict(EMAIL_TAKEN)
+            raise Conflict(EMAIL_TAKEN, field="email")
         sponsor_id = await _sponsor(new.sponsor) if new.office == Office.GUEST else None
         added = (await write_people([new], here))[0]
         await db.execute(
@@ -160,7 +160,7 @@ def end_of(day: str) -> int | None:
     except ValueError:
         return None
     end = int(date.timestamp() * 1000) + DAY_MS - 1
-    return end if end > now_ms() else None
+    return end if now_ms() < end <= LATEST_MS else None
 
 
 def _day_of(ms: int | None) -> str:

@@ -18,6 +18,7 @@ WRONG_STEP = N_("La liaison avec « %(host)s » est à l’état « %(stat
 
 OFFER_OVER = N_("La proposition de liaison de « %(host)s » a expiré : proposez-la de nouveau.")
 TOO_NEW = N_("Cette liaison demande la version %(version)s du protocole, qui n’est pas parlée ici.")
+FAR_DATE = N_("Cette date est trop lointaine : au plus tard le 31 décembre %(year)s.")
 PAST_DATE = N_("La fin de la liaison doit être à venir.")
 
 STEPS: dict[str, frozenset[LinkState]] = {

@@ -13,6 +13,7 @@ from server import database as db
 from server.actions.audit import note
 from server.actions.link_keys import COMPARE_FIRST, KEY, demand_second
 from server.actions.link_rows import (
+    FAR_DATE,
     OFFER_MS,
     OFFER_OVER,
     PAST_DATE,
@@ -30,6 +31,7 @@ from server.clock import now_ms
 from server.errors import Conflict, Invalid, NotFound
 from server.events import Kind, record
 from server.ids import Addresses, new_id
+from server.limits import LATEST_MS, LATEST_YEAR
 from server.openness import LinkState
 from server.viewer import Employee, Operator
 from server.words import SIX_WORDS
@@ -43,6 +45,8 @@ async def offer(viewer: Employee | Operator, theirs: TheirSide, until_at: int | 
     demand_admin(viewer)
     if until_at is not None and until_at <= now_ms():
         raise Invalid(PAST_DATE, field="until")
+    if until_at is not None and until_at > LATEST_MS:
+        raise Invalid(FAR_DATE, field="until", params={"year": LATEST_YEAR})
     async with db.transaction():
         row = await row_of(theirs.peer_id)
         if row is not None and row["state"] in (LinkState.CONFIRMED, LinkState.ACTIVE):

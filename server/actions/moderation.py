@@ -10,7 +10,7 @@ from server import live
 from server.actions import holding, naming
 from server.actions.audit import note
 from server.actions.notices import notify
-from server.errors import Conflict, Invalid, NotFound, TooLarge
+from server.errors import Conflict, Invalid, NotFound
 from server.events import Kind, record
 from server.policy import Act
 from server.queries import spaces
@@ -51,7 +51,7 @@ async def refuse(viewer: Resident, space_id: int, post_id: int, reason: str) -> 
     if not reason:
         raise Invalid(NEEDS_REASON, field="reason")
     if len(reason) > REASON_CHARACTERS:
-        raise TooLarge(LONG_REASON, params={"limit": REASON_CHARACTERS})
+        raise Invalid(LONG_REASON, field="reason", params={"limit": REASON_CHARACTERS})
     async with db.transaction():
         space = await _led(viewer, space_id)
         held = await _taken(

@@ -66,7 +66,7 @@ def _check(wanted: Preferences) -> None:
     if len(wanted.job) > DISPLAY_NAME_CHARACTERS or not (wanted.job or "x").isprintable():
         raise Invalid(BAD_JOB, field="job", params={"limit": DISPLAY_NAME_CHARACTERS})
     if len(wanted.summary.encode()) > SUMMARY_BYTES:
-        raise TooLarge(LONG_SUMMARY, params={"limit": SUMMARY_BYTES})
+        raise TooLarge(LONG_SUMMARY, field="summary", params={"limit": SUMMARY_BYTES})
     choices = (("language", ("", *LANGUAGES)), ("theme", THEMES), ("invitations", INVITATIONS))
     for field, offered in choices:
         if getattr(wanted, field) not in offered:

@@ -61,7 +61,7 @@ async def open_space(viewer: Employee | Operator, new: NewSpace, here: Addresses
         raise Invalid(TOO_CLOSED, field="partners")
     async with db.transaction():
         if await db.fetch_one("SELECT id FROM actor WHERE host = '' AND name = $1", new.slug):
-            raise Conflict(TAKEN, params={"slug": new.slug})
+            raise Conflict(TAKEN, field="slug", params={"slug": new.slug})
         owner_id = await _owner(viewer, new.owner)
         space_id = await _write(new, here)
         await _own(space_id, owner_id)

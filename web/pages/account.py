@@ -3,11 +3,12 @@
 from starlette.responses import Response
 
 from server.actions import accounts, preferences, signing_in
+from server.actions.accounts import LABEL_CHARACTERS
 from server.actions.preferences import Preferences
 from server.errors import Conflict, DomainError, Forbidden, Invalid, TooLarge
-from server.limits import PASSWORD_MAX_CHARACTERS, SUMMARY_BYTES
+from server.limits import DISPLAY_NAME_CHARACTERS, PASSWORD_MAX_CHARACTERS, SUMMARY_BYTES
 from web.pages import showing
-from web.pages.visits import Visit, see
+from web.pages.visits import Form, Visit, see
 from web.session import cookie_name
 
 SCOPES = ("read", "write", "follow")
@@ -22,19 +23,22 @@ async def settings(visit: Visit) -> Response:
 async def save(visit: Visit) -> Response:
     """`POST /settings`: name, words about oneself, language, theme, invitations from partners."""
     viewer, form = visit.me, await visit.form()
-    wanted = Preferences(
-        display_name=form.line("display_name", 400),
+    try:
+        await preferences.save(viewer, _wanted(form))
+    except REFUSALS as refused:
+        return await showing.settings(visit, refused=refused, typed=_wanted(form.as_typed()))
+    return see("/settings?done=saved")
+
+
+def _wanted(form: Form) -> Preferences:
+    return Preferences(
+        display_name=form.line("display_name", DISPLAY_NAME_CHARACTERS),
         summary=form.text("summary", SUMMARY_BYTES),
         language=form.line("language"),
         theme=form.line("theme"),
         invitations=form.line("invitations"),
-        job=form.line("job", 400),
+        job=form.line("job", DISPLAY_NAME_CHARACTERS),
     )
-    try:
-        await preferences.save(viewer, wanted)
-    except REFUSALS as refused:
-        return await _refused(visit, refused)
-    return see("/settings?done=saved")
 
 
 async def password(visit: Visit) -> Response:
@@ -48,7 +52,8 @@ async def password(visit: Visit) -> Response:
             _cookie(visit),
         )
     except DomainError as refused:
-        return await _refused(visit, refused)
+        refused.field = "wanted" if refused.field == "password" else refused.field
+        return await showing.settings(visit, refused=refused)
     return see("/settings?done=password")
 
 
@@ -63,9 +68,9 @@ async def new_token(visit: Visit) -> Response:
     viewer, form = visit.me, await visit.form()
     scopes = [scope for scope in SCOPES if form.has(scope)] or ["read"]
     try:
-        token = await accounts.issue_token(viewer.account_id, scopes, form.line("label", 100))
+        token = await accounts.issue_token(viewer.account_id, scopes, form.line("label", LABEL_CHARACTERS))
     except REFUSALS as refused:
-        return await _refused(visit, refused)
+        return await showing.settings(visit, refused=refused, label=form.as_typed().line("label"))
     return await showing.settings(visit, token=token)
 
 
@@ -73,10 +78,6 @@ async def revoke_token(visit: Visit) -> Response:
     """`POST /settings/tokens/{id}/revoke`."""
     await accounts.revoke_token_by_id(visit.me, visit.id())
     return see("/settings?done=token")
-
-
-async def _refused(visit: Visit, refused: DomainError) -> Response:
-    return await showing.settings(visit, refused=refused)
 
 
 def _cookie(visit: Visit) -> str:

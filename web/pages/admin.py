@@ -6,10 +6,11 @@ from server.actions import accounts as verbs
 from server.actions import signing_in
 from server.actions.accounts import NewPerson
 from server.errors import Conflict, Invalid
+from server.limits import DISPLAY_NAME_CHARACTERS, EMAIL_CHARACTERS, HANDLE_CHARACTERS
 from server.openness import Office
 from server.queries import accounts, audit, deliveries, health
 from web.pages import showing
-from web.pages.visits import Visit, see
+from web.pages.visits import Form, Visit, see
 
 
 async def overview(visit: Visit) -> Response:
@@ -26,22 +27,25 @@ async def people(visit: Visit) -> Response:
 async def add(visit: Visit) -> Response:
     """`POST /admin/people`: adds somebody, and shows the link by which they come in first."""
     viewer, form = visit.colleague, await visit.form()
-    new = NewPerson(
-        name=form.line("name", 100),
-        display_name=form.line("display_name", 400),
-        email=form.line("email", 300),
-        office=form.line("office") or Office.MEMBER.value,
-        job=form.line("job", 400),
-        sponsor=form.line("sponsor", 100),
-        until=form.line("until", 20),
-        organisation=form.line("organisation", 400),
-    )
     try:
-        added = await verbs.add_person(viewer, new, visit.here)
+        added = await verbs.add_person(viewer, _new(form), visit.here)
     except (Invalid, Conflict) as refused:
         found = await accounts.listed(viewer)
-        return await showing.admin_people(visit, found, more=False, refused=refused, new=new)
+        return await showing.admin_people(visit, found, more=False, refused=refused, new=_new(form.as_typed()))
     return await _with_link(visit, added.account_id, added.name)
+
+
+def _new(form: Form) -> NewPerson:
+    return NewPerson(
+        name=form.line("name", HANDLE_CHARACTERS),
+        display_name=form.line("display_name", DISPLAY_NAME_CHARACTERS),
+        email=form.line("email", EMAIL_CHARACTERS),
+        office=form.line("office") or Office.MEMBER.value,
+        job=form.line("job", DISPLAY_NAME_CHARACTERS),
+        sponsor=form.line("sponsor", HANDLE_CHARACTERS + 1),
+        until=form.line("until"),
+        organisation=form.line("organisation", DISPLAY_NAME_CHARACTERS),
+    )
 
 
 async def link(visit: Visit) -> Response:
@@ -52,11 +56,12 @@ async def link(visit: Visit) -> Response:
 
 async def extend(visit: Visit) -> Response:
     """`POST /admin/people/{name}/extend`: moves the last day of a guest."""
-    row = await accounts.find(visit.viewer, visit.handle("name"))
+    row, form = await accounts.find(visit.viewer, visit.handle("name")), await visit.form()
     try:
-        await verbs.extend_guest(visit.colleague, row.id, (await visit.form()).line("until", 20))
+        await verbs.extend_guest(visit.colleague, row.id, form.line("until"))
     except Invalid as refused:
-        return await showing.admin_people(visit, await accounts.listed(visit.colleague), more=False, refused=refused)
+        found, typed = await accounts.listed(visit.colleague), form.as_typed().line("until")
+        return await showing.admin_people(visit, found, more=False, refused=refused, extending=(row.id, typed))
     return see("/admin/people")
 
 

@@ -39,8 +39,8 @@ def new_key() -> str:
     return token_urlsafe(16)
 
 
-async def written(form: Form) -> Written:
-    """Reads the fields of a composer. Raises TooLarge or NotFound."""
+def written(form: Form) -> Written:
+    """Reads the fields of a composer. Raises Invalid or NotFound."""
     return Written(
         text=form.text("text", SOURCE_BYTES),
         where=form.line("where", 200),

@@ -28,7 +28,7 @@ async def decide(visit: Visit) -> Response:
             outcome = "planned" if done.outcome is Outcome.PLANNED else "approved"
         else:
             outcome = "declined"
-            await openness.decline(viewer, change.id, form.line("reason", 4 * REASON_CHARACTERS))
+            await openness.decline(viewer, change.id, form.line("reason", REASON_CHARACTERS))
     except REFUSALS as refused:
-        return await showing.deciding(visit, space, change, refused)
+        return await showing.deciding(visit, space, change, refused, form.as_typed().line("reason"))
     return see(f"/notifications?done={outcome}")

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from datetime import date
 from typing import Protocol
 
 from starlette.responses import Response
@@ -15,11 +14,13 @@ from server.queries.links import LinkCard
 from server.refusals import N_
 from server.viewer import Employee
 from web.pages import showing
-from web.pages.openness_form import NOT_A_DAY, last_moment
+from web.pages.openness_form import last_moment, read_day
+from web.pages.showing import About
 from web.pages.visits import Visit, see
 
 NOT_A_HOST = N_("« %(host)s » n’est pas l’adresse d’une instance, comme « rse.partenaire.example ».")
 HOST = re.compile(r"(?=.{1,253}(?::\d{1,5})?$)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?")
+REASON_CHARACTERS = 300
 COMPARED = frozenset({LinkState.CONFIRMED})
 
 
@@ -43,18 +44,19 @@ async def one(visit: Visit) -> Response:
     return await _one(visit, str(visit.request.path_params["host"]).lower())
 
 
-async def _one(visit: Visit, host: str, refused: DomainError | None = None) -> Response:
+async def _one(visit: Visit, host: str, refused: DomainError | None = None, about: About | None = None) -> Response:
     found = await linked.of_host(visit.viewer, host)
     words = await _words(visit, found.card) if _to_compare(found.card) else []
-    return await showing.link(visit, found, words, refused=refused)
+    return await showing.link(visit, found, words, refused=refused, about=about)
 
 
 async def offer(visit: Visit) -> Response:
     """`POST /admin/links`: proposes a link to the instance at a host."""
     viewer, form = visit.colleague, await visit.form()
     await links.listed(viewer)  # refuses whoever is no administrator before anybody is asked
-    host = form.line("host", 300).lower().removeprefix("https://").removeprefix("http://").rstrip("/")
-    until = form.line("until", 40)
+    typed = form.as_typed()
+    host = typed.line("host").lower().removeprefix("https://").removeprefix("http://").rstrip("/")
+    until = typed.line("until")
     try:
         if not HOST.fullmatch(host):
             raise Invalid(NOT_A_HOST, field="host", params={"host": host[:80]})
@@ -68,10 +70,7 @@ def _end_of(day: str) -> int | None:
     """The last moment of a day (UTC, ms); None for none. Raises Invalid."""
     if not day:
         return None
-    try:
-        return last_moment(date.fromisoformat(day))
-    except (ValueError, OverflowError):
-        raise Invalid(NOT_A_DAY, field="until", params={"day": day}) from None
+    return last_moment(read_day("until", day))
 
 
 async def step(visit: Visit) -> Response:
@@ -81,10 +80,11 @@ async def step(visit: Visit) -> Response:
     if name not in STEPS:
         raise NotFound(detail="no such step")
     try:
-        await STEPS[name](visit, viewer, host, form.line("reason", 300))
-    except (Conflict, Unavailable) as refused:
-        return await _one(visit, host, refused) if form.line("back", 10) else await _shown(visit, refused=refused)
-    return see(f"/admin/links/{host}" if form.line("back", 10) else "/admin/links")
+        await STEPS[name](visit, viewer, host, form.line("reason", REASON_CHARACTERS))
+    except (Conflict, Invalid, Unavailable) as refused:
+        about = About(host, form.as_typed().line("reason"))
+        return await (_one(visit, host, refused, about) if form.has("back") else _shown(visit, refused, about=about))
+    return see(f"/admin/links/{host}" if form.has("back") else "/admin/links")
 
 
 Step = Callable[[Visit, Employee, str, str], Awaitable[object]]
@@ -100,10 +100,12 @@ STEPS: dict[str, Step] = {
 }
 
 
-async def _shown(visit: Visit, refused: DomainError | None = None, host: str = "", until: str = "") -> Response:
+async def _shown(
+    visit: Visit, refused: DomainError | None = None, host: str = "", until: str = "", about: About | None = None
+) -> Response:
     found = await links.listed(visit.viewer)
     words = {link.host: await _words(visit, link) for link in found if _to_compare(link)}
-    return await showing.links(visit, found, words, refused=refused, host=host, until=until)
+    return await showing.links(visit, found, words, refused=refused, about=about, host=host, until=until)
 
 
 def _to_compare(link: LinkCard) -> bool:

@@ -12,6 +12,7 @@ from web.pages import showing
 from web.pages.visits import Visit, inside, see
 from web.session import cookie_name
 
+NAME_CHARACTERS = 300
 YEAR_SECONDS = 365 * 24 * 3600
 
 
@@ -25,11 +26,14 @@ async def form(visit: Visit) -> Response:
 async def enter(visit: Visit) -> Response:
     """`POST /login`: by name and password."""
     sent = await visit.form()
-    onward = inside(sent.line("next"))
-    name = sent.line("name", 300)
+    onward = inside(sent.as_typed().line("next"))
+    name = sent.as_typed().line("name")
     try:
         signed_in = await signing_in.sign_in(
-            name, sent.text("password", PASSWORD_MAX_CHARACTERS), address_of(visit), _user_agent(visit)
+            sent.line("name", NAME_CHARACTERS),
+            sent.text("password", PASSWORD_MAX_CHARACTERS),
+            address_of(visit),
+            _user_agent(visit),
         )
     except DomainError as refused:
         return await showing.login(visit, onward=onward, name=name, refused=refused)

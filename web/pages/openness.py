@@ -45,8 +45,8 @@ async def act(visit: Visit) -> Response:
     do = visit.query("do")
     if visit.part == "impact":
         return await showing.impact(visit, space, typed, *await _planned(viewer, space, typed))
-    if do in ("apply", "narrow") and typed.problems:
-        do = ""
+    if do and typed.problems:
+        return await _stopped(visit, viewer, space, typed)
     if do == "apply":
         return await _apply(visit, viewer, space, typed)
     if do == "narrow":
@@ -65,11 +65,11 @@ async def _apply(visit: Visit, viewer: Employee, space: SeenSpace, typed: Typed)
     refused: Conflict | None = None
     if typed.base != found.base_epoch:
         refused = Conflict(MOVED, params={"version": found.base_epoch}, detail="moved")
-    elif typed.plan != found.hash:
+    elif typed.plan != found.hash and not found.problems:
         refused = Conflict(OTHER_PLAN, detail="another plan")
     if refused is not None or found.problems:
         typed.base = found.base_epoch
-        return await showing.openness(visit, space, typed, found, past, refused)
+        return await showing.openness(visit, space, typed, found, past, refused, stopped=bool(found.problems))
     return await _done(visit, viewer, space, typed)
 
 
@@ -78,6 +78,8 @@ async def _done(visit: Visit, viewer: Employee, space: SeenSpace, typed: Typed, 
     verb = openness.narrow if narrowing else openness.change
     try:
         done = await verb(viewer, space.id, typed.wanted, replace(how, past=False) if narrowing else how)
+    except Invalid as refused:
+        return await _stopped(visit, viewer, space, typed, refused)
     except REFUSALS as refused:
         space = await spaces.find(viewer, space.slug)
         typed.base = space.epoch
@@ -85,6 +87,16 @@ async def _done(visit: Visit, viewer: Employee, space: SeenSpace, typed: Typed, 
     if typed.draft is not None:
         await drafts.drop(viewer, typed.draft)
     return see(f"/spaces/{space.slug}/openness?done={done.outcome}")
+
+
+async def _stopped(
+    visit: Visit, viewer: Employee, space: SeenSpace, typed: Typed, refused: Invalid | None = None
+) -> Response:
+    """The form again, with a sentence beside each field that keeps it from being applied."""
+    found, past = await _planned(viewer, space, typed)
+    return await showing.openness(
+        visit, space, typed, found, past, None if found.problems else refused, stopped=bool(found.problems)
+    )
 
 
 async def _planned(viewer: Employee, space: SeenSpace, typed: Typed) -> tuple[Plan, Plan | None]:
@@ -146,7 +158,8 @@ async def close(visit: Visit) -> Response:
     try:
         await openness.change(viewer, space.id, wanted, How(Door.PAGE, reason=form.line("reason", REASON_CHARACTERS)))
     except REFUSALS as refused:
-        return await showing.closing(visit, space, await plans.plan(viewer, space.id, wanted), refused)
+        plan = await plans.plan(viewer, space.id, wanted)
+        return await showing.closing(visit, space, plan, refused, form.as_typed().line("reason"))
     return see(f"/spaces/{space.slug}/openness?done=closed")
 
 

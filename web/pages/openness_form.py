@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import TypeVar
 
 from server.bounds import OUT_OF_RANGE, Problem
+from server.errors import Invalid
+from server.limits import EARLIEST_YEAR, LATEST_YEAR
 from server.openness import AfterClose, Audience, History, Identity, Level, PartnerView, Reach
 from server.refusals import N_
 from server.rights import NARROWABLE, TABLE, Less, taken
@@ -19,12 +21,14 @@ from server.space_policy import (
     SpacePolicy,
     reset_outside,
 )
-from web.pages.visits import Form
+from web.pages.visits import TOO_LONG, Form
 
 Choice = TypeVar("Choice", bound=StrEnum)
 Moment = Callable[[date], int]
 
 NOT_A_DAY = N_("« %(day)s » n’est pas une date : écrivez-la comme 2027-03-31.")
+OUT_OF_CALENDAR = N_("« %(day)s » est hors des dates acceptées : de %(first)s à %(last)s.")
+NO_OBJECTIVE = N_("Dites aussi quel est l’objectif.")
 NOT_A_NUMBER = N_("« %(number)s » n’est pas un nombre.")
 MOST_FIELDS = 60 + 10 * MOST_PARTNERS
 MOST_OBJECTIVES = 10
@@ -33,6 +37,11 @@ REASON_CHARACTERS = 1000
 OF_PARTNER = ("take_part", "files", "invite")
 """The rights that the table of partners takes; the others stay as they are."""
 LARGEST = 10_000_000
+OBJECTIVE_CHARACTERS = 300
+SPONSOR_CHARACTERS = 80
+HOST_CHARACTERS = 255
+SHOWN_CHARACTERS = 40
+"""Of what cannot be read, in the sentence that says so; the field itself shows all of it."""
 
 
 @dataclass(slots=True)
@@ -51,6 +60,10 @@ class Typed:
     def day(self, name: str, ms: int | None) -> str:
         """What a field for a day shows."""
         return self.raw.get(name) or (day_of(ms) if ms is not None else "")
+
+    def text(self, name: str, value: str) -> str:
+        """What a field for words shows."""
+        return self.raw.get(name, value)
 
     def number(self, name: str, value: int) -> str:
         """What a field for a number shows; nothing is no limit."""
@@ -72,16 +85,31 @@ def last_moment(day: date) -> int:
     return first_moment(day + timedelta(days=1)) - 1
 
 
+def read_day(name: str, text: str) -> date:
+    """The day that somebody typed into a field. Raises Invalid."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise Invalid(NOT_A_DAY, field=name, params={"day": text[:SHOWN_CHARACTERS]}) from None
+    if not EARLIEST_YEAR <= day.year <= LATEST_YEAR:
+        words = {"day": text, "first": EARLIEST_YEAR, "last": LATEST_YEAR}
+        raise Invalid(OUT_OF_CALENDAR, field=name, params=words)
+    return day
+
+
 def read(form: Form, current: SpacePolicy) -> Typed:
-    """The form as a policy. What it does not show stays as it is now; what a level has no room for falls away."""
+    """The form as a policy. What it does not show stays as it is now; what a level has no room for falls away; what
+    is too long or cannot be read stays as it was typed, and is told as a problem.
+    """
+    form = form.as_typed()
     typed = Typed(
         current,
         past=form.has("past"),
-        reason=form.line("reason", REASON_CHARACTERS),
-        base=_whole(form.line("base", 20)),
-        plan=form.line("plan", 64),
-        draft=_whole(form.line("draft", 20)) or None,
+        base=_whole(form.line("base")),
+        plan=form.line("plan"),
+        draft=_whole(form.line("draft")) or None,
     )
+    typed.reason = _line(typed, form, "reason", REASON_CHARACTERS)
     level = _choice(form, "level", Level, current.level)
     wanted = replace(
         current,
@@ -98,13 +126,13 @@ def read(form: Form, current: SpacePolicy) -> Typed:
         indexing=form.has("indexing") and level is Level.PUBLIC,
         partners=_partners(typed, form, current) if level.rank >= Level.PARTNERS.rank else (),
     )
-    wanted = _dates(typed, form, _texts(form, wanted), current)
+    wanted = _dates(typed, form, _texts(typed, form, wanted), current)
     typed.wanted = reset_outside(replace(wanted, less=_less(form, wanted)))
     return typed
 
 
 def _dates(typed: Typed, form: Form, wanted: SpacePolicy, current: SpacePolicy) -> SpacePolicy:
-    then = form.line("then_level", 20)
+    then = form.line("then_level")
     return replace(
         wanted,
         opens_at=_day(typed, form, "opens_at", current.opens_at, first_moment),
@@ -116,23 +144,25 @@ def _dates(typed: Typed, form: Form, wanted: SpacePolicy, current: SpacePolicy) 
     )
 
 
-def _texts(form: Form, wanted: SpacePolicy) -> SpacePolicy:
-    """Charter, tone, frame, objectives; a text that is too long is told so by the bounds."""
+def _texts(typed: Typed, form: Form, wanted: SpacePolicy) -> SpacePolicy:
+    """Charter, tone, frame, objectives."""
     if form.has("charter"):
         wanted = replace(
             wanted,
-            charter=form.text("charter", 2 * TEXT_CHARACTERS["charter"]).strip(),
-            frame=form.text("frame", 2 * TEXT_CHARACTERS["frame"]).strip(),
-            tone=form.line("tone", 2 * TEXT_CHARACTERS["tone"]),
+            charter=_text(typed, form, "charter", TEXT_CHARACTERS["charter"]),
+            frame=_text(typed, form, "frame", TEXT_CHARACTERS["frame"]),
+            tone=_line(typed, form, "tone", TEXT_CHARACTERS["tone"]),
         )
-    return replace(wanted, objectives=_objectives(form)) if form.has("objective0_text") else wanted
+    return replace(wanted, objectives=_objectives(typed, form)) if form.has("objective0_text") else wanted
 
 
-def _objectives(form: Form) -> tuple[Mapping[str, str], ...]:
+def _objectives(typed: Typed, form: Form) -> tuple[Mapping[str, str], ...]:
     found = []
     for row in range(MOST_OBJECTIVES):
-        one = {name: form.line(f"objective{row}_{name}", 300) for name in OBJECTIVE}
-        if one["text"]:
+        one = {name: _line(typed, form, f"objective{row}_{name}", OBJECTIVE_CHARACTERS) for name in OBJECTIVE}
+        if any(one.values()) and not one["text"]:
+            typed.problems.append(Problem(f"objective{row}_text", NO_OBJECTIVE))
+        if any(one.values()):
             found.append({name: words for name, words in one.items() if words})
     return tuple(found)
 
@@ -145,12 +175,12 @@ def _partners(typed: Typed, form: Form, current: SpacePolicy) -> tuple[PartnerTe
         return current.partners
     found: dict[str, PartnerTerms] = {}
     for row in range(MOST_PARTNERS + 1):
-        host = form.line(f"p{row}_host", 255).lower()
+        host = form.line(f"p{row}_host").lower()
         if not host:
             break
         if not form.has(f"p{row}_gone"):
             found[host] = _terms(typed, form, f"p{row}", host, current.partner(host))
-    added = form.line("add", 255).lower()
+    added = _line(typed, form, "add", HOST_CHARACTERS).lower()
     if added and added not in found:
         found[added] = PartnerTerms(added)
     return tuple(found[host] for host in sorted(found))
@@ -160,16 +190,16 @@ def _terms(typed: Typed, form: Form, row: str, host: str, now: PartnerTerms | No
     now = now or PartnerTerms(host)
     less = dict(now.less)
     for right in OF_PARTNER:
-        most = form.line(f"{row}_{right}", 4)
+        most = _whole(form.line(f"{row}_{right}"), -1)
         less.pop(right, None)
-        if most.isdecimal():
-            less[right] = int(most)
+        if most >= 0:
+            less[right] = most
     return replace(
         now,
         reach=Reach.INVITED.value if form.line(f"{row}_reach") == Reach.INVITED else "",
         until_at=_day(typed, form, f"{row}_until", now.until_at, last_moment),
         people_max=_number(typed, form, f"{row}_max"),
-        sponsor=form.line(f"{row}_sponsor", 80).removeprefix("@").lower(),
+        sponsor=_line(typed, form, f"{row}_sponsor", SPONSOR_CHARACTERS).removeprefix("@").lower(),
         less=taken(less.items()),
     )
 
@@ -194,8 +224,8 @@ def _less(form: Form, wanted: SpacePolicy) -> tuple[tuple[Audience, Less], ...]:
         return wanted.less
     found = []
     for who, most in narrowable(wanted).items():
-        told = {right: form.line(f"less_{who}_{right}", 4) for right in most}
-        less = {right: int(text) for right, text in told.items() if text.isdecimal() and int(text) < most[right]}
+        told = {right: _whole(form.line(f"less_{who}_{right}"), -1) for right in most}
+        less = {right: value for right, value in told.items() if 0 <= value < most[right]}
         if less:
             found.append((who, taken(less.items())))
     return tuple(sorted(found))
@@ -205,24 +235,37 @@ def _less(form: Form, wanted: SpacePolicy) -> tuple[tuple[Audience, Less], ...]:
 
 
 def _choice(form: Form, name: str, kind: type[Choice], otherwise: Choice) -> Choice:
-    told = form.line(name, 40)
+    told = form.line(name)
     return kind(told) if form.has(name) and told in set(kind) else otherwise
 
 
-def _whole(text: str) -> int:
-    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
+def _whole(text: str, otherwise: int = 0) -> int:
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else otherwise
+
+
+def _line(typed: Typed, form: Form, name: str, limit: int) -> str:
+    return " ".join(_text(typed, form, name, limit).split())
+
+
+def _text(typed: Typed, form: Form, name: str, limit: int) -> str:
+    text = form.text(name).strip()
+    if len(text) <= limit:
+        return text
+    typed.raw[name] = text
+    typed.problems.append(Problem(name, TOO_LONG, {"limit": limit}))
+    return text[:limit]
 
 
 def _number(typed: Typed, form: Form, name: str) -> int:
     """0 where nothing is written."""
-    text = form.line(name, 40)
+    text = form.line(name)
     if not text:
         return 0
-    if not re.fullmatch(r"[0-9]{1,9}", text):
+    if not re.fullmatch(r"[0-9]+", text):
         typed.raw[name] = text
-        typed.problems.append(Problem(name, NOT_A_NUMBER, {"number": text}))
+        typed.problems.append(Problem(name, NOT_A_NUMBER, {"number": text[:SHOWN_CHARACTERS]}))
         return 0
-    if int(text) > LARGEST:
+    if len(text.lstrip("0")) > 9 or int(text) > LARGEST:
         typed.raw[name] = text
         typed.problems.append(Problem(name, OUT_OF_RANGE, {"field": name, "most": LARGEST}))
         return 0
@@ -231,15 +274,14 @@ def _number(typed: Typed, form: Form, name: str) -> int:
 
 def _day(typed: Typed, form: Form, name: str, now: int | None, moment: Moment) -> int | None:
     """The moment that a day means; the one that holds already when its day is written."""
-    text = form.line(name, 40)
+    text = form.line(name)
     if not text:
         return None
     if now is not None and text == day_of(now):
         return now
     try:
-        day = date.fromisoformat(text)
-    except ValueError:
+        return moment(read_day(name, text))
+    except Invalid as refused:
         typed.raw[name] = text
-        typed.problems.append(Problem(name, NOT_A_DAY, {"day": text}))
+        typed.problems.append(Problem(name, refused.sentence, refused.params))
         return now
-    return moment(day)

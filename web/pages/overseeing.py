@@ -10,6 +10,7 @@ from web.pages import showing
 from web.pages.visits import Visit, see
 
 NO_SUCH_SPACE = N_("Aucun espace d’ici n’a cette adresse.")
+SLUG_CHARACTERS = 100
 STEPS = frozenset({"grant", "end"})
 
 
@@ -27,13 +28,15 @@ async def glasses(visit: Visit) -> Response:
 async def ask(visit: Visit) -> Response:
     """`POST /admin/glass`: an administrator asks to read a space."""
     viewer, form = visit.colleague, await visit.form()
-    slug, reason = form.line("space", 500), form.text("reason", 4 * break_glass.REASON_CHARACTERS)
+    typed = form.as_typed().line("space"), form.as_typed().text("reason")
     try:
-        await break_glass.ask(viewer, slug, reason)
+        await break_glass.ask(
+            viewer, form.line("space", SLUG_CHARACTERS), form.text("reason", break_glass.REASON_CHARACTERS)
+        )
     except Invalid as refused:
-        return await _shown(visit, refused, slug, reason)
+        return await _shown(visit, refused, *typed)
     except NotFound:
-        return await _shown(visit, Invalid(NO_SUCH_SPACE, field="space"), slug, reason)
+        return await _shown(visit, Invalid(NO_SUCH_SPACE, field="space"), *typed)
     return see("/admin/glass")
 
 
@@ -45,8 +48,8 @@ async def step(visit: Visit) -> Response:
         raise NotFound(detail="no such step")
     try:
         if name == "grant":
-            hours = form.line("hours", 3)
-            await break_glass.grant(viewer, visit.id(), int(hours) if hours.isdecimal() else 1)
+            hours = form.as_typed().line("hours")
+            await break_glass.grant(viewer, visit.id(), int(hours) if hours.isdecimal() and len(hours) < 4 else 1)
         else:
             await break_glass.end(viewer, visit.id())
     except (Conflict, Forbidden) as refused:

@@ -28,9 +28,9 @@ async def compose(visit: Visit) -> Response:
 async def publish(visit: Visit) -> Response:
     """`POST /posts`: publishes, or shows again what was typed and says why not."""
     viewer, form = visit.me, await visit.form()
-    wrote = Written(answers=form.id("answers"))
+    wrote = composing.written(form.as_typed())
     try:
-        wrote = await composing.written(form)
+        composing.written(form)
         kept = (*wrote.kept, *await composing.bring(visit, form.files("files")))
         wrote = replace(wrote, kept=kept)
         post_id = await posts.publish(viewer, await composing.draft(visit, wrote), visit.here)
@@ -38,7 +38,7 @@ async def publish(visit: Visit) -> Response:
         return await showing.composer(visit, wrote, refused)
     if visit.wants_fragment:
         return await showing.card(visit, post_id)
-    return see(f"{inside(form.line('back'), f'/posts/{post_id}')}#post-{post_id}")
+    return see(f"{inside(form.as_typed().line('back'), f'/posts/{post_id}')}#post-{post_id}")
 
 
 async def thread(visit: Visit) -> Response:
@@ -52,7 +52,7 @@ async def thread(visit: Visit) -> Response:
 
 
 async def who_sees(visit: Visit) -> Response:
-    """« Qui voit ceci ? », in sentences and numbers."""
+    """« Qui voit ceci ? », in sentences and numbers."""
     post = await asked.find(visit.viewer, visit.id())
     return await explaining.told_of(visit, explanations.of_post(post))
 
@@ -71,7 +71,7 @@ async def edit(visit: Visit) -> Response:
     try:
         await posts.edit(visit.me, post_id, form.text("text", SOURCE_BYTES), visit.here)
     except (Invalid, TooLarge) as refused:
-        return await showing.editor(visit, post, form.text("text", SOURCE_BYTES * 4), refused)
+        return await showing.editor(visit, post, form.as_typed().text("text"), refused)
     if visit.wants_fragment:
         return await showing.card(visit, post_id)
     return see(f"/posts/{post_id}")
@@ -95,4 +95,4 @@ async def react(visit: Visit) -> Response:
     await verb(visit.me, post_id, form.line("emoji", EMOJI_CHARACTERS))
     if visit.wants_fragment:
         return await showing.card(visit, post_id)
-    return see(f"{inside(form.line('back'), f'/posts/{post_id}')}#post-{post_id}")
+    return see(f"{inside(form.as_typed().line('back'), f'/posts/{post_id}')}#post-{post_id}")

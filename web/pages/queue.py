@@ -3,7 +3,7 @@
 from starlette.responses import Response
 
 from server.actions import moderation as verbs
-from server.errors import Conflict, Invalid, TooLarge
+from server.errors import Conflict, Invalid
 from server.queries import moderation, spaces
 from web.pages import showing
 from web.pages.visits import Visit, see
@@ -31,8 +31,8 @@ async def refuse(visit: Visit) -> Response:
     space = await spaces.find(visit.viewer, visit.handle("slug"))
     post_id, form = visit.id(), await visit.form()
     try:
-        await verbs.refuse(visit.me, space.id, post_id, form.text("reason", verbs.REASON_CHARACTERS * 4))
-    except (Conflict, Invalid, TooLarge) as refused:
-        found = await moderation.waiting(visit.me, space)
-        return await showing.queue(visit, space, found, refused=refused, about=post_id)
+        await verbs.refuse(visit.me, space.id, post_id, form.text("reason", verbs.REASON_CHARACTERS))
+    except (Conflict, Invalid) as refused:
+        found, typed = await moderation.waiting(visit.me, space), form.as_typed().text("reason")
+        return await showing.queue(visit, space, found, refused=refused, about=post_id, reason=typed)
     return see(f"/spaces/{space.slug}/queue")

@@ -6,6 +6,7 @@ from server.actions import membership
 from server.actions import spaces as verbs
 from server.actions.spaces import NewSpace
 from server.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooLarge
+from server.limits import HANDLE_CHARACTERS
 from server.openness import Level, MemberState, Reach, Role
 from server.policy import Act
 from server.queries import audience, directory, people, spaces, timelines
@@ -39,18 +40,18 @@ async def new(visit: Visit) -> Response:
 async def open_space(visit: Visit) -> Response:
     """`POST /spaces`: opens one, whose owner is whoever asks."""
     viewer, form = visit.colleague, await visit.form()
-    wanted = _wanted(form)
     try:
+        wanted = _wanted(form)
         await verbs.open_space(viewer, wanted, visit.here)
     except REFUSALS as refused:
-        return await showing.new_space(visit, wanted, refused)
+        return await showing.new_space(visit, _wanted(form.as_typed()), refused)
     return see(f"/spaces/{wanted.slug}")
 
 
 def _wanted(form: Form) -> NewSpace:
     level = form.line("level")
     return NewSpace(
-        slug=form.line("slug", 100).lower(),
+        slug=form.line("slug", HANDLE_CHARACTERS).lower(),
         name=form.line("name", NAME_CHARACTERS),
         description=form.text("description", DESCRIPTION_CHARACTERS),
         level=Level(level) if level in list(Level) else Level.CLOSED,
@@ -91,7 +92,7 @@ async def add(visit: Visit) -> Response:
             return await showing.guest(visit, space, await people.find_by_id(viewer, actor_id))
         await membership.add(viewer, space.id, actor_id, Role(role) if role in list(Role) else Role.MEMBER)
     except (*REFUSALS, NotFound) as refused:
-        return await _refused(visit, space, refused, form.line("who", 300))
+        return await _refused(visit, space, refused, form.as_typed().line("who"))
     return see(f"/spaces/{space.slug}/members")
 
 

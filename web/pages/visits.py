@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import quote
 
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from server.errors import Invalid, NotFound, TooLarge, Unauthenticated
+from server.errors import Invalid, NotFound, Unauthenticated
 from server.ids import Addresses
 from server.limits import ATTACHMENTS
 from server.refusals import N_, SENTENCES
@@ -78,7 +78,7 @@ class Visit:
         return int(text) if _is_id(text) else None
 
     async def form(self, most_fields: int = MOST_FIELDS) -> "Form":
-        """What was sent with a form; its files are spooled to the disk. Raises Invalid or TooLarge."""
+        """What was sent with a form; its files are spooled to the disk. Raises Invalid."""
         try:
             sent = await self.request.form(max_files=ATTACHMENTS, max_fields=most_fields)
         except HTTPException as error:
@@ -102,13 +102,18 @@ class Form:
     """The fields of a form: text without what a database cannot keep, files without the empty ones."""
 
     sent: FormData
+    bounded: bool = True
+
+    def as_typed(self) -> "Form":
+        """The same, whatever its length: what a form that comes back shows, and nothing else may use."""
+        return replace(self, bounded=False)
 
     def text(self, name: str, limit: int = 500) -> str:
-        """One value, '' when it is not there. Raises TooLarge beyond `limit` characters."""
+        """One value, '' when it is not there. Raises Invalid, naming the field, beyond `limit` characters."""
         value = self.sent.get(name)
         text = value.replace("\0", "").replace("\r\n", "\n") if isinstance(value, str) else ""
-        if len(text) > limit:
-            raise TooLarge(TOO_LONG, params={"limit": limit})
+        if self.bounded and len(text) > limit:
+            raise Invalid(TOO_LONG, field=name, params={"limit": limit})
         return text
 
     def line(self, name: str, limit: int = 500) -> str:
@@ -117,7 +122,7 @@ class Form:
 
     def id(self, name: str) -> int | None:
         """An id, or None when the field is empty. Raises NotFound for what cannot be one."""
-        text = self.line(name, 20)
+        text = self.as_typed().line(name)
         return number(text) if text else None
 
     def ids(self, name: str) -> list[int]:

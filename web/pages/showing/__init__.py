@@ -3,7 +3,7 @@
 from web.pages.showing.deeds import admin_audit
 from web.pages.showing.explaining import who_sees
 from web.pages.showing.feeds import feed, feed_address
-from web.pages.showing.office import admin, admin_deliveries, admin_people, link, links
+from web.pages.showing.office import About, admin, admin_deliveries, admin_people, link, links
 from web.pages.showing.overseeing import glasses, overseen
 from web.pages.showing.own import login, login_once, notifications, settings
 from web.pages.showing.partners import partner
@@ -14,6 +14,7 @@ from web.pages.showing.spaces import about, guest, members, new_space, queue, sp
 from web.pages.showing.spaces import listed as spaces
 
 __all__ = [
+    "About",
     "about",
     "admin",
     "admin_audit",

@@ -100,7 +100,7 @@ async def refused_words(visit: Visit, error: DomainError | None) -> Refused | No
     if error is None:
         return None
     speaks, _ = await speech_for(visit.request, visit.viewer)
-    return Refused(getattr(error, "field", ""), sentence_of(speaks, error))
+    return Refused(error.field, sentence_of(speaks, error))
 
 
 def sentence_of(speaks: Speech, error: DomainError) -> str:

@@ -135,12 +135,21 @@ class Linked:
     lag: str
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """Which link a refused step was about, and the reason that was typed with it."""
+
+    host: str
+    reason: str
+
+
 async def links(
     visit: Visit,
     found: Sequence[LinkCard],
     words: Mapping[str, Sequence[str]],
     *,
     refused: DomainError | None = None,
+    about: About | None = None,
     host: str = "",
     until: str = "",
 ) -> Response:
@@ -158,6 +167,7 @@ async def links(
         theirs=[card for card in found if _waits_there(card)],
         words=words,
         refused=await refused_words(visit, refused),
+        about=about,
         at_offer=visit.request.url.path.rstrip("/").endswith("/links"),
         host=host,
         until=until,
@@ -166,7 +176,12 @@ async def links(
 
 
 async def link(
-    visit: Visit, found: LinkDetail, words: Sequence[str], *, refused: DomainError | None = None
+    visit: Visit,
+    found: LinkDetail,
+    words: Sequence[str],
+    *,
+    refused: DomainError | None = None,
+    about: About | None = None,
 ) -> Response:
     """One linked instance: how it fares, what is shared with it, what it said that was refused."""
     speaks, _ = await speech_for(visit.request, visit.viewer)
@@ -179,6 +194,7 @@ async def link(
         found=found,
         words=words,
         refused=await refused_words(visit, refused),
+        about=about,
         rules={one.rule: speaks.gettext(rule_words(one.rule)) for one in found.incidents},
         skew=lasting(speaks, abs(found.card.skew_ms or 0)),
         health=speaks.gettext(HEALTH_WORDS.get(found.card.health, found.card.health)),
@@ -208,10 +224,13 @@ async def admin_people(
     more: bool,
     refused: DomainError | None = None,
     new: NewPerson | None = None,
+    extending: tuple[int, str] | None = None,
     link: str = "",
     whom: str = "",
 ) -> Response:
-    """All accounts. `link`: a one-time link for `whom`, shown on this page only."""
+    """All accounts. `link`: a one-time link for `whom`, shown on this page only. `extending`: whose last day was
+    refused, and the day as it was typed.
+    """
     me = visit.viewer.account_id if isinstance(visit.viewer, Employee) else 0
     return await show(
         visit,
@@ -223,6 +242,7 @@ async def admin_people(
         refused=await refused_words(visit, refused),
         new=new or NewPerson(""),
         adding=new is not None,
+        extending=extending,
         link=link,
         whom=whom,
         offices=OFFICE_WORDS,
@@ -271,7 +291,7 @@ def figure(speaks: Speech, words: str, queue: Queue, quiet: str) -> Figure:
 
 
 def lasting(speaks: Speech, ms: int) -> str:
-    """« 3 heures »: a time that passes, in its largest unit."""
+    """« 3 heures »: a time that passes, in its largest unit."""
     return format_timedelta(timedelta(milliseconds=max(ms, 1000)), locale=speaks.locale)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Protocol
 
 from starlette.responses import Response
@@ -102,6 +103,11 @@ class Editing:
     managed: Managed | None
     epoch: int
 
+    @property
+    def purpose_wrong(self) -> bool:
+        """Whether something is wrong in the part that is folded away."""
+        return any(name in ("charter", "tone", "frame") or name.startswith("objective") for name in self.problems)
+
     def fixed(self, name: str) -> bool:
         """Whether a file declares this field."""
         return self.managed is not None and name in self.managed.fields
@@ -114,8 +120,12 @@ async def openness(
     plan: Plan | None = None,
     past: Plan | None = None,
     refused: DomainError | None = None,
+    *,
+    stopped: bool = False,
 ) -> Response:
-    """The whole page: the form for whoever may change the policy, the same facts in sentences for the others."""
+    """The whole page: the form for whoever may change the policy, the same facts in sentences for the others.
+    `stopped`: what was asked for was not done, because of the problems that the plan names.
+    """
     speaks, _ = await speech_for(visit.request, visit.viewer)
     current = await policies.current(seen.id)
     mine = isinstance(visit.viewer, Employee) and seen.hosted_here and bool(seen.may(visit.viewer, Act.CHANGE_POLICY))
@@ -126,7 +136,8 @@ async def openness(
         visit,
         "space_openness.html",
         "spaces",
-        status=status_for(refused),
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if stopped and refused is None else status_for(refused),
+        stopped=stopped,
         space=seen,
         tabs=tabs_of(speaks, seen),
         standing=standing_of(visit, seen),
@@ -171,13 +182,16 @@ async def history(visit: Visit, seen: SeenSpace, versions: Sequence[Version]) ->
     )
 
 
-async def closing(visit: Visit, seen: SeenSpace, plan: Plan, refused: DomainError | None = None) -> Response:
+async def closing(
+    visit: Visit, seen: SeenSpace, plan: Plan, refused: DomainError | None = None, reason: str = ""
+) -> Response:
     """Before a space is closed: what that does, and what can no longer be taken back."""
     speaks, _ = await speech_for(visit.request, visit.viewer)
     facts = {
         "space": seen,
         "plan": plan_figures.shown(speaks, plan),
         "refused": await refused_words(visit, refused),
+        "reason": reason,
         "hosts": [one.title for one in plan.impacts if one.host and (one.copies or one.lost.items)],
     }
     if visit.part == "dialog":
@@ -281,10 +295,15 @@ async def _editing(
         for host, (one, gone) in sorted(terms.items())
     ]
     less = {who: dict(taken) for who, taken in typed.wanted.less}
+    problems = dict(shown.problems) if shown else {}
+    for number, row in enumerate(rows):
+        for name, told in (("until", row.host), ("sponsor", row.terms.sponsor[:80])):
+            if sentences := problems.pop(f"{name} {told}", None):
+                problems[f"p{number}_{name}"] = sentences
     return Editing(
         typed=typed,
         plan=shown,
-        problems=shown.problems if shown else {},
+        problems=problems,
         partners=rows,
         linked=[one for one in linked if one.host not in terms],
         readers=[
@@ -313,7 +332,9 @@ def _one_asked(speaks: Speech, change: Pending, plan: Plan | None) -> Asked:
     return Asked(change, shown, may_approve, moved, change.wanted.opens_at)
 
 
-async def deciding(visit: Visit, seen: SeenSpace, change: Pending, refused: DomainError | None = None) -> Response:
+async def deciding(
+    visit: Visit, seen: SeenSpace, change: Pending, refused: DomainError | None = None, reason: str = ""
+) -> Response:
     """A change that waits, for whoever may agree to it and may know nothing else of the space."""
     speaks, _ = await speech_for(visit.request, visit.viewer)
     plan = await _plan_of(visit, seen, change, Act.DECIDE)
@@ -325,6 +346,7 @@ async def deciding(visit: Visit, seen: SeenSpace, change: Pending, refused: Doma
         slug=seen.slug,
         level_now=seen.level,
         one=_one_asked(speaks, change, plan),
+        reason=reason,
         refused=await refused_words(visit, refused),
     )
 

@@ -74,8 +74,17 @@ async def login_once(visit: Visit, name: str | None) -> Response:
     return await show(visit, "login_once.html", "login", whom=name, path=visit.request.url.path)
 
 
-async def settings(visit: Visit, *, token: str = "", refused: DomainError | None = None) -> Response:
-    """All that somebody may set for themselves. `token`: the new one, shown on this page only."""
+async def settings(
+    visit: Visit,
+    *,
+    token: str = "",
+    refused: DomainError | None = None,
+    typed: Preferences | None = None,
+    label: str = "",
+) -> Response:
+    """All that somebody may set for themselves. `token`: the new one, shown on this page only. `typed`, `label`: what
+    was sent, so that nothing of it has to be typed again.
+    """
     me = visit.me
     account = await accounts.own(me)
     which = FORMS.get(visit.request.url.path, "profile")
@@ -89,7 +98,8 @@ async def settings(visit: Visit, *, token: str = "", refused: DomainError | None
         "settings",
         status=status_for(refused),
         account=account,
-        profile=await _typed(visit) if refused and which == "profile" else saved,
+        profile=typed or saved,
+        label=label,
         doors=[door(session) for session in await accounts.sessions(me, raw)],
         tokens=await accounts.tokens(me),
         token=token,
@@ -125,16 +135,3 @@ def door(session: OpenSession) -> Door:
     browser = next((name for mark, name in BROWSERS if mark in said), "")
     system = next((name for mark, name in SYSTEMS if mark in said), "")
     return Door(session, browser, system)
-
-
-async def _typed(visit: Visit) -> Preferences:
-    """The profile as it was sent, so that nothing of it has to be typed again."""
-    form = await visit.form()
-    return Preferences(
-        form.line("display_name", 400),
-        form.text("summary", SUMMARY_BYTES),
-        form.line("language"),
-        form.line("theme"),
-        form.line("invitations"),
-        form.line("job", 400),
-    )

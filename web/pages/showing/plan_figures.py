@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.actions.plans import Impact, Measure, Plan
+from server.actions.policy_rows import NO_SPONSOR
+from server.bounds import PARTNER_ENDS_BEFORE, Problem
 from server.clock import now_ms
 from server.openness import Audience
 from server.policy_words import AUDIENCES, differences, problem, shift, shifts, spoken
@@ -81,7 +83,7 @@ def shown(speaks: Speech, plan: Plan, past: Plan | None = None) -> Shown:
     """A plan in a language. `past`: the same with the past opened, to say what that would add."""
     problems: dict[str, list[str]] = {}
     for one in plan.problems:
-        problems.setdefault(one.field, []).append(spoken(problem(one), speaks))
+        problems.setdefault(_field_of(one), []).append(spoken(problem(one), speaks))
     return Shown(
         plan=plan,
         step=_step(plan),
@@ -92,6 +94,13 @@ def shown(speaks: Speech, plan: Plan, past: Plan | None = None) -> Shown:
         rows=[_row(speaks, one) for one in plan.impacts if not one.none],
         past=past,
     )
+
+
+def _field_of(found: Problem) -> str:
+    """The field of the form: the end and the sponsor of a partner have one of their own."""
+    if found.sentence == PARTNER_ENDS_BEFORE:
+        return f"until {found.params['host']}"
+    return f"sponsor {found.params['who']}" if found.sentence == NO_SPONSOR else found.field
 
 
 def _step(plan: Plan) -> str:

@@ -150,8 +150,9 @@ async def queue(
     more: bool = False,
     refused: DomainError | None = None,
     about: int | None = None,
+    reason: str = "",
 ) -> Response:
-    """What waits for those who run a space. `about`: the post that a refusal of ours is about."""
+    """What waits for those who run a space. `about`: the post that a refusal of ours is about, `reason`: as typed."""
     speaks, _ = await speech_for(visit.request, visit.viewer)
     return await show(
         visit,
@@ -163,6 +164,7 @@ async def queue(
         views=[shown(visit, post) for post in found],
         refused=await refused_words(visit, refused),
         about=about,
+        reason=reason,
         longest=REASON_CHARACTERS,
         more=f"/spaces/{seen.slug}/queue?after={found[-1].id}" if more else "",
     )

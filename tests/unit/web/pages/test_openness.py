@@ -166,7 +166,7 @@ async def test_what_a_level_does_not_allow_is_told_beside_its_field(cast: Cast, 
     for name in ("closes_at", "seats", "review_days"):
         assert f'id="{name}-error"' in page and f'aria-describedby="{name}-error' in page
     assert 'value="beaucoup"' in page and "Appliquer</button>" not in page
-    page = await alice.post(f"{AT}?do=apply", 200, **sent)
+    page = await alice.post(f"{AT}?do=apply", 422, **sent)
     assert (await policy_of(cast)).closes_at is None
 
 
