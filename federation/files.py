@@ -14,7 +14,8 @@ from federation.instance import Instance
 from federation.refusals import counted
 from federation.signing import manner_towards, sign_as_instance
 from server import database as db
-from server import files, live
+from server import files, live, pictures
+from server.actions import file_bytes
 from server.clock import now_ms
 from server.errors import DomainError
 from server.ids import host_of
@@ -73,13 +74,19 @@ async def _keep(instance: Instance, file_id: int, file: dict[str, str]) -> None:
         raise Malformed("The file is not the one that its author declared.", uri, rule="digest")
     folder = instance.settings.files_dir
     stored = await asyncio.to_thread(files.store, folder, io.BytesIO(answer.content), MEDIA_BYTES)
-    await db.execute(
-        "UPDATE attachment SET state = 'ready', sha256 = $1, size = $2, media_type = $3 WHERE id = $4",
-        stored.sha256,
-        stored.size,
-        sniff(stored.head, file["name"]),
-        file_id,
-    )
+    stored = await pictures.with_small(folder, stored)
+    async with db.transaction():
+        if not await db.execute(
+            "UPDATE attachment SET state = 'ready', sha256 = $1, size = $2, media_type = $3, width = $4, height = $5"
+            " WHERE id = $6 AND post_id IS NOT NULL",
+            stored.sha256,
+            stored.size,
+            sniff(stored.head, file["name"]),
+            stored.width,
+            stored.height,
+            file_id,
+        ):
+            await file_bytes.unneeded([stored.sha256])  # taken back meanwhile
 
 
 async def _count(uri: str, error: Exception) -> None:

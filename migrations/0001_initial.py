@@ -992,6 +992,8 @@ class Migration(migrations.Migration):
                 ("name", fields.CharField(max_length=255)),
                 ("media_type", fields.CharField(max_length=100)),
                 ("size", fields.BigIntField(db_default=0)),
+                ("width", fields.IntField(db_default=0)),
+                ("height", fields.IntField(db_default=0)),
                 ("sha256", fields.CharField(db_default="", max_length=64)),
                 ("digest", fields.CharField(db_default="", max_length=200)),
                 ("description", fields.TextField(db_default="", unique=False)),

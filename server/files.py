@@ -2,6 +2,9 @@
 
 A file is written under another name, flushed to the disk and only then given its own: whatever stops the process,
 a name that exists stands for a whole file. What stays behind under another name is swept after a day.
+
+The small picture of a picture lies beside it (abcd….small): whoever can find the one finds the other, and they go
+together.
 """
 
 import contextlib
@@ -12,6 +15,7 @@ import re
 import time
 from collections.abc import AsyncIterable, Iterator
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -35,11 +39,16 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file that is kept: its SHA-256 in hex, its size in bytes, and what its first bytes look like."""
+    """A file that is kept: its SHA-256 in hex, its size in bytes, and what its first bytes look like.
+
+    `width`, `height`: of a picture that has a small one beside it, in pixels, as it is shown; 0 of all others.
+    """
 
     sha256: str
     size: int
     head: bytes
+    width: int = 0
+    height: int = 0
 
 
 class Arriving:
@@ -81,16 +90,38 @@ class Arriving:
             while view:
                 view = view[self._file.write(view) :]
 
+    @property
+    def head(self) -> bytes:
+        """Its first bytes, as far as they have come."""
+        return self._head
+
+    @property
+    def file(self) -> BinaryIO:
+        """For another process to write into."""
+        return self._file
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[mmap]:
+        """What has come until now, which is something; without holding it in memory."""
+        with self._draft.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            yield data
+
     def keep(self) -> Stored:
         """Makes the file last, and gives it its name."""
         sha256 = self._digest.hexdigest()
-        final = _place(self._folder, sha256)
+        self._keep_as(_place(self._folder, sha256))
+        return Stored(sha256, self._size, self._head)
+
+    def keep_beside(self, sha256: str) -> None:
+        """Makes it last as the small picture of the file of that hash, in place of one that is there."""
+        self._keep_as(_place(self._folder, sha256, small=True))
+
+    def _keep_as(self, final: Path) -> None:
         with _faults_named():
             os.fsync(self._file.fileno())
             _make_folders(final.parent, self._folder)
             os.replace(self._draft, final)
             _flush_folder(final.parent)
-        return Stored(sha256, self._size, self._head)
 
 
 def store(folder: Path, source: BinaryIO | Path, limit: int) -> Stored:
@@ -114,26 +145,37 @@ async def receive(folder: Path, pieces: AsyncIterable[bytes], limit: int) -> Sto
         return await anyio.to_thread.run_sync(arriving.keep)
 
 
-def size_of(folder: Path, sha256: str) -> int:
-    """Its size in bytes. Raises NotFound."""
+def size_of(folder: Path, sha256: str, *, small: bool = False) -> int:
+    """Its size in bytes, or that of its small picture. Raises NotFound."""
     try:
-        return _place(folder, sha256).stat().st_size
+        return _place(folder, sha256, small=small).stat().st_size
     except OSError:
         raise NotFound(detail=f"no bytes for {sha256}") from None
 
 
-def open_range(folder: Path, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+def open_range(
+    folder: Path, sha256: str, start: int = 0, end: int | None = None, *, small: bool = False
+) -> Iterator[bytes]:
     """The bytes from `start` up to and without `end`, in pieces. Raises NotFound before the first."""
     try:
-        file = _place(folder, sha256).open("rb")
+        file = _place(folder, sha256, small=small).open("rb")
     except OSError:
         raise NotFound(detail=f"no bytes for {sha256}") from None
     return _pieces(file, start, end)
 
 
+def whole(folder: Path, sha256: str) -> BinaryIO:
+    """The file, opened. Raises NotFound."""
+    try:
+        return _place(folder, sha256).open("rb")
+    except OSError:
+        raise NotFound(detail=f"no bytes for {sha256}") from None
+
+
 def remove(folder: Path, sha256: str) -> None:
-    """Forgets a file that nothing refers to any more; it may be gone already."""
-    _place(folder, sha256).unlink(missing_ok=True)
+    """Forgets a file that nothing refers to any more, and its small picture; they may be gone already."""
+    for small in (True, False):
+        _place(folder, sha256, small=small).unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> int:
@@ -157,11 +199,11 @@ def _pieces(file: BinaryIO, start: int, end: int | None) -> Iterator[bytes]:
             yield piece
 
 
-def _place(folder: Path, sha256: str) -> Path:
+def _place(folder: Path, sha256: str, *, small: bool = False) -> Path:
     """Where the bytes are. Only a hash becomes a path, never a name that somebody chose (H17, H18)."""
     if not _SHA256.fullmatch(sha256):
         raise NotFound(detail="not a SHA-256")
-    return folder / sha256[:2] / sha256[2:4] / sha256
+    return folder / sha256[:2] / sha256[2:4] / (f"{sha256}.small" if small else sha256)
 
 
 def _for_us_alone(path: str, flags: int) -> int:

@@ -80,6 +80,10 @@ class Addresses:
     def media(self, attachment_id: int, name: str) -> str:
         return f"{self.base}/media/{attachment_id}/{quote(name, safe='')}"
 
+    def small(self, attachment_id: int) -> str:
+        """The small picture of a file."""
+        return f"{self.base}/small/{attachment_id}"
+
     def is_ours(self, address: str) -> bool:
         """Whether an address stands on this instance: same scheme, host and port (FEP-fe34 origin)."""
         return address == self.base or address.startswith(f"{self.base}/")

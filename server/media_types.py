@@ -15,7 +15,6 @@ from server.errors import Invalid
 from server.limits import FILE_NAME_BYTES
 
 UNKNOWN = "application/octet-stream"
-SHOWN_IN_PAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"})
 
 _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),

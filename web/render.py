@@ -11,7 +11,6 @@ from starlette.responses import HTMLResponse, Response
 
 from server import policy_words
 from server.limits import LATEST_YEAR
-from server.media_types import SHOWN_IN_PAGES
 from server.openness import Level, Reach, Role
 from server.policy_words import LEVEL_SENTENCES, LEVELS
 from server.refusals import N_
@@ -29,8 +28,8 @@ VISIBILITY_WORDS = {
     "direct": N_("Personnes mentionnées"),
 }
 VISIBILITY_LEVELS = {"public": "public", "colleagues": "internal", "followers": "network", "direct": "closed"}
-SHOWN_BYTES = 4 * 1024 * 1024
-"""A larger picture is a link alone: pages stay light."""
+PICTURE_WIDTH, PICTURE_HEIGHT = 640, 320
+"""The most that a small picture takes up on a page, in CSS pixels."""
 THANKS = "❤️"
 GESTURES = ("👍", "🎉", "💡", "👀")
 
@@ -53,6 +52,12 @@ def initials(name: str) -> str:
     """At most two letters for a face without a picture."""
     words = [word for word in name.replace("-", " ").split() if word[0].isalnum()]
     return "".join(word[0] for word in (words[:1] + words[-1:] if len(words) > 1 else words)).upper() or "·"
+
+
+def fitted(width: int, height: int) -> tuple[int, int]:
+    """The size at which a picture is shown, so that its place is kept before it comes; never larger than it is."""
+    ratio = min(1.0, PICTURE_WIDTH / width, PICTURE_HEIGHT / height)
+    return max(1, round(width * ratio)), max(1, round(height * ratio))
 
 
 def _environment(speaks: Speech) -> Environment:
@@ -88,8 +93,7 @@ def _environment(speaks: Speech) -> Environment:
         "reaches": list(Reach),
         "roles": list(Role),
         "thanks": THANKS,
-        "shown_images": SHOWN_IN_PAGES,
-        "shown_bytes": SHOWN_BYTES,
+        "fitted": fitted,
         "gestures": GESTURES,
         "latest_day": f"{LATEST_YEAR}-12-31",
     }

@@ -116,4 +116,5 @@ def routes() -> list[Route]:
         page("/admin/glass/{id}/{step}", overseeing.step, POST),
         Route("/live", live.stream, name="live"),
         Route("/media/{id}/{name:path}", files.media, name="media"),
+        Route("/small/{id}", files.small, name="small"),
     ]

@@ -181,6 +181,8 @@ def file_document(file: dict[str, Any], here: Addresses) -> dict[str, Any]:
         "parvis:fileName": file["name"],
         "size": file["size"],
     }
+    if file["width"]:
+        document |= {"width": file["width"], "height": file["height"]}
     if file["digest"]:
         document["digestMultibase"] = file["digest"]
     return document

@@ -23,6 +23,8 @@ async def bring(viewer: Resident, stored: Stored, name: str, description: str = 
         "name": name,
         "media_type": sniff(stored.head, name),
         "size": stored.size,
+        "width": stored.width,
+        "height": stored.height,
         "sha256": stored.sha256,
         "description": description,
         "created_at": now_ms(),

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from server import database as db
-from server import files, live
+from server import live
+from server.actions import file_bytes
 from server.clock import now_ms
 from server.errors import NotFound
 from server.events import Kind, record
@@ -24,11 +25,8 @@ from server.sql import Clause, one_of
 
 STEP = 200
 """Posts erased in one transaction."""
-FILES_AT_ONCE = 100
 MOST_ITEMS = 1_000_000
 """More than a recall may list."""
-DROP = "drop_file"
-"""The job that removes the bytes of a file which no row needs."""
 MOST_LISTINGS = 8
 COUNTED = ("items", "media", "index", "notifications", "derived")
 
@@ -344,14 +342,9 @@ async def _erase_files(post_ids: Sequence[int]) -> int:
     """Forgets the files of posts, and leaves a job for the bytes of each."""
     query = Clause("SELECT id, sha256 FROM attachment WHERE").join(one_of("post_id", post_ids))
     rows = await db.fetch(*query.statement())
-    now = now_ms()
     for row in rows:
         await db.execute("DELETE FROM job WHERE kind = 'fetch_file' AND key = $1", str(row["id"]))
-    jobs = [
-        {"id": new_id(), "kind": DROP, "key": sha256, "due_at": now, "created_at": now}
-        for sha256 in sorted({row["sha256"] for row in rows if row["sha256"]})
-    ]
-    await db.insert_many("job", jobs, ignore=True)
+    await file_bytes.unneeded(row["sha256"] for row in rows)
     await db.execute(*Clause("DELETE FROM attachment WHERE").join(one_of("post_id", post_ids)).statement())
     return len(rows)
 
@@ -364,23 +357,11 @@ async def _count(purge: Mapping[str, Any], more: Mapping[str, int]) -> None:
     await db.execute("UPDATE purge SET counts = $1 WHERE id = $2", msgspec.json.encode(counts).decode(), purge["id"])
 
 
-# --- the bytes -----------------------------------------------------------------------------------
-
-
-async def drop_files(folder: Path) -> int:
-    """Removes bytes that no row needs any more, some of them; how many jobs came to their end."""
-    jobs = await db.fetch("SELECT id, key FROM job WHERE kind = $1 ORDER BY due_at LIMIT $2", DROP, FILES_AT_ONCE)
-    for job in jobs:
-        async with db.transaction():
-            # inside a writing transaction, so that nobody gives these bytes to a new row meanwhile
-            await db.execute("DELETE FROM job WHERE id = $1", job["id"])
-            if not await db.fetch_one("SELECT id FROM attachment WHERE sha256 = $1 LIMIT 1", job["key"]):
-                files.remove(folder, job["key"])
-    return len(jobs)
+# --- the end -------------------------------------------------------------------------------------
 
 
 async def _drop_files(purge: Mapping[str, Any], folder: Path) -> None:
-    if not await drop_files(folder):
+    if not await file_bytes.drop(folder):
         await db.execute("UPDATE purge SET state = 'signing' WHERE id = $1 AND state = 'files'", purge["id"])
 
 

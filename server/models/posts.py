@@ -88,6 +88,8 @@ class Attachment(Model):
     name = fields.CharField(max_length=255)
     media_type = fields.CharField(max_length=100)
     size = fields.BigIntField(db_default=0)  # bytes
+    width = fields.IntField(db_default=0)  # pixels, of a picture with a small one beside its bytes; 0: it has none
+    height = fields.IntField(db_default=0)
     sha256 = fields.CharField(max_length=64, db_default="")  # hex; where the bytes are kept
     digest = fields.CharField(max_length=200, db_default="")  # digestMultibase that the author declared
     description = fields.TextField(db_default="")

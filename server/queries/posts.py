@@ -38,7 +38,7 @@ class SpaceCard:
 
 @dataclass(frozen=True, slots=True)
 class FileCard:
-    """An attachment, without its bytes."""
+    """An attachment, without its bytes. `width`, `height`: in pixels, of a picture with a small one; otherwise 0."""
 
     id: int
     name: str
@@ -49,6 +49,8 @@ class FileCard:
     sha256: str = ""
     digest: str = ""
     source_uri: str = ""
+    width: int = 0
+    height: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -478,6 +480,8 @@ def file_card(row: dict[str, Any]) -> FileCard:
         row["sha256"],
         row["digest"],
         row["source_uri"],
+        row["width"],
+        row["height"],
     )
 
 

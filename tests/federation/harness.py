@@ -1,6 +1,7 @@
 """Real instances for tests: each its own process, database, folder and loopback port; killed and started at will."""
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import httpx
+from PIL import Image
 
 from server.credentials import make_secret
 from server.settings import load
@@ -255,3 +257,11 @@ async def link(one: Node, other: Node) -> list[str]:
             f"{node.name}'s link is active; {node.log()}",
         )
     return mine
+
+
+def worded(word: str) -> bytes:
+    """A real picture whose bytes have a word in them: colours by their numbers, not packed."""
+    pixels, kept = Image.frombytes("P", (64, 1), f"{word:64}".encode()), io.BytesIO()
+    pixels.putpalette(bytes(768))
+    pixels.save(kept, "PNG", compress_level=0)
+    return kept.getvalue()

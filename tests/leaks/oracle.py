@@ -76,6 +76,7 @@ FIELDS = {
     "file": "r",
     "alt": "r",
     "bytes": "f",
+    "small": "f",  # the small picture that stands for it
     "theirs": "r",
     "left": "r",  # written by somebody who is not in it any more
     "past": "p",
@@ -93,11 +94,14 @@ hashtags, link previews and mail do not exist yet.
 RULES = ("charter", "tone", "frame")
 """Shown where somebody writes, and where an owner decides."""
 CARRIED = {
-    "pages": set(FIELDS) - {"mention", "alt"},
+    "pages": set(FIELDS) - {"mention"},
     "tokens": set(FIELDS) - {"reaction", "reason"},
-    "documents": {"name", "description", "body", "link", "summary", "file", "alt", "bytes", "past"},
+    "documents": {"name", "description", "body", "link", "summary", "file", "alt", "bytes", "small", "past"},
 }
-"""What each door has a place for. What it has none for is still never to be seen by whoever may not see it."""
+"""What each door has a place for. What it has none for is still never to be seen by whoever may not see it.
+
+On pages the text that stands for a picture stands beside it, and is shown to whoever may open it.
+"""
 
 NO_TOKEN = ("gone", "guest whose time is over")
 """The client API answers nobody without a token that holds."""
@@ -110,12 +114,13 @@ def expected(door: str, observer: str) -> set[str]:
     if door == "tokens" and observer in NO_TOKEN:
         return set()
     if door == "tokens" and observer == "visitor":
-        return {canary("public", "bytes")}  # a file of a public space needs no token
+        return {canary("public", field) for field in ("bytes", "small")}  # a file of a public space needs no token
     return {
         canary(space, field)
         for space in SPACES
         for field in CARRIED[door]
         if sees(observer, space, field) and (field not in RULES or observer == "member")
+        if (door, field) != ("pages", "alt") or sees(observer, space, "small")
     }
 
 

@@ -24,6 +24,7 @@ KINDS = {
     "lists": "space",
     "notifications": "notice",
     "media": "file",
+    "small": "file",
     "posts": "post",
     "activities": "event",
     "members": "account",
@@ -57,7 +58,7 @@ def doors(app: Starlette) -> dict[str, list[str]]:
         else:
             found["pages"].append(path)
     for door in ("tokens", "documents"):
-        found[door].append("/media/{id}/{name:path}")
+        found[door] += ["/media/{id}/{name:path}", "/small/{id}"]
     return found
 
 

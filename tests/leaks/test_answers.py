@@ -186,7 +186,14 @@ async def test_a_feed_tells_what_its_owner_may_read_until_it_is_revoked(app: Any
         assert len(answer.content) == len(never.content)
 
 
-SAMPLE = ("/spaces/{slug}", "/spaces/{slug}/outbox", "/spaces/{slug}/members", "/posts/{id}", "/media/{id}/{name:path}")
+SAMPLE = (
+    "/spaces/{slug}",
+    "/spaces/{slug}/outbox",
+    "/spaces/{slug}/members",
+    "/posts/{id}",
+    "/media/{id}/{name:path}",
+    "/small/{id}",
+)
 
 ASKING = ("sister department", "partner by invitation", "rival with a member", "linked, not named")
 
@@ -210,13 +217,13 @@ async def test_over_a_real_socket_servers_are_answered_the_same(app: Any) -> Non
     assert number > 20
 
 
-NOT_BUILT = re.compile(r"poll|vote|ballot|thumb|preview|share_|shares|hashtag|trend|bookmark|newsletter|smtp|sitemap")
+NOT_BUILT = re.compile(r"poll|vote|ballot|preview|hashtag|trend|bookmark|newsletter|smtp|sitemap")
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_what_the_harness_does_not_know_does_not_exist(app: Any) -> None:
-    """Polls, thumbnails, link previews, share links, hashtags, mail, sitemaps: whoever builds one gives it a canary in
-    `tests.leaks.scene`, and takes its word out of here.
+    """Polls, link previews, hashtags, mail, sitemaps: whoever builds one gives it a canary in `tests.leaks.scene`, and
+    takes its word out of here.
     """
     columns = await db.fetch("SELECT m.name AS place, p.name FROM sqlite_master m JOIN pragma_table_info(m.name) p")
     names = {f"{row['place']}.{row['name']}" for row in columns} | set(every_route(list(app.routes)))

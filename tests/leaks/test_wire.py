@@ -9,7 +9,7 @@ import pytest
 from server.settings import Settings
 from tests.cast import HERE
 from tests.federation.conftest import MakeNode
-from tests.federation.harness import Node, Person, link, until
+from tests.federation.harness import Node, Person, link, until, worded
 from tests.leaks.outputs import asked, doors
 from tests.leaks.scene import Space
 from tests.leaks.test_leaks import words_of
@@ -33,7 +33,7 @@ async def written(aubrac: Node, alice: Person, chloe: Person) -> str:
     )  # fmt: skip
     await aubrac.cli("spaces", "members", "offre", "--add", chloe.handle)
     await until(lambda: chloe.get("/api/v1/lists"), bool, "Chloé is in the space")
-    picture = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + canary("bytes").encode()
+    picture = worded(canary("bytes"))
     sent = await alice.call(
         "POST", "/api/v2/media", files={"file": (f"{canary('file')}.png", picture)},
         data={"description": canary("alt")},
@@ -47,13 +47,14 @@ async def written(aubrac: Node, alice: Person, chloe: Person) -> str:
 async def copy_of(chloe: Person, aubrac: Node) -> Space:
     """What the partner holds, by the ids of its own."""
     post = await chloe.sees(canary("edited"))
+    file = str(post["media_attachments"][0]["id"])
+    await until(lambda: chloe.call("GET", f"/small/{file}"), lambda small: small.status_code == 200, "it is mirrored")
     lists = await chloe.get("/api/v1/lists")
-    file = post["media_attachments"][0]
     ids = {
         "post": [str(post["id"])],
         "account": [str(post["account"]["id"])],
         "space": [str(lists[0]["id"])],
-        "file": [str(file["id"])],
+        "file": [file],
         "file name": [f"{canary('file')}.png"],
         "event": ["7"],
         "notice": ["7"],

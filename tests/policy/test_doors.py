@@ -177,6 +177,7 @@ SESSIONS = {
     "POST /admin/glass": "401 403 403 422 401 401 401",
     "POST /admin/glass/{id}/{step}": "401 404 404 404 401 401 401",
     "GET /media/{id}/{name:path}": "404 404 404 404 404 404 404",
+    "GET /small/{id}": "404 404 404 404 404 404 404",
     "POST /admin/people/{name}/reinstate": "401 403 403 303 401 401 401",
     "POST /admin/people/{name}/suspend": "401 401 403 303 401 401 401",
     "POST /logout": "303 303 303 303 303 303 303",
@@ -255,7 +256,7 @@ QUERIES = {
 }
 ACTIVITY_JSON = "application/activity+json"
 PLACES = {"accounts": "account", "statuses": "post", "list": "space", "lists": "space"}
-PLACES |= {"notifications": "notice", "media": "file", "posts": "post", "activities": "post"}
+PLACES |= {"notifications": "notice", "media": "file", "small": "file", "posts": "post", "activities": "post"}
 SECRETS = ("rachat", "Rachat", "entre nous", "plan-du-rachat")
 
 

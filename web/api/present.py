@@ -155,17 +155,23 @@ def attachment(file: FileCard, here: Addresses) -> Shape:
     """A file. While its bytes are still elsewhere it has no address: clients then ask again."""
     address = here.media(file.id, file.name) if file.state == "ready" else None
     kind = KINDS.get(file.media_type.partition("/")[0], "unknown")
+    original = {"size": file.size} | (_size(file.width, file.height) if file.width else {})
     return {
         "id": str(file.id),
         "type": kind,
         "url": address,
-        "preview_url": address if kind == "image" else None,
+        "preview_url": here.small(file.id) if address and file.width else None,
         "remote_url": None,
         "text_url": address,
-        "meta": {"original": {"size": file.size}, "name": file.name, "media_type": file.media_type},
+        "meta": {"original": original, "name": file.name, "media_type": file.media_type},
         "description": file.description or None,
         "blurhash": None,
     }
+
+
+def _size(width: int, height: int) -> Shape:
+    """Of a picture, in pixels. The field writes `size` with them as a text; here it is in bytes, as of any file."""
+    return {"width": width, "height": height, "aspect": round(width / height, 4)}
 
 
 def source(card: PostCard) -> Shape:

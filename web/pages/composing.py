@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from secrets import token_urlsafe
 
-import anyio.to_thread
 from starlette.datastructures import UploadFile
 
-from server import files
+from server import pictures
 from server.actions import attachments
 from server.actions.posts import Draft
 from server.errors import Invalid, NotFound
@@ -54,7 +53,7 @@ async def bring(visit: Visit, uploads: list[UploadFile]) -> tuple[int, ...]:
     """Keeps the files that came with a form; their ids. Raises TooLarge or Unavailable."""
     found = []
     for upload in uploads:
-        stored = await anyio.to_thread.run_sync(files.store, visit.settings.files_dir, upload.file, UPLOAD_BYTES)
+        stored = await pictures.bring_in(visit.settings.files_dir, upload.file, UPLOAD_BYTES)
         found.append(await attachments.bring(visit.me, stored, upload.filename or ""))
     return tuple(found)
 

@@ -1,4 +1,5 @@
-"""`/media/{id}/{name}`: the bytes of a file, for whoever may open it now, and for nobody else.
+"""`/media/{id}/{name}`: the bytes of a file, for whoever may open it now, and for nobody else; `/small/{id}`: the small
+picture of one, for the same people at the same moment.
 
 Nothing here runs in our origin: what a browser could execute is only ever downloaded (H17), what it may show is
 shown in a sandbox, and its type is what we say, not what it guesses.
@@ -13,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from server import files
 from server.errors import NotFound
+from server.pictures import SMALL_TYPE
 from server.queries import attachments
 from server.queries.posts import FileCard
 from server.settings import Settings
@@ -33,8 +35,7 @@ Asking = Callable[[Request], Awaitable[Viewer]]
 
 async def media(request: Request) -> Response:
     """One file, or the part of it that was asked for. The policy is asked before any cache is believed (K14)."""
-    asking: Asking = request.app.state.asking
-    found = await attachments.find(await asking(request), _number(request.path_params["id"]))
+    found = await _found(request)
     headers = _headers(found)
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)
@@ -54,22 +55,43 @@ async def media(request: Request) -> Response:
     return StreamingResponse(pieces, 200 if whole else 206, headers=headers, media_type=found.media_type)
 
 
+async def small(request: Request) -> Response:
+    """The small picture. A picture without one answers like a file that is not there."""
+    found = await _found(request)
+    headers = _headers(found, small=True)
+    settings: Settings = request.app.state.settings
+    if not found.width:
+        raise NotFound(detail="no small picture")
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    headers["content-length"] = str(files.size_of(settings.files_dir, found.sha256, small=True))
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type=SMALL_TYPE)
+    pieces = files.open_range(settings.files_dir, found.sha256, small=True)
+    return StreamingResponse(pieces, headers=headers, media_type=SMALL_TYPE)
+
+
+async def _found(request: Request) -> FileCard:
+    asking: Asking = request.app.state.asking
+    return await attachments.find(await asking(request), _number(request.path_params["id"]))
+
+
 def _number(text: str) -> int:
     if not _ID.fullmatch(text) or int(text) >= 1 << 63:
         raise NotFound(detail="not an id")
     return int(text)
 
 
-def _headers(found: FileCard) -> dict[str, str]:
-    shown = found.media_type in SHOWN
-    name = quote(found.name, safe="")
+def _headers(found: FileCard, *, small: bool = False) -> dict[str, str]:
+    shown = small or found.media_type in SHOWN
+    name = "" if small else f"; filename*=UTF-8''{quote(found.name, safe='')}"
     return {
-        "content-disposition": f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{name}",
+        "content-disposition": f"{'inline' if shown else 'attachment'}{name}",
         "content-security-policy": VIEWER if found.media_type == "application/pdf" else SANDBOX,
         "x-content-type-options": "nosniff",
         "cross-origin-resource-policy": "same-origin",
-        "accept-ranges": "bytes",
-        "etag": f'"{found.sha256}"',
+        "accept-ranges": "none" if small else "bytes",
+        "etag": f'"{found.sha256}-small"' if small else f'"{found.sha256}"',
         "cache-control": "private, no-cache",
         "vary": "Authorization, Cookie, Signature",
     }

@@ -1,11 +1,16 @@
 """Files on their way to a post."""
 
+import hashlib
+import io
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 from starlette.applications import Starlette
 
+from federation.documents import posts as documents
 from server import database as db
 from server.limits import UPLOAD_BYTES
 from tests.cast import HERE, Cast
@@ -70,10 +75,10 @@ async def test_bruno_neither_sees_nor_names_nor_attaches_what_alice_brought(alic
     assert stolen.status_code == 422
 
 
-async def brought(client: Client, name: str = "plan.pdf", content: bytes = PDF) -> dict[str, str]:
+async def brought(client: Client, name: str = "plan.pdf", content: bytes = PDF) -> dict[str, Any]:
     answer = await client("POST", MEDIA, files={"file": (name, content, "text/html")}, data={"description": "le plan"})
     assert answer.status_code == 200, answer.text
-    told: dict[str, str] = answer.json()
+    told: dict[str, Any] = answer.json()
     return told
 
 
@@ -99,3 +104,33 @@ async def test_a_file_is_what_its_bytes_say_and_its_name_leads_nowhere(alice: Cl
     assert row["media_type"] == "application/octet-stream"
     assert "/" not in row["name"]
     assert file["type"] == "unknown"
+
+
+async def test_a_picture_loses_what_the_camera_wrote_and_gets_a_small_one(
+    app: Starlette, alice: Client, bruno: Client
+) -> None:
+    taken, camera = io.BytesIO(), Image.Exif()
+    camera[0x013B] = "Alice Martin, au dépôt"  # the artist
+    Image.new("RGB", (1200, 900), "teal").save(taken, "JPEG", exif=camera.tobytes())
+    file = await brought(alice, "depot.jpg", taken.getvalue())
+    original = file["meta"]["original"]
+    assert (original["width"], original["height"], original["aspect"]) == (1200, 900, 1.3333)
+    assert file["preview_url"] == HERE.small(int(file["id"]))
+    whole, small = await alice("GET", HERE.path(file["url"])), await alice("GET", HERE.path(file["preview_url"]))
+    row = await db.fetch_one("SELECT size, sha256 FROM attachment")
+    assert row == {"size": len(whole.content), "sha256": hashlib.sha256(whole.content).hexdigest()}
+    assert original["size"] == row["size"] < len(taken.getvalue()) and b"Alice Martin" not in whole.content
+    with Image.open(io.BytesIO(small.content)) as seen:
+        assert (seen.format, seen.size, dict(seen.getexif())) == ("WEBP", (640, 480), {})
+    assert (await bruno("GET", HERE.path(file["preview_url"]))).status_code == 404, "no post carries it yet"
+    post = await alice.post("/api/v1/statuses", status="Le dépôt", media_ids=[file["id"]])
+    assert post["media_attachments"][0]["preview_url"] == file["preview_url"]
+    document = documents.note((await documents.read_many_told([int(post["id"])]))[int(post["id"])], HERE)
+    [attached] = document["attachment"]
+    assert (attached["width"], attached["height"], attached["size"]) == (1200, 900, row["size"])
+
+
+async def test_what_is_no_picture_has_no_small_one(alice: Client) -> None:
+    for name, content in (("plan.pdf", PDF), ("faux.png", b"\x89PNG\r\n\x1a\nrien")):
+        file = await brought(alice, name, content)
+        assert (file["preview_url"], set(file["meta"]["original"])) == (None, {"size"})
