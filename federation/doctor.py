@@ -12,11 +12,14 @@ from typing import NamedTuple
 
 from federation.errors import FederationError
 from federation.transport import Timeouts, Transport
-from server import schema
+from server import schema, smtp
 from server.clock import now_ms
+from server.commands.opening import opened
 from server.credentials import SecretError, read_secret
 from server.errors import Unavailable
+from server.queries.mails import standings
 from server.settings import Settings
+from server.viewer import Operator
 
 SOUND_SQLITE = (3, 51, 3)
 """Before it, two connections that end a checkpoint at the same instant may corrupt the file (WAL reset)."""
@@ -24,6 +27,7 @@ FREE_BYTES = 1 << 30
 SKEW_MS = 30_000
 """Partners refuse signatures whose time is off; most allow an hour or less, some half a minute."""
 PATIENCE_SECONDS = 5
+MOST_NAMED = 10
 
 
 class State(StrEnum):
@@ -50,6 +54,7 @@ async def examine(settings: Settings) -> list[Finding]:
         *sqlite_version(settings),
         *disk(settings),
         *await public_address(settings),
+        *await mail(settings),
     ]
 
 
@@ -127,6 +132,34 @@ async def public_address(settings: Settings) -> list[Finding]:
         why = f"{settings.base_url}/healthz answers {answer.status_code} instead of 200."
         return [Finding(State.WARNING, "address", why)]
     return [Finding(State.GOOD, "address", f"{settings.base_url} answers."), *clock(answer.headers.get("Date"))]
+
+
+async def mail(settings: Settings) -> list[Finding]:
+    """Connects to the mail server and signs in, as before sending; nothing is sent. And whom it refused for good."""
+    if settings.mail_server is None:
+        return []
+    try:
+        async with smtp.connected(settings) as connection:
+            how = "encrypted" if connection.encrypted else "not encrypted"
+            found = [Finding(State.GOOD, "mail", f"{settings.mail_server} takes us in, {how}.")]
+    except smtp.Unreachable as error:
+        found = [Finding(State.WARNING, "mail", str(error))]
+    aside = await _put_aside(settings)
+    if aside:
+        why = f"mail to {', '.join(aside[:MOST_NAMED])}{' and others' if len(aside) > MOST_NAMED else ''} is put aside"
+        found.append(
+            Finding(State.WARNING, "mail", f"{why}: “parvis mail list” says why, “parvis mail retry” goes on.")
+        )
+    return found
+
+
+async def _put_aside(settings: Settings) -> list[str]:
+    """The names of those to whom mail was refused for good; none while the tables are not ours."""
+    try:
+        async with opened(settings):
+            return [row.name for row in await standings(Operator("doctor"), aside_only=True)]
+    except Unavailable:
+        return []
 
 
 def clock(date: str | None) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 Four loops, each over rows: `receipt` without an end, `event` without deliveries, `delivery` still pending, `job`
 whose time has come. A loop looks when something that concerns it happened here, and twice a second in any case
-(another process may have written); what happens within GATHERING_S of the first is looked at together. It holds
+(another process may have written); what happens at the same moment is looked at together. It holds
 nothing that is not in a row: killed at any moment, the next start goes on where the commits stand. Every effect is
 idempotent, so a step that was done and not yet marked may be done again.
 
@@ -11,11 +11,10 @@ forward. A stop is polite: what is on its way is finished or left for the next s
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 
 from federation import skew
@@ -37,15 +36,12 @@ from server.actions.retention import run_retention
 from server.actions.sweeping import sweep
 from server.actions.timers import run_due
 from server.events import Kind
+from server.rounds import AFTER_FAILURE_S, Step, go_round
 
 log = logging.getLogger("parvis.worker")
 
 EVERY_S = 0.5
-AFTER_FAILURE_S = 2.0
-GATHERING_S = 0.01
 MOST_PEERS = 100
-
-Step = Callable[[], Awaitable[int]]
 
 
 class Worker:
@@ -91,7 +87,7 @@ class Worker:
             (sweep, ()),
             (lambda: work_off(self.instance), ("recall", "served", "receipt", "post_withdrawn")),
         ]
-        self._loops = [asyncio.create_task(self._loop(step, kinds)) for step, kinds in steps]
+        self._loops = [asyncio.create_task(go_round(step, kinds, EVERY_S, log)) for step, kinds in steps]
         self._begun.set()
         try:
             await asyncio.gather(*self._loops)
@@ -99,22 +95,6 @@ class Worker:
             for task in [*self._loops, *self._serving.values()]:
                 task.cancel()
             await asyncio.gather(*self._loops, *self._serving.values(), return_exceptions=True)
-
-    async def _loop(self, step: Step, kinds: Collection[str]) -> None:
-        """Does a step until there is nothing more to do, then waits for news."""
-        with live.listening(kinds) as news:
-            while True:
-                try:
-                    while await step():
-                        pass
-                except Exception:
-                    log.exception("a step failed", extra={"action": "worker.failed"})
-                    await asyncio.sleep(AFTER_FAILURE_S)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(EVERY_S):
-                        await news.next()
-                        await asyncio.sleep(GATHERING_S)
-                news.forget()
 
     async def _send(self) -> int:
         """Starts serving every instance whose time has come; never waits for one of them."""

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 import secrets
 import stat
@@ -90,6 +91,11 @@ def open_sealed(settings: Settings, sealed: str) -> bytes:
         return AESGCM(key).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _SEAL.encode())
     except (InvalidTag, ValueError, binascii.Error):
         raise SecretError(f"{settings.sealed_secret_file}: this is not the secret that sealed our keys.") from None
+
+
+def key_for(settings: Settings, purpose: str) -> bytes:
+    """A key of 256 bits for one purpose, made of the instance's secret. Raises SecretError when that cannot be used."""
+    return hmac.digest(_secret(settings.sealed_secret_file), purpose.encode(), "sha256")
 
 
 def make_secret(settings: Settings, *, sealed_keys_exist: bool) -> None:

@@ -22,6 +22,12 @@ HANDLE_CHARACTERS = 64
 """A local name: what stands after @."""
 EMAIL_CHARACTERS = 254
 """A mail address (RFC 5321, 4.5.3.1.3)."""
+MAIL_BYTES = 12 * 1024 * 1024
+"""A message that comes by mail, with the files in it that we do not read."""
+MAIL_PARTS = 60
+"""Parts of such a message that are looked at."""
+MAIL_ANSWERED_MS = 90 * 24 * 3600 * 1000
+"""For how long somebody can answer by mail what they were written."""
 URL_CHARACTERS = 2_048
 """Any address, in a document or in a link (R19)."""
 TAGS = 100

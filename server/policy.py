@@ -27,6 +27,7 @@ from server.openness import (
     Join,
     Level,
     Members,
+    Notices,
     Office,
     Reach,
     Read,
@@ -420,6 +421,16 @@ def _is_addressed(viewer: Viewer, post: PostFacts, standing: Standing) -> bool:
     if post.visibility is Visibility.FOLLOWERS:
         return standing.follows or standing.named
     return post.visibility is Visibility.DIRECT and standing.named
+
+
+def carried(viewer: Viewer, post: PostFacts, standing: Standing) -> Notices:
+    """How much of a post that this caller reads a notice may carry out of its page, as a mail does.
+
+    What stands in no space was addressed to its readers: whole to colleagues, an excerpt to anybody else.
+    """
+    if post.space is None:
+        return Notices.TEXT if isinstance(viewer, Employee) else Notices.EXCERPT
+    return rights(post.space, standing, post.stamp).notices
 
 
 # --- audience: to whom it may be told -------------------------------------------------------------

@@ -13,12 +13,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from server import mail_server
+from server.mail_address import is_address
+from server.mail_server import MailServer
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 PREFIX = "PARVIS_"
 NOT_SETTINGS = frozenset({"PARVIS_CONFIG", "PARVIS_TEST_STRICT"})  # of the command and of the tests
 FEDERATION_MODES = ("off", "linked", "open")
 LANGUAGES = ("fr", "en")
+REPLY_LOCAL_CHARACTERS = 32
+"""So that with our own part the whole has the 64 that may stand before @."""
 
 
 class SettingsError(Exception):
@@ -53,8 +59,12 @@ class Settings:
     """More certificate authorities for outgoing TLS (PEM)."""
     default_language: str = "fr"
     """fr or en, where neither the person nor the browser says."""
-    smtp_url: str | None = None
-    """Mail server. Kept for the version that sends mail; until then a warning at start says so."""
+    smtp_url: str | None = field(default=None, repr=False)
+    """Mail server, smtp://[user:password@]host[:port], or smtps://; none: nobody is written to."""
+    mail_from: str | None = None
+    """From which address mail comes; none: noreply@ the host of base_url."""
+    mail_replies: str | None = None
+    """Where answers arrive, such as reply@rse.aubrac.example; a + and a secret follow its name. None: no answers."""
     oidc: str | None = None
     """Single sign-on. Kept for the version that has it; until then a warning at start says so."""
     scim_token: str | None = field(default=None, repr=False)
@@ -77,9 +87,19 @@ class Settings:
     def is_https(self) -> bool:
         return self.base_url.startswith("https://")
 
+    @property
+    def mail_server(self) -> MailServer | None:
+        """The mail server, when there is one."""
+        return mail_server.read(self.smtp_url) if self.smtp_url else None
+
+    @property
+    def mail_sender(self) -> str:
+        """The address that mail comes from."""
+        return self.mail_from or f"noreply@{urlsplit(self.base_url).hostname}"
+
     def not_built_yet(self) -> list[str]:
         """Keys that are set although this version does nothing with them."""
-        return [key for key in ("smtp_url", "oidc", "scim_token", "storage_url") if getattr(self, key)]
+        return [key for key in ("oidc", "scim_token", "storage_url") if getattr(self, key)]
 
 
 KEYS = tuple(f.name for f in fields(Settings) if f.name != "source")
@@ -161,6 +181,31 @@ def _database(value: Any, key: str, where: str) -> str:
     return value.replace("postgresql://", "postgres://", 1)
 
 
+def _mail_server(value: Any, key: str, where: str) -> str:
+    try:
+        mail_server.read(value if isinstance(value, str) else "")
+    except ValueError as error:
+        shown = mail_server.without_password(value) if isinstance(value, str) else value
+        raise _refuse(key, where, shown, str(error)) from None
+    return str(value)
+
+
+def _address(value: Any, key: str, where: str) -> str:
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if not is_address(text):
+        raise _refuse(key, where, value, "a mail address such as rse@aubrac.example")
+    return text
+
+
+def _reply_address(value: Any, key: str, where: str) -> str:
+    address = _address(value, key, where)
+    local = address.partition("@")[0]
+    if "+" in local or len(local) > REPLY_LOCAL_CHARACTERS:
+        expected = f"an address of at most {REPLY_LOCAL_CHARACTERS} characters and no + before the @"
+        raise _refuse(key, where, value, expected)
+    return address
+
+
 def _path(value: Any, key: str, where: str) -> Path:
     return Path(_text(value, key, where)).expanduser()
 
@@ -208,7 +253,9 @@ _READERS: dict[str, Any] = {
     "allow_private_networks": _networks,
     "ca_file": _path,
     "default_language": _one_of(LANGUAGES),
-    "smtp_url": _text,
+    "smtp_url": _mail_server,
+    "mail_from": _address,
+    "mail_replies": _reply_address,
     "oidc": _text,
     "scim_token": _text,
     "storage_url": _text,

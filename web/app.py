@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
@@ -32,6 +32,7 @@ from web import errors, health, session, static_files
 from web import routes as pages
 from web.api import routes as api
 from web.api.search import Lookup, Resolved
+from web.mail.postman import Postman
 from web.middleware import Guard
 from web.pages.showing import frame
 
@@ -113,17 +114,22 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _delivering(app: Starlette, instance: Instance) -> AsyncIterator[None]:
-    """The worker of this process, unless other processes deliver or nobody is told anything."""
-    if not (app.state.delivery and instance.federates):
+    """The worker and the postman of this process, unless other processes deliver."""
+    if not app.state.delivery:
         yield
         return
-    worker = Worker(instance)
-    app.state.worker = worker
-    running = asyncio.create_task(worker.run())
+    async with _background(instance) as (worker, _):
+        app.state.worker = worker
+        yield
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Something that goes on beside the answers, and ends with them."""
+    running = asyncio.create_task(work)
     running.add_done_callback(_complain)
     try:
-        await worker.begun(running)
-        yield
+        yield running
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -133,6 +139,35 @@ def _complain(running: asyncio.Task[None]) -> None:
     """A worker that ends by itself is a fault; `/readyz` says so too."""
     if not running.cancelled() and running.exception() is not None:
         log.error("the worker has stopped", exc_info=running.exception())
+
+
+async def work(settings: Settings, stop: asyncio.Event) -> None:
+    """Delivers and sends mail without serving pages, over the open database, until it is told to stop."""
+    instance = instance_of(settings)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        async with _background(instance) as (_, running):
+            ended, _ = await asyncio.wait({stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended - {stopping}:
+                await task  # a fault, which ends this process
+    finally:
+        stopping.cancel()
+        await instance.transport.aclose()
+
+
+@asynccontextmanager
+async def _background(instance: Instance) -> AsyncIterator[tuple[Worker | None, list[asyncio.Task[None]]]]:
+    """What goes on beside the answers: deliveries unless nobody is told anything, mail where there is a mail server."""
+    worker = Worker(instance) if instance.federates else None
+    async with AsyncExitStack() as stack:
+        running = []
+        if instance.settings.mail_server is not None:
+            running.append(await stack.enter_async_context(_running(Postman(instance.settings).run())))
+        if worker is not None:
+            delivering = await stack.enter_async_context(_running(worker.run()))
+            await worker.begun(delivering)
+            running.append(delivering)
+        yield worker, running
 
 
 def looking_up(instance: Instance) -> Lookup:

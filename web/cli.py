@@ -33,6 +33,7 @@ GROUPS = (
     "federation.commands.links",
     "federation.commands.deliveries",
     "federation.commands.health",
+    "web.mail.commands",
     "web.demo.commands",
     "web.commands",
 )
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"{error.filename}: {error.strerror}." if error.filename else f"{error}.")
     except KeyboardInterrupt:
         return 130
-    return 1
+    return int(getattr(args, "failed", 1))
 
 
 def parser_for(words: Sequence[str]) -> "Parser":

@@ -1,13 +1,15 @@
-"""`parvis serve`: the web side of one instance."""
+"""`parvis serve`: the web side of one instance; `parvis worker`: what goes on beside it, alone."""
 
 import argparse
 import asyncio
+import signal
 from typing import Any
 
 from server import schema
+from server.commands.opening import opened
 from server.settings import Settings
 from server.terminal import Failure, remark
-from web import serving
+from web import app, serving
 
 
 def register(commands: Any) -> None:
@@ -15,6 +17,8 @@ def register(commands: Any) -> None:
     verb.add_argument("--workers", metavar="N", type=workers, help="web processes (default: the setting)")
     verb.add_argument("--no-delivery", action="store_true", help="leave delivering to other processes")
     verb.set_defaults(verb=serve)
+    verb = commands.add_parser("worker", help="deliver and send mail without serving (PostgreSQL, several machines)")
+    verb.set_defaults(verb=work)
 
 
 def workers(text: str) -> int:
@@ -36,3 +40,14 @@ def serve(settings: Settings, args: argparse.Namespace) -> int:
         remark(f"parvis: {settings.base_url} is served on {host}:{port}")
         started = serving.run(settings, listening, workers=count, delivery=not args.no_delivery)
     return 0 if started else 1
+
+
+async def work(settings: Settings, args: argparse.Namespace) -> int:
+    """Until a signal says stop."""
+    stop = asyncio.Event()
+    for signalled in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signalled, stop.set)
+    async with opened(settings):
+        remark("parvis: delivering")
+        await app.work(settings, stop)
+    return 0

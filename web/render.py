@@ -48,6 +48,11 @@ def atom(speaks: Speech, name: str, **facts: Any) -> Response:
     return Response(text, headers={**headers, "cache-control": "private, no-store"}, media_type="application/atom+xml")
 
 
+def mail(speaks: Speech, **facts: Any) -> str:
+    """The HTML of a mail."""
+    return _ENVIRONMENTS[speaks.language].get_template("mail.html").render(**facts)
+
+
 def initials(name: str) -> str:
     """At most two letters for a face without a picture."""
     words = [word for word in name.replace("-", " ").split() if word[0].isalnum()]

@@ -1,13 +1,9 @@
-"""`parvis deliveries` and `parvis worker`: what waits for other instances, and the process that sends it."""
+"""`parvis deliveries`: what waits for other instances."""
 
 import argparse
-import asyncio
-import signal
-from contextlib import suppress
 from typing import Any
 
 from federation.commands.opened import opened
-from federation.worker import Worker
 from server import database as db
 from server.settings import Settings
 from server.terminal import listing, remark
@@ -24,8 +20,6 @@ def register(commands: Any) -> None:
     retry = verbs.add_parser("retry", help="try dead deliveries again, and resting instances now")
     retry.add_argument("--host", default="", help="of one instance")
     retry.set_defaults(verb=_retry)
-    worker = commands.add_parser("worker", help="deliver without serving pages (PostgreSQL, several machines)")
-    worker.set_defaults(verb=_work)
 
 
 async def _list(settings: Settings, args: argparse.Namespace) -> int:
@@ -53,16 +47,4 @@ async def _retry(settings: Settings, args: argparse.Namespace) -> int:
             "UPDATE peer SET state = 'ok', due_at = 0 WHERE state <> 'ok' AND ($1 = '' OR host = $1)", host
         )
     remark(f"{again} dead deliveries wait again; resting instances are tried now.")
-    return 0
-
-
-async def _work(settings: Settings, args: argparse.Namespace) -> int:
-    async with opened(settings) as instance:
-        work = asyncio.create_task(Worker(instance).run())
-        loop = asyncio.get_running_loop()
-        for stop in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(stop, work.cancel)
-        remark("parvis: delivering")
-        with suppress(asyncio.CancelledError):
-            await work
     return 0

@@ -18,7 +18,8 @@ from server.credentials import check_password, hash_password, new_token, token_h
 from server.errors import Conflict, Forbidden, Invalid, NotFound
 from server.events import Kind, record
 from server.ids import Addresses, new_id
-from server.limits import DISPLAY_NAME_CHARACTERS, EMAIL_CHARACTERS, LATEST_MS
+from server.limits import DISPLAY_NAME_CHARACTERS, LATEST_MS
+from server.mail_address import is_address
 from server.openness import Office
 from server.queries.offices import demand_administrator
 from server.refusals import N_
@@ -55,10 +56,6 @@ SCOPES_CHARACTERS = 200
 _SCOPES = ("read", "write", "follow", "push", "admin")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,62}[a-z0-9_])?")
-_EMAIL = re.compile(
-    r"[a-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}){0,10}"
-    r"@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,10}[a-z][a-z0-9-]{0,61}[a-z0-9]"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +175,7 @@ def faults_of(new: NewPerson, here: Addresses) -> list[Invalid]:
         faults.append(Invalid(BAD_NAME, field="name", params={"name": new.name[:80]}))
     if len(new.display_name) > DISPLAY_NAME_CHARACTERS or not (new.display_name or "x").isprintable():
         faults.append(Invalid(BAD_DISPLAY_NAME, field="display_name", params={"limit": DISPLAY_NAME_CHARACTERS}))
-    if new.email and (len(new.email) > EMAIL_CHARACTERS or not _EMAIL.fullmatch(new.email)):
+    if new.email and not is_address(new.email):
         faults.append(Invalid(BAD_EMAIL, field="email", params={"email": new.email[:80]}))
     if new.office not in list(Office):
         faults.append(Invalid(BAD_OFFICE, field="office", params={"office": new.office[:80]}))

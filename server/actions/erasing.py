@@ -125,7 +125,7 @@ async def _forget(account_id: int, actor_id: int) -> None:
     }
     for table, where in mine.items():
         await db.execute(f"DELETE FROM {table} WHERE {where}", actor_id)
-    for table in ("session", "access_token", "feed_token", "sign_in_link"):
+    for table in ("session", "access_token", "feed_token", "sign_in_link", "mailbox", "reply_address"):
         await db.execute(f"DELETE FROM {table} WHERE account_id = $1", account_id)
     await db.execute("DELETE FROM account WHERE id = $1", account_id)
     await db.execute("UPDATE actor SET display_name = '', summary = '', gone_at = $1 WHERE id = $2", now_ms(), actor_id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from server import database as db
 from server import live
-from server.actions import feeds, recalls
+from server.actions import feeds, mails, recalls
 from server.actions.audit import note
 from server.actions.notices import notify
 from server.clock import now_ms
@@ -385,6 +385,7 @@ async def out(space_id: int, actor_id: int) -> None:
     await db.execute("DELETE FROM membership WHERE space_id = $1 AND actor_id = $2", space_id, actor_id)
     await db.execute("DELETE FROM notice WHERE space_id = $1 AND actor_id = $2", space_id, actor_id)
     await feeds.leave(space_id, actor_id)
+    await mails.leave(space_id, actor_id)
     _changed(space_id, actor_id)
 
 

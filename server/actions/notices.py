@@ -1,10 +1,13 @@
-"""What waits for one of our people: written once for each fact, told after the commit."""
+"""What waits for one of our people: written once for each fact, told after the commit, and later by mail if it was not
+read.
+"""
 
 from collections.abc import Iterable
 from functools import partial
 
 from server import database as db
 from server import live
+from server.actions import mails
 from server.clock import now_ms
 from server.ids import new_id
 
@@ -23,6 +26,7 @@ async def notify(
     The caller has asked the policy that each may know of it; the page asks again when it shows it.
     """
     whom = [actor_id for actor_id in dict.fromkeys(recipients) if actor_id != by]
+    due = await mails.due_for(whom, kind)
     rows = [
         {
             "id": new_id(),
@@ -33,6 +37,7 @@ async def notify(
             "space_id": space_id,
             "key": key,
             "created_at": now_ms(),
+            "mail_due_at": due.get(actor_id),
         }
         for actor_id in whom
     ]
@@ -48,7 +53,9 @@ async def forget(actor_id: int, key: str) -> None:
 
 async def read_all(actor_id: int) -> None:
     """Everything that waits for this actor has been seen."""
-    await db.execute("UPDATE notice SET read_at = $1 WHERE actor_id = $2 AND read_at IS NULL", now_ms(), actor_id)
+    await db.execute(
+        "UPDATE notice SET read_at = $1, mail_due_at = NULL WHERE actor_id = $2 AND read_at IS NULL", now_ms(), actor_id
+    )
     live.publish(live.Fact("notice", actor_id=actor_id))
 
 

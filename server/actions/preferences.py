@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from server import database as db
+from server.actions.mails import forget_waiting
 from server.errors import Forbidden, Invalid, TooLarge
 from server.events import Kind, record
 from server.limits import DISPLAY_NAME_CHARACTERS, SUMMARY_BYTES
@@ -18,13 +19,15 @@ WHOLE_SESSION_ONLY = N_("Un jeton n’a pas le droit de faire cela : passez pa
 
 THEMES = ("", "light", "dark")
 INVITATIONS = ("accept", "ask")
+MAILS = ("at_once", "daily", "never")
 
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """`language`: '' is the browser's; `theme`: '' is the system's.
 
-    `invitations`: from linked partners, taken at once (accept) or after a question (ask).
+    `invitations`: from linked partners, taken at once (accept) or after a question (ask). `mails`: about what waits, at
+    once, once a day (daily) or never; None leaves it as it is.
     """
 
     display_name: str
@@ -33,6 +36,7 @@ class Preferences:
     theme: str = ""
     invitations: str = "accept"
     job: str = ""
+    mails: str | None = None
 
 
 async def save(viewer: Resident, wanted: Preferences) -> None:
@@ -49,6 +53,10 @@ async def save(viewer: Resident, wanted: Preferences) -> None:
             wanted.job,
             viewer.account_id,
         )
+        if wanted.mails is not None:
+            await db.execute("UPDATE account SET mails = $1 WHERE id = $2", wanted.mails, viewer.account_id)
+        if wanted.mails == "never":
+            await forget_waiting(viewer.account_id)
         changed = await db.execute(
             "UPDATE actor SET display_name = $1, summary = $2 WHERE id = $3 AND (display_name <> $1 OR summary <> $2)",
             wanted.display_name,
@@ -71,3 +79,5 @@ def _check(wanted: Preferences) -> None:
     for field, offered in choices:
         if getattr(wanted, field) not in offered:
             raise Invalid(NOT_OFFERED, field=field)
+    if wanted.mails is not None and wanted.mails not in MAILS:
+        raise Invalid(NOT_OFFERED, field="mails")

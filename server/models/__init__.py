@@ -5,6 +5,7 @@ from server.models.actors import Actor, ActorKey, Follow, Peer
 from server.models.audit import AuditEntry
 from server.models.deliveries import Delivery, Event, Job, Receipt
 from server.models.links import Link, LinkIncident, Passport
+from server.models.mails import Mailbox, ReplyAddress
 from server.models.policies import BreakGlass, Guardrail, PolicyChange, PolicyVersion
 from server.models.posts import (
     Attachment,
@@ -39,6 +40,7 @@ __all__ = [
     "Job",
     "Link",
     "LinkIncident",
+    "Mailbox",
     "Membership",
     "Mention",
     "Notice",
@@ -55,6 +57,7 @@ __all__ = [
     "RecallPart",
     "RecallTarget",
     "Receipt",
+    "ReplyAddress",
     "SearchRow",
     "Session",
     "SignInLink",

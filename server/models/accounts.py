@@ -19,6 +19,7 @@ class Account(Model):
     language = fields.CharField(max_length=8, db_default="")  # empty: the browser's, else the instance's
     theme = fields.CharField(max_length=8, db_default="")  # empty: the system's
     invitations = fields.CharField(max_length=8, db_default="accept")  # from linked partners: accept, ask
+    mails = fields.CharField(max_length=8, db_default="at_once")  # what waits, by mail: at_once, daily, never
     read_up_to = fields.BigIntField(db_default=0)  # the newest post seen in the home feed
     job = fields.CharField(max_length=200, db_default="")  # what they do here, as outsiders may read it
     organisation = fields.CharField(max_length=200, db_default="")  # a guest's

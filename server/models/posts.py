@@ -165,8 +165,10 @@ class Notice(Model):
     words = fields.CharField(max_length=500, db_default="")  # what somebody said with it, such as a reason
     created_at = moment()
     read_at = maybe_moment()
+    mail_due_at = maybe_moment()  # waits to be told by mail from then on
+    mail = fields.BigIntField(null=True)  # the mail that carries it
 
     class Meta:
         table = "notice"
         unique_together = (("actor_id", "key"),)
-        indexes = (Index(fields=("actor_id", "id")),)
+        indexes = (Index(fields=("actor_id", "id")), Index(fields=("mail_due_at",)))

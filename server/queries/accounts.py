@@ -45,6 +45,7 @@ class OwnAccount:
     organisation: str = ""  # a guest's
     until_at: int | None = None  # a guest's last moment here
     sponsor: str = ""  # the name of who answers for a guest
+    mails: str = "at_once"  # about what waits: at_once, daily, never
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,7 @@ async def own(viewer: Resident) -> OwnAccount:
         organisation=row["organisation"],
         until_at=row["until_at"],
         sponsor=row["sponsor"] or "",
+        mails=row["mails"],
     )
 
 

@@ -11,7 +11,7 @@ from server import database as db
 from server.clock import now_ms
 from server.openness import MemberState
 from server.policy import Act, scope_posts, scope_spaces
-from server.queries import spaces
+from server.queries import identity, spaces
 from server.queries.posts import READABLE, PersonCard, PostCard, cards, people
 from server.queries.spaces import SeenSpace
 from server.sql import Clause, one_of
@@ -53,12 +53,16 @@ async def waiting(
     after: int | None = None,
     upward: bool = False,
     limit: int = PAGE,
+    mail: int | None = None,
 ) -> list[Waiting]:
     """What waits for this person, newest first: between the ids `after` and `before`, of these kinds if any are named.
 
-    `upward`: the ones just after `after` rather than the newest.
+    `upward`: the ones just after `after` rather than the newest. `mail`: those that this mail carries and that were
+    not read.
     """
     where = _theirs(viewer)
+    if mail is not None:
+        where = where.then("AND w.mail = ? AND w.read_at IS NULL", mail)
     if kinds:
         where = where.and_(one_of("w.kind", kinds))
     if before is not None:
@@ -97,17 +101,17 @@ def _theirs(viewer: Resident) -> Clause:
 
 
 async def _shown(viewer: Resident, rows: list[dict[str, Any]]) -> list[Waiting]:
-    by = await people(row["by_id"] for row in rows if row["by_id"])
     posts = {card.id: card for card in await cards(viewer, [row["post_id"] for row in rows if row["post_id"]])}
     # found through scope_spaces above, or asked about by whoever may decide on them and not know more
     found = await spaces.around(viewer, {row["space_id"] for row in rows if row["space_id"]})
     around = {space_id: space for space_id, space in found.items() if space.may(viewer, Act.SEE)}
+    by = await _by(viewer, rows, around)
     asking = await _asking(rows)
     return [
         Waiting(
             id=row["id"],
             kind=row["kind"],
-            by=by.get(row["by_id"]),
+            by=by.get((row["by_id"], row["space_id"])),
             post=posts.get(row["post_id"]),
             space=around.get(row["space_id"]),
             created_at=row["created_at"],
@@ -121,6 +125,25 @@ async def _shown(viewer: Resident, rows: list[dict[str, Any]]) -> list[Waiting]:
         for row in rows
         if row["kind"] != "request" or _admits(viewer, around.get(row["space_id"]))
     ]
+
+
+async def _by(
+    viewer: Resident, rows: Sequence[dict[str, Any]], around: dict[int, SeenSpace]
+) -> dict[tuple[int, int | None], PersonCard]:
+    """Who did it, by actor and space: before people from outside under the name that the space gives ours."""
+    named = {(row["by_id"], row["space_id"]) for row in rows if row["by_id"]}
+    cards = await people(actor_id for actor_id, _ in named)
+    if not identity.outside(viewer):
+        return {(actor, space): cards[actor] for actor, space in named if actor in cards}
+    jobs, found = await identity.jobs(cards), {}
+    for actor, space_id in named:
+        space, card = around.get(space_id or 0), cards.get(actor)
+        if card is not None and space is not None and space.hosted_here:
+            its_own = PersonCard(space.actor_id, space.uri, space.slug, "", space.name, "group")
+            card = identity.shown(card, jobs.get(actor), space.identity, its_own)
+        if card is not None:
+            found[actor, space_id] = card
+    return found
 
 
 def decides(viewer: Resident) -> bool:

@@ -22,7 +22,7 @@ NOT_WORDS = {
     "rôle",  # a column that a table may call so
     "Français",  # a language is named in itself
 }
-SPEAK_OTHERWISE = ("web/demo/", "server/queries/folding.py")
+SPEAK_OTHERWISE = ("web/demo/", "server/queries/folding.py", "web/mail/quotations.py")
 NAMES = {"Parvis", "parvis deliveries retry", "rse.partenaire.example"}
 SAID_IN = ("placeholder", "title", "aria-label", "alt", "data-fresh-one", "data-fresh-many", "data-new")
 

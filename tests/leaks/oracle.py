@@ -88,7 +88,7 @@ FIELDS = {
 """Every field that holds a canary, and the letter under which it is seen.
 
 The silent `person` is of the partner with a member: others from outside see organisations, not names (rule 6). Polls,
-hashtags, link previews and mail do not exist yet.
+hashtags and link previews do not exist yet.
 """
 
 RULES = ("charter", "tone", "frame")

@@ -72,6 +72,9 @@ RUN: dict[str, list[str]] = {
     "recall drill": ["kestrel.test", "kestrel.test --json"],
     "deliveries list": ["", "--json"],
     "deliveries retry": [""],
+    "mail list": ["", "--json"],
+    "mail retry": ["", "alice"],
+    "mail receive": ["--recipient alice@courriel.test"],
     "doctor": ["", "--json"],
 }
 """With which words each is run; {places} are filled for each space."""

@@ -97,6 +97,8 @@ TOKENS = {
     "GET /metrics": "404 403 403 403 403 401 401",
 }
 
+NOTHING = "404 404 404 404 404 404 404"
+
 SESSIONS = {
     "GET /": "303 200 200 200 303 303 303",
     "GET /login": "200 303 303 303 200 200 200",
@@ -147,6 +149,8 @@ SESSIONS = {
     "GET /notifications": "303 200 200 200 303 303 303",
     "POST /notifications/read": "401 303 303 303 401 401 401",
     "GET /search": "303 200 200 200 303 303 303",
+    "GET /mail/stop/{token}": NOTHING,
+    "POST /mail/stop/{token}": NOTHING,
     "GET /settings": "303 200 200 200 303 303 303",
     "POST /settings": "401 422 422 422 401 401 401",
     "POST /settings/password": "401 422 422 422 401 401 401",
@@ -190,7 +194,6 @@ STREAMS = {"GET /live"}
 AUDITED = {("GET /admin/audit", "odile"), ("GET /admin/spaces", "odile")}
 """An administrator reads what was done to which space, by its address; never what was written there."""
 
-NOTHING = "404 404 404 404 404 404 404"
 UNPROVED = "401 401 401 401 401 401 401"
 
 UNSIGNED = {

@@ -38,6 +38,7 @@ def _wanted(form: Form) -> Preferences:
         theme=form.line("theme"),
         invitations=form.line("invitations"),
         job=form.line("job", DISPLAY_NAME_CHARACTERS),
+        mails=form.line("mails") if form.has("mails") else None,
     )
 
 

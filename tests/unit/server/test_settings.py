@@ -64,6 +64,15 @@ def test_missing_base_url_says_what_it_is(tmp_path: Path) -> None:
             "('here' does not appear to be an IPv4 or IPv6 network).",
         ),
         (
+            'mail_from = "Parvis <rse@aubrac.example>"',
+            "“mail_from” is 'Parvis <rse@aubrac.example>'; expected a mail address such as rse@aubrac.example.",
+        ),
+        (
+            'mail_replies = "re+ply@aubrac.example"',
+            "“mail_replies” is 're+ply@aubrac.example'; expected an address of at "
+            "most 32 characters and no + before the @.",
+        ),
+        (
             "allow_private_networks = 7",
             '“allow_private_networks” is 7; expected a list of networks such as ["127.0.0.0/8"].',
         ),
@@ -81,6 +90,33 @@ def test_bad_value_is_shown_with_what_was_expected(tmp_path: Path, line: str, ex
 def test_base_url_must_be_an_origin(tmp_path: Path, origin: str) -> None:
     expected = f"FILE: “base_url” is {origin!r}; expected an origin such as https://rse.example, without a path."
     assert refusal(tmp_path, f'base_url = "{origin}"\n') == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("mail.example", "mail.example"),
+        ("http://mail.example", "http://mail.example"),
+        ("smtp://", "smtp://"),
+        ("smtp://me@mail.example", "smtp://***@mail.example"),
+        ("smtp://me:hush@mail.example/x", "smtp://***@mail.example/x"),
+        ("smtp://me:hush@mail.example:port", "smtp://***@mail.example:port"),
+        ("smtp//me:hush@mail.example", "***@mail.example"),
+        ("smtp://m%0Ae:hush@mail.example", "smtp://***@mail.example"),
+    ],
+)
+def test_a_mail_server_is_an_address_and_its_password_is_never_repeated(tmp_path: Path, url: str, shown: str) -> None:
+    expected = "smtp://[user:password@]host[:port], or smtps:// for TLS from the start"
+    assert refusal(tmp_path, f'{GOOD}smtp_url = "{url}"\n') == f"FILE: “smtp_url” is {shown!r}; expected {expected}."
+
+
+def test_a_mail_server_has_the_port_of_what_it_is_for(tmp_path: Path) -> None:
+    ports = {"smtp://mail.example": 25, "smtp://a%40b:p%3Aq@mail.example": 587, "smtps://[2001:db8::1]": 465}
+    for url, port in ports.items():
+        read = settings(tmp_path, f'{GOOD}smtp_url = "{url}"\n')
+        assert read.mail_server is not None and read.mail_server.port == port
+        assert "p%3Aq" not in repr(read) and "p:q" not in repr(read.mail_server)
+    assert settings(tmp_path, GOOD).mail_sender == "noreply@rse.aubrac.example"
 
 
 def test_bad_variable_is_blamed_on_the_variable(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from web.pages.showing.explaining import who_sees
 from web.pages.showing.feeds import feed, feed_address
 from web.pages.showing.office import About, admin, admin_deliveries, admin_people, link, links
 from web.pages.showing.overseeing import glasses, overseen
-from web.pages.showing.own import login, login_once, notifications, settings
+from web.pages.showing.own import login, login_once, mail_stop, notifications, settings
 from web.pages.showing.partners import partner
 from web.pages.showing.people import people, person, results
 from web.pages.showing.posts import audience_line, audience_there, card, composer, editor, home, thread
@@ -34,6 +34,7 @@ __all__ = [
     "links",
     "login",
     "login_once",
+    "mail_stop",
     "members",
     "new_space",
     "notifications",

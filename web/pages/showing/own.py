@@ -74,6 +74,11 @@ async def login_once(visit: Visit, name: str | None) -> Response:
     return await show(visit, "login_once.html", "login", whom=name, path=visit.request.url.path)
 
 
+async def mail_stop(visit: Visit, *, done: bool = False) -> Response:
+    """Asks before no more mail is sent, and says that it is so."""
+    return await show(visit, "mail_stop.html", "", path=visit.request.url.path, done=done)
+
+
 async def settings(
     visit: Visit,
     *,
@@ -89,7 +94,13 @@ async def settings(
     account = await accounts.own(me)
     which = FORMS.get(visit.request.url.path, "profile")
     saved = Preferences(
-        account.display_name, account.summary, account.language, account.theme, account.invitations, account.job
+        account.display_name,
+        account.summary,
+        account.language,
+        account.theme,
+        account.invitations,
+        account.job,
+        account.mails,
     )
     raw = visit.request.cookies.get(cookie_name(visit.settings), "")
     return await show(
@@ -111,6 +122,7 @@ async def settings(
         least=PASSWORD_MIN_CHARACTERS,
         most=PASSWORD_MAX_CHARACTERS,
         longest=SUMMARY_BYTES,
+        writes=visit.settings.mail_server is not None and account.email,
     )
 
 
