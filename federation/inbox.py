@@ -26,7 +26,7 @@ from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
 from federation.lookup import peer_for, remember
 from federation.reading import Activity, activity_in, is_recall
-from federation.schedule import State, wake
+from federation.schedule import MINUTE, State, wake
 from federation.trust import VerifiedSender, host_at, same_origin, speaks_for
 from federation.verify import SignedRequest, verify
 from federation.vocabulary import ACTIVITY_STREAMS, RECEIPT
@@ -221,15 +221,18 @@ async def _write(arrivals: list[Arrival]) -> list[bool]:
 
 
 async def wake_resting(peer_ids: set[int], now: int) -> None:
-    """A word from a resting instance brings one attempt forward, at most once a minute (mastodon#31118).
+    """Notes who was heard, and a word from a resting instance brings one attempt forward: both at most once a minute
+    (mastodon#31118).
 
     A word within that minute counts at its end: whoever says one thing and is silent then is still heard.
     """
-    resting = Clause("SELECT id, state, due_at, last_heard_at FROM peer WHERE state <> 'ok' AND").join(
-        one_of("id", sorted(peer_ids))
-    )
-    for row in await db.fetch(*resting.statement()):
+    known = Clause("SELECT id, state, due_at, last_heard_at FROM peer WHERE").join(one_of("id", sorted(peer_ids)))
+    for row in await db.fetch(*known.statement()):
         state = State(row["state"])
+        if state is State.OK:
+            if (row["last_heard_at"] or 0) <= now - MINUTE:
+                await db.execute("UPDATE peer SET last_heard_at = $1 WHERE id = $2", now, row["id"])
+            continue
         due = wake(state, None if state is State.ARCHIVED else row["due_at"], now, row["last_heard_at"] or 0)
         if due == row["due_at"] and state is not State.ARCHIVED:
             continue

@@ -46,6 +46,14 @@ async def test_a_word_from_a_resting_instance_brings_one_attempt_forward(databas
     assert (await standing(resting))["due_at"] == now + 2 * MINUTE
 
 
+async def test_an_instance_that_is_well_is_noted_as_heard_at_most_once_a_minute(database: str) -> None:
+    now, well = now_ms(), await peer("ok", 0)
+    for after, heard_at in ((0, now), (MINUTE - 1, now), (MINUTE, now + MINUTE)):
+        await wake_resting({well}, now + after)
+        [row] = await db.fetch("SELECT last_heard_at, due_at FROM peer WHERE id = $1", well)
+        assert (row["last_heard_at"], row["due_at"]) == (heard_at, 0)
+
+
 async def test_a_page_that_does_not_follow_is_a_word_too(database: str) -> None:
     now = now_ms()
     resting = await peer("backoff", now + 50 * MINUTE)
