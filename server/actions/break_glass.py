@@ -5,6 +5,7 @@ that the policy asks for (Audience.GLASS); it gives reading and nothing else, an
 """
 
 from functools import partial
+from textwrap import shorten
 from typing import Any
 
 from server import database as db
@@ -28,6 +29,8 @@ SECOND_PERSON = N_(
     "Une autre personne doit l’accorder : un·e responsable de l’espace, un autre administrateur, un auditeur."
 )
 OVER = N_("Cette demande a déjà été traitée.")
+WORDS_CHARACTERS = 500
+"""What a notice holds; the page of the space shows all of a reason."""
 WAITED_MS = 7 * 24 * HOUR_MS
 """How long a request may wait: an old reason is no reason."""
 
@@ -90,6 +93,11 @@ async def grant(viewer: Employee, glass_id: int, hours: int = 1) -> None:
         whom = [member["actor_id"] for member in members]
         key = f"glass:{glass_id}"
         await notify(whom, "glass", key=key, by=row["asked_by_id"], space_id=row["space_id"])
+        await db.execute(
+            "UPDATE notice SET words = $1 WHERE key = $2",
+            shorten(row["reason"], WORDS_CHARACTERS),
+            key,
+        )
         await note(
             viewer, "grant_glass", subject=row["slug"], space_id=row["space_id"], reason=row["reason"], until=until
         )

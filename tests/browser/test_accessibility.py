@@ -106,6 +106,11 @@ async def faults(person: Visitor, path: str) -> list[str]:
         """[...document.querySelectorAll('main a.button, main button, .menu a, .foot a')]
            .filter(e => e.offsetParent && e.getBoundingClientRect().height < 24).map(e => e.outerHTML.slice(0, 80))"""
     )
+    cut = await person.page.evaluate(
+        """[...document.querySelectorAll('.table--scroll')].filter(e => e.scrollWidth > e.clientWidth + 1)
+           .map(e => e.getAttribute('aria-label') || e.id)"""
+    )
+    wrong += [f"{path}: has to be scrolled sideways: {name}" for name in cut]
     squeezed = await person.page.evaluate("document.querySelector('main').clientWidth < Math.min(500, innerWidth - 40)")
     wrong += [f"{path}: squeezed"] if squeezed else []
     return wrong + ([f"{path}: wider than the window"] if wide else []) + [f"{path}: small target {e}" for e in small]

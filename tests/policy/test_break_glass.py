@@ -50,6 +50,8 @@ async def test_an_administrator_reads_nothing_until_a_second_person_grants_it_an
     assert (await posts.find(cast.odile, post)).id == post
     assert len(await timelines.of_space(cast.odile, team, Window())) == 1
     assert "glass" in await notices(cast.bruno)
+    [told] = await db.fetch("SELECT words FROM notice WHERE kind = 'glass' AND actor_id = $1", cast.bruno.actor_id)
+    assert told["words"] == WHY, "the members read why"
     space = await spaces.find(cast.odile, "secret")
     assert [glass.reason for glass in await overseeing.reading_now(space.id)] == [WHY]
     with pytest.raises(Conflict):

@@ -9,6 +9,7 @@ from babel.dates import format_timedelta
 from starlette.responses import Response
 
 from server.actions.accounts import NewPerson
+from server.clock import now_ms
 from server.errors import DomainError
 from server.openness import LinkState, Office
 from server.queries.accounts import AccountRow
@@ -126,13 +127,16 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """A link in words. `tone` and `icon` go with the state, never alone."""
+    """A link in words. `tone` and `icon` go with the state, never alone; `lag`, `silent`: how long something waits, and
+    how long no answer came, '' when neither is so.
+    """
 
     card: LinkCard
     state: str
     tone: str
     icon: str
     lag: str
+    silent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +285,8 @@ def linked(speaks: Speech, card: LinkCard) -> Linked:
     elif card.state is not LinkState.ACTIVE:
         tone, icon = "network", "clock"
     lag = lasting(speaks, card.oldest_ms) if card.waiting else ""
-    return Linked(card, speaks.gettext(words), tone, icon, lag)
+    silent = lasting(speaks, now_ms() - card.failing_since_at) if card.failing_since_at else ""
+    return Linked(card, speaks.gettext(words), tone, icon, lag, silent)
 
 
 def figure(speaks: Speech, words: str, queue: Queue, quiet: str) -> Figure:
