@@ -43,9 +43,14 @@ from server.openness import Level
 from server.sql import Clause, one_of
 from server.viewer import PeerServer
 
-ABOUT_POSTS = frozenset(
-    {Kind.POST_PUBLISHED, Kind.POST_EDITED, Kind.POST_WITHDRAWN, Kind.REACTED, Kind.REACTION_UNDONE}
-)
+ABOUT_POLLS = frozenset({Kind.VOTED, Kind.TALLIED})
+ABOUT_POSTS = ABOUT_POLLS | {
+    Kind.POST_PUBLISHED,
+    Kind.POST_EDITED,
+    Kind.POST_WITHDRAWN,
+    Kind.REACTED,
+    Kind.REACTION_UNDONE,
+}
 ABOUT_LINKS = frozenset(
     {Kind.LINK_OFFERED, Kind.LINK_ACCEPTED, Kind.LINK_CONFIRMED, Kind.LINK_ENDED, Kind.LINK_REKEYED}
 )
@@ -98,15 +103,32 @@ async def _about_post(instance: Instance, fact: Fact, event: dict[str, Any], to:
     post = await read_told(event["post_id"])
     if post is None or (post.deleted_at is not None and fact.kind is not Kind.POST_WITHDRAWN):
         return None
+    if fact.kind in ABOUT_POLLS and (post.poll is None or await _told_later(fact, event, to)):
+        return None
     if post.space_id is None or post.space_peer_id is not None:
         key = (fact.id, post.edited_at or 0, post.deleted_at or 0)
         return _kept.get(key) or await _by_author(instance, fact, post, key)
-    reacted = event["actor_id"] if fact.kind in (Kind.REACTED, Kind.REACTION_UNDONE) else None
+    reacted = event["actor_id"] if fact.kind in (Kind.REACTED, Kind.REACTION_UNDONE, Kind.TALLIED) else None
     allowed = fact.kind is Kind.POST_WITHDRAWN or await may_be_told(post, to.peer_id, gesture_of=reacted)
     if not allowed:
         return None
     message = await _by_space(instance, fact, post, to)
     return None if message is None else await _seal(instance, message)
+
+
+async def _told_later(fact: Fact, event: dict[str, Any], to: Receiver) -> bool:
+    """Whether a later count of the same poll waits for this receiver: then this one needs no telling."""
+    if fact.kind is not Kind.TALLIED:
+        return False
+    return bool(
+        await db.fetch_one(
+            "SELECT d.id FROM event e CROSS JOIN delivery d WHERE d.event_id = e.id AND e.post_id = $1 AND e.id > $2"
+            " AND e.kind = 'tallied' AND d.peer_id + 0 = $3 AND d.state = 'pending' LIMIT 1",
+            event["post_id"],
+            fact.id,
+            to.peer_id,
+        )
+    )
 
 
 async def _by_author(instance: Instance, fact: Fact, post: Told, key: tuple[int, int, int]) -> Sealed:

@@ -1,6 +1,7 @@
 """`/activities/{id}`: one of our facts as the activity that told it, for whoever may read what it is about (K3).
 
-What is about a post is there while the asker may read the post; a gesture, only for servers. Taking back is there
+What is about a post is there while the asker may read the post; a gesture, only for servers; a vote and how a poll
+stands, only for those who were told. Taking back is there
 for whoever was told, or for all when the post was for all. Everything else, such as an invitation, is there for the
 server to which it was told and for nobody else.
 """
@@ -10,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from federation.composing import ABOUT_POSTS, Receiver, compose
+from federation.composing import ABOUT_POLLS, ABOUT_POSTS, Receiver, compose
 from federation.documents.activities import Fact, Message, by_author, for_plain
 from federation.documents.posts import Told, alone, read_told
 from federation.instance import Instance
@@ -83,7 +84,7 @@ async def _about_post(
 ) -> dict[str, Any]:
     await _demand(viewer, fact, row)
     post = await read_told(row["post_id"])
-    if post is None:
+    if post is None or (fact.kind in ABOUT_POLLS and post.poll is None):
         raise NotFound(detail="no such post")
     address = instance.here.activity(fact.id) + suffix
     async for message in _messages(instance, viewer, fact, row, post):
@@ -98,6 +99,8 @@ async def _demand(viewer: Viewer, fact: Fact, row: dict[str, Any]) -> None:
             raise NotFound(detail="what was taken back is there for those who had it")
         return
     await posts.find(viewer, row["post_id"])
+    if fact.kind in ABOUT_POLLS and not await was_told(viewer, fact.id):
+        raise NotFound(detail="votes and counts are for those who were told")
     if fact.kind in GESTURES and not isinstance(viewer, PeerServer):
         raise NotFound(detail="gestures are not for the web")
     if fact.kind in GESTURES and not await sides.gestures_for(side_of(viewer), [(row["post_id"], row["actor_id"])]):
@@ -117,7 +120,7 @@ async def _messages(
     instance: Instance, viewer: Viewer, fact: Fact, row: dict[str, Any], post: Told
 ) -> AsyncIterator[Message]:
     """Every way in which this fact is told to servers like the one that asks."""
-    if row["a_peer"] is None:
+    if row["a_peer"] is None and (fact.kind is not Kind.TALLIED or not post.space_uri):
         yield by_author(fact, post, instance.here)
     if post.space_uri and post.space_peer_id is None:
         if isinstance(viewer, PeerServer) and viewer.linked:

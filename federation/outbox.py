@@ -148,6 +148,16 @@ async def _about_post(instance: Instance, event: dict[str, Any]) -> list[Target]
     return await _host(event, post)
 
 
+async def _tallied(instance: Instance, event: dict[str, Any]) -> list[Target]:
+    """How a poll that is counted here stands: to whoever has it, the instance of whoever voted last too."""
+    post = await read_told(event["post_id"])
+    if post is None or post.deleted_at is not None:
+        return []
+    if post.space_id is None:
+        return await _personal(event, post) if post.author_peer_id is None else []
+    return await _members_elsewhere(event, post) if post.space_peer_id is None else []
+
+
 def _in_space_of_ours(event: dict[str, Any]) -> bool:
     return event["space_id"] is not None and event["s_peer"] is None
 
@@ -181,8 +191,8 @@ async def _who_was_sent_item(instance: Instance, event: dict[str, Any]) -> list[
 
 
 async def _personal(event: dict[str, Any], post: Told) -> list[Target]:
-    """Outside any space: followers elsewhere, those named, and for a gesture the author."""
-    if event["kind"] in (Kind.REACTED, Kind.REACTION_UNDONE):
+    """Outside any space: followers elsewhere, those named, and for a gesture or a vote the author."""
+    if event["kind"] in (Kind.REACTED, Kind.REACTION_UNDONE, Kind.VOTED):
         author = await _inbox_of(post.author_id)
         return [author] if author else []
     targets: list[Target] = []
@@ -210,14 +220,14 @@ async def _members_elsewhere(event: dict[str, Any], post: Told) -> list[Target]:
 
 
 def _who_reacted(event: dict[str, Any]) -> int | None:
-    return event["actor_id"] if event["kind"] in (Kind.REACTED, Kind.REACTION_UNDONE) else None
+    return event["actor_id"] if event["kind"] in (Kind.REACTED, Kind.REACTION_UNDONE, Kind.TALLIED) else None
 
 
 async def may_be_told(post: Told, peer_id: int | None = None, *, gesture_of: int | None = None) -> set[int]:
     """The instances (one, or all with a member in the space) that may be told of a post in a space of ours now.
 
     The same question when the rows are written and again when each is sent. `gesture_of`: whose answer to the post
-    is told, which blind partners do not hear of one another.
+    or vote is told, which blind partners do not hear of one another.
     """
     facts = await once(("facts", post.id), lambda: post_queries.facts_of(post.id))
     if facts is None or facts.space is None:
@@ -336,6 +346,8 @@ _BY_KIND: dict[Kind, Callable[[Instance, dict[str, Any]], Awaitable[list[Target]
     Kind.POST_WITHDRAWN: _about_post,
     Kind.REACTED: _about_post,
     Kind.REACTION_UNDONE: _about_post,
+    Kind.VOTED: _about_post,
+    Kind.TALLIED: _tallied,
     Kind.FOLLOW_ASKED: _to_named("followed"),
     Kind.FOLLOW_UNDONE: _to_named("followed"),
     Kind.FOLLOW_ACCEPTED: _to_named("follower"),

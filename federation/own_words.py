@@ -17,6 +17,7 @@ from federation.handlers.posts import LIKES, emoji_of
 from federation.instance import Instance
 from federation.lookup import NO_STREAM
 from federation.membership_wishes import wish
+from federation.poll_reading import poll_in
 from federation.proving import holds
 from federation.reading import Activity, activity, note
 from federation.resync import ask, shared
@@ -166,6 +167,7 @@ async def _again(instance: Instance, said: Activity, event_id: int, actor_id: in
         language=incoming.language[:16],
         reply_to_uri=incoming.in_reply_to[:512],
         mentioned=named,
+        poll=question.asked if (question := poll_in(incoming.document)) else None,
     )
 
 

@@ -5,7 +5,7 @@ What is longer than the limits is refused (R5), what is of the wrong type is as 
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -30,7 +30,8 @@ AS = f"{ACTIVITY_STREAMS}#"
 _KEYWORDS = {"id": "@id", "type": "@type"}
 _READ_HERE = frozenset(
     "actor object target result attributedTo to cc bto bcc audience content contentMap summary name inReplyTo tag"
-    " attachment href mediaType published updated inbox followers endpoints sharedInbox preferredUsername".split()
+    " attachment href mediaType published updated inbox followers endpoints sharedInbox preferredUsername oneOf anyOf"
+    " endTime closed replies totalItems".split()
 )
 """ActivityStreams terms that decide something here: a context that gives one of them another meaning is refused."""
 _SAME_ELSEWHERE = {
@@ -87,6 +88,7 @@ class IncomingNote:
     mentions: tuple[str, ...]
     files: tuple[IncomingFile, ...]
     byline: str = ""  # as whom a space speaks
+    document: dict[str, Any] = field(default_factory=dict)  # as it came: what it asks stays until its handler reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ def note(value: Any) -> IncomingNote:
         mentions=tuple(_mentions(value.get("tag"))),
         files=tuple(_files(value.get("attachment"))),
         byline=text(value.get("parvis:byline"), "parvis:byline", NAME_BYTES),
+        document=value,
     )
 
 

@@ -1,8 +1,9 @@
 """What the host of a space adds around an activity that it relays: all that a receiver needs, and asks nobody else for.
 
 The epoch of the policy; the digest of the receiver's own members; where a copy of the item and of what it answers can
-be had from the host; where the host keeps the files; and, for somebody of a third instance, a passport: who that is
-and with which keys they prove what they say, signed by the host, so that nobody contacts the author's instance (RR5).
+be had from the host; where the host keeps the files; how a poll stands for the receiver; and, for somebody of a third
+instance, a passport: who that is and with which keys they prove what they say, signed by the host, so that nobody
+contacts the author's instance (RR5).
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from federation.documents.activities import Fact, Message, by_space
+from federation.documents.activities import Fact, Message, by_space, question
 from federation.documents.posts import Told
 from federation.instance import Instance
 from federation.keyring import instance_key
@@ -21,6 +22,7 @@ from federation.signatures.proofs import with_proof
 from federation.vocabulary import CONTEXT, moment
 from server import database as db
 from server.clock import now_ms
+from server.viewer import peer_side
 
 VALID_MS = 30 * 24 * 3_600_000
 """How long a passport holds, in milliseconds; it goes with every relay, so the newest one is never old."""
@@ -65,6 +67,8 @@ async def envelope(instance: Instance, post: Told, peer_id: int, members: list[s
         )
         if parent is not None:
             around["parvis:parent"] = f"{here.post(parent['id'])}/replica"
+    if post.poll is not None:
+        around["parvis:tally"] = question(post, peer_side(peer_id))
     if post.author_peer_id is None:
         return around
     media = {file["source_uri"]: here.media(file["id"], file["name"]) for file in post.files if file["source_uri"]}
@@ -81,7 +85,9 @@ async def relayed(instance: Instance, fact: Fact, post: Told, peer_id: int) -> M
         card = await once(("passport", fact.actor_uri), lambda: passport(instance, fact.actor_uri))
         if card is not None:
             around["parvis:passport"] = card
-    return by_space(fact, post, instance.here, members if len(members) <= MOST_NAMED else [], around)
+    return by_space(
+        fact, post, instance.here, members if len(members) <= MOST_NAMED else [], around, peer_side(peer_id)
+    )
 
 
 async def _is_third(actor_uri: str, peer_id: int) -> bool:

@@ -32,7 +32,7 @@ from server.queries import collected, posts
 from server.queries.collected import Entries
 from server.queries.posts import SeenPost
 from server.queries.withdrawn import was_public
-from server.viewer import PeerServer, Viewer
+from server.viewer import PeerServer, Viewer, side_of
 
 MOST_PAGES = 1_000_000
 INBOXES = ("/inbox", "/actor/inbox", "/@{name}/inbox", "/spaces/{slug}/inbox")
@@ -212,14 +212,15 @@ class Documents:
     async def post(self, request: Request) -> Response:
         """What was written here, by its reader's right; of what was for all, a tombstone stays."""
         post_id = _id(request)
+        viewer = await self._viewer(request)
         try:
-            found = await self._post(await self._viewer(request), post_id)
+            found = await self._post(viewer, post_id)
         except NotFound:
             return await self._withdrawn(post_id)
         told = await read_told(found.id)
         if told is None or told.deleted_at is not None:
             raise NotFound(detail="taken back meanwhile")
-        return document(alone(note(told, self.here)))
+        return document(alone(note(told, self.here, side_of(viewer))))
 
     async def _withdrawn(self, post_id: int) -> Response:
         told = await read_told(post_id) if await was_public(post_id) else None

@@ -29,6 +29,7 @@ CONTEXT: list[Any] = [
         "manuallyApprovesFollowers": "as:manuallyApprovesFollowers",
         "discoverable": "toot:discoverable",
         "indexable": "toot:indexable",
+        "votersCount": "toot:votersCount",
         "Hashtag": "as:Hashtag",
         "EmojiReact": "http://litepub.social/ns#EmojiReact",
         "digestMultibase": "https://w3id.org/security#digestMultibase",

@@ -390,6 +390,18 @@ class Migration(migrations.Migration):
             bases=["Model"],
         ),
         ops.CreateModel(
+            name="Poll",
+            fields=[
+                ("post_id", fields.BigIntField(primary_key=True, generated=False, unique=True, db_index=True)),
+                ("multiple", fields.BooleanField(db_default=False)),
+                ("ends_at", fields.BigIntField(null=True)),
+                ("due_at", fields.BigIntField(null=True)),
+                ("voters_told", fields.IntField(db_default=0)),
+            ],
+            options={"table": "poll", "app": "models", "indexes": [Index(fields=["due_at"])], "pk_attr": "post_id"},
+            bases=["Model"],
+        ),
+        ops.CreateModel(
             name="Receipt",
             fields=[
                 ("id", fields.BigIntField(primary_key=True, generated=False, unique=True, db_index=True)),
@@ -1230,6 +1242,33 @@ class Migration(migrations.Migration):
             bases=["Model"],
         ),
         ops.CreateModel(
+            name="PollOption",
+            fields=[
+                ("id", fields.BigIntField(primary_key=True, generated=False, unique=True, db_index=True)),
+                (
+                    "post",
+                    fields.ForeignKeyField(
+                        "models.Post",
+                        source_field="post_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name=False,
+                        on_delete=OnDelete.RESTRICT,
+                    ),
+                ),
+                ("position", fields.IntField()),
+                ("title", fields.CharField(max_length=200)),
+                ("told", fields.IntField(db_default=0)),
+            ],
+            options={
+                "table": "poll_option",
+                "app": "models",
+                "unique_together": (("post_id", "position"),),
+                "pk_attr": "id",
+            },
+            bases=["Model"],
+        ),
+        ops.CreateModel(
             name="PostVersion",
             fields=[
                 ("id", fields.BigIntField(primary_key=True, generated=False, unique=True, db_index=True)),
@@ -1622,6 +1661,46 @@ class Migration(migrations.Migration):
                 ("compared_at", fields.BigIntField(null=True)),
             ],
             options={"table": "stream", "app": "models", "unique_together": (("peer_id",),), "pk_attr": "id"},
+            bases=["Model"],
+        ),
+        ops.CreateModel(
+            name="Vote",
+            fields=[
+                ("id", fields.BigIntField(primary_key=True, generated=False, unique=True, db_index=True)),
+                (
+                    "post",
+                    fields.ForeignKeyField(
+                        "models.Post",
+                        source_field="post_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name=False,
+                        on_delete=OnDelete.RESTRICT,
+                    ),
+                ),
+                ("position", fields.IntField()),
+                (
+                    "actor",
+                    fields.ForeignKeyField(
+                        "models.Actor",
+                        source_field="actor_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name=False,
+                        on_delete=OnDelete.RESTRICT,
+                    ),
+                ),
+                ("uri", fields.CharField(db_default="", max_length=512)),
+                ("side", fields.CharField(db_default="", max_length=128)),
+                ("created_at", fields.BigIntField()),
+            ],
+            options={
+                "table": "vote",
+                "app": "models",
+                "unique_together": (("post_id", "actor_id", "position"),),
+                "indexes": [Index(fields=["actor_id"])],
+                "pk_attr": "id",
+            },
             bases=["Model"],
         ),
         ops.CreateModel(

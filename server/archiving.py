@@ -32,6 +32,7 @@ class Archived:
     posts: int
     files: int
     reactions: int
+    votes: int
     withheld: int
 
 
@@ -59,8 +60,9 @@ async def _fill(viewer: Resident, here: Addresses, folder: Path, archived: ZipFi
     archived.writestr("follows.json", _json(await archive.follows(viewer)))
     posts = await _lines(archived, "posts.jsonl", _posts(viewer, brought))
     reactions = await _lines(archived, "reactions.jsonl", archive.reactions(viewer))
+    votes = await _lines(archived, "votes.jsonl", archive.votes(viewer))
     copied = sum(_copy(archived, folder, sha256, name) for name, sha256 in brought)
-    told = Archived(posts, copied, reactions, await archive.withheld(viewer, posts))
+    told = Archived(posts, copied, reactions, votes, await archive.withheld(viewer, posts))
     contents = {"made_at": now_ms(), "instance": here.base, **msgspec.to_builtins(told)}
     archived.writestr("contents.json", _json(contents))
     return told
@@ -84,7 +86,15 @@ async def _posts(viewer: Resident, brought: list[tuple[str, str]]) -> AsyncItera
             "published_at": card.published_at,
             "edited_at": card.edited_at,
             "files": carried,
+            "poll": _poll(card),
         }
+
+
+def _poll(card: PostCard) -> dict[str, Any] | None:
+    if card.poll is None:
+        return None
+    options = [{"title": option.title, "votes": option.votes} for option in card.poll.options]
+    return {"options": options, "multiple": card.poll.multiple, "ends_at": card.poll.ends_at}
 
 
 def _name(card: PostCard, number: int) -> str:

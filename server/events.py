@@ -25,6 +25,8 @@ class Kind(StrEnum):
     POST_WITHDRAWN = "post_withdrawn"  # data: told [peer ids that were sent it]
     REACTED = "reacted"  # data: emoji, uri
     REACTION_UNDONE = "reaction_undone"  # data: emoji, uri
+    VOTED = "voted"  # one of ours, in a poll that is counted elsewhere; data: option (its place)
+    TALLIED = "tallied"  # a poll that is counted here stands otherwise, or is over; actor: by whose vote
     FOLLOW_ASKED = "follow_asked"  # data: followed, uri
     FOLLOW_UNDONE = "follow_undone"  # data: followed, uri
     FOLLOW_ACCEPTED = "follow_accepted"  # actor: the followed; data: follower, uri

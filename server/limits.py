@@ -36,6 +36,17 @@ EMOJI = 50
 """Custom emoji in one object."""
 ATTACHMENTS = 20
 """Files attached to one post."""
+POLL_OPTIONS = 10
+"""Answers that one of our people's polls offers, at least two."""
+POLL_OPTIONS_ELSEWHERE = 20
+"""The same of a poll from elsewhere (R3)."""
+POLL_OPTION_CHARACTERS = 100
+"""One answer of ours."""
+POLL_OPTION_CHARACTERS_ELSEWHERE = 200
+"""One answer from elsewhere (R3)."""
+POLL_SHORTEST_S = 5 * 60
+POLL_LONGEST_S = 30 * 24 * 3600
+"""How long a poll of ours runs, in seconds, if it ends."""
 RECIPIENTS = 500
 """`to` and `cc` of one activity, together."""
 UNKNOWN_ACTORS = 20

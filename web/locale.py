@@ -15,7 +15,7 @@ from pathlib import Path
 from babel.core import Locale
 from babel.dates import format_date, format_datetime, format_time, format_timedelta
 from babel.messages.pofile import read_po
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, format_percent
 
 from server.clock import now_ms
 from server.settings import LANGUAGES
@@ -68,6 +68,10 @@ class Speech:
 
     def number(self, value: float) -> str:
         return format_decimal(value, locale=self.locale)
+
+    def percent(self, share: float) -> str:
+        """« 40 % », “40%”: a share of 1 in whole percent."""
+        return format_percent(share, locale=self.locale)
 
     def size(self, count: int) -> str:
         """Bytes in the unit that people read."""

@@ -31,6 +31,15 @@ VISIBILITY_LEVELS = {"public": "public", "colleagues": "internal", "followers": 
 PICTURE_WIDTH, PICTURE_HEIGHT = 640, 320
 """The most that a small picture takes up on a page, in CSS pixels."""
 THANKS = "❤️"
+POLL_ENDS = {
+    "3600": N_("une heure"),
+    "86400": N_("un jour"),
+    "259200": N_("trois jours"),
+    "604800": N_("une semaine"),
+    "2592000": N_("trente jours"),
+    "": N_("sans fin"),
+}
+"""How long a poll may run, in seconds as a form says it."""
 GESTURES = ("👍", "🎉", "💡", "👀")
 
 
@@ -82,6 +91,7 @@ def _environment(speaks: Speech) -> Environment:
         "iso": speaks.iso,
         "size": speaks.size,
         "number": speaks.number,
+        "percent": speaks.percent,
         "initials": initials,
         "safe_html": Markup,  # only for what server.text has cleaned
     }
@@ -101,6 +111,7 @@ def _environment(speaks: Speech) -> Environment:
         "fitted": fitted,
         "gestures": GESTURES,
         "latest_day": f"{LATEST_YEAR}-12-31",
+        "poll_ends": [(value, speaks.gettext(words)) for value, words in POLL_ENDS.items()],
     }
     return environment
 

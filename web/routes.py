@@ -48,6 +48,7 @@ def routes() -> list[Route]:
         page("/posts/{id}/edit", posts.edit, POST),
         page("/posts/{id}/withdraw", posts.withdraw, POST),
         page("/posts/{id}/react", posts.react, POST),
+        page("/posts/{id}/vote", posts.vote, POST),
         page("/spaces", spaces.listed),
         page("/spaces", spaces.open_space, POST),
         page("/spaces/{slug}", spaces.show),

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from federation.documents.polls import asked, ballot
 from federation.documents.posts import Told, addressing, note, tombstone
 from federation.vocabulary import CONTEXT, PUBLIC, moment
 from server.events import Kind
@@ -44,7 +45,7 @@ class Message:
 
 
 def about_post(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
-    """The activity by the one who wrote or reacted."""
+    """The activity by the one who wrote, reacted or voted; how a poll stands, by the one who asks."""
     to, cc = addressing(post)
     activity: dict[str, Any] = {
         "id": _own_id(fact.detail("uri"), here) or here.activity(fact.id),
@@ -60,15 +61,29 @@ def about_post(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
 
 def _speaker(fact: Fact, post: Told, here: Addresses) -> str:
     """Who says it: the person, or the space for one of ours whom it does not name."""
+    if fact.kind is Kind.TALLIED:
+        return post.author_uri
     return post.space_uri if post.byline and here.is_ours(fact.actor_uri) else fact.actor_uri
 
 
 def _create(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
-    return {"type": "Create", "object": note(post, here)}
+    return {"type": "Create", "object": note(post, here, None if post.space_uri else "")}
 
 
 def _update(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
-    return {"type": "Update", "object": note(post, here)}
+    return {"type": "Update", "object": note(post, here, None if post.space_uri else "")}
+
+
+def _tally(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
+    return {"type": "Update", "object": note(post, here, "")}
+
+
+def _vote(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
+    """To the space, or outside spaces to the author: whoever counts, and nobody else."""
+    to, options = [post.space_uri or post.author_uri], post.poll.options if post.poll else ()
+    title = dict(enumerate(options)).get(fact.detail("option"), "")
+    vote = ballot(f"{here.activity(fact.id)}#vote", fact.actor_uri, title, post.uri, to)
+    return {"type": "Create", "object": vote, "to": to, "cc": []}
 
 
 def _delete(fact: Fact, post: Told, here: Addresses) -> dict[str, Any]:
@@ -93,25 +108,50 @@ _PER_KIND = {
     Kind.POST_WITHDRAWN: _delete,
     Kind.REACTED: _like,
     Kind.REACTION_UNDONE: _undo,
+    Kind.VOTED: _vote,
+    Kind.TALLIED: _tally,
 }
 
 
 def by_author(fact: Fact, post: Told, here: Addresses) -> Message:
-    """Told by the author: outside any space, or to the host of a space elsewhere (with their proof)."""
+    """Told by the author: outside any space, or to the host of a space elsewhere (with their proof).
+
+    A vote carries no proof: whoever counts it has nothing that shows others how somebody voted.
+    """
     document = {"@context": CONTEXT, **about_post(fact, post, here)}
-    return Message(
-        document, _speaker(fact, post, here), proved_by=fact.actor_uri if post.space_peer_id and post.proofs else ""
-    )
+    proves = post.space_peer_id and post.proofs and fact.kind is not Kind.VOTED
+    return Message(document, _speaker(fact, post, here), proved_by=fact.actor_uri if proves else "")
+
+
+def tally_by_space(fact: Fact, post: Told, here: Addresses, side: str) -> dict[str, Any]:
+    """How a poll in a space of ours stands for one partner, whoever asked it: an Update without an author."""
+    return {
+        "id": here.activity(fact.id),
+        "type": "Update",
+        "actor": post.space_uri,
+        "to": [PUBLIC] if post.level is Level.PUBLIC else [post.space_members],
+        "audience": post.space_uri,
+        "published": moment(fact.created_at),
+        "object": question(post, side),
+    }
+
+
+def question(post: Told, side: str) -> dict[str, Any]:
+    """What a space tells of a poll beside its author's words: how it stands, and nothing that was said."""
+    return {"id": post.uri, "type": "Question", **(asked(post.poll, side) if post.poll else {})}
 
 
 def by_space(
-    fact: Fact, post: Told, here: Addresses, recipients: list[str], around: dict[str, Any] | None = None
+    fact: Fact, post: Told, here: Addresses, recipients: list[str], around: dict[str, Any] | None = None, side: str = ""
 ) -> Message:
     """Told by the space to a linked instance: `recipients` are its members there, by name (FEP-0499's aim).
 
-    `around`: what the relay carries beside the activity (see `relaying`).
+    `around`: what the relay carries beside the activity (see `relaying`). `side`: that of the receiver.
     """
-    inner = msgspec.json.decode(fact.original) if fact.original else about_post(fact, post, here)
+    if fact.kind is Kind.TALLIED:
+        inner = tally_by_space(fact, post, here, side)
+    else:
+        inner = msgspec.json.decode(fact.original) if fact.original else about_post(fact, post, here)
     to = [PUBLIC] if post.level is Level.PUBLIC else [post.space_members]
     document = {
         "@context": CONTEXT,
@@ -135,7 +175,7 @@ def for_plain(fact: Fact, post: Told, here: Addresses) -> Message | None:
     """
     if post.level is Level.PUBLIC:
         return _announced(fact, post, here)
-    if fact.kind in (Kind.POST_PUBLISHED, Kind.POST_EDITED, Kind.POST_WITHDRAWN):
+    if fact.kind in (Kind.POST_PUBLISHED, Kind.POST_EDITED, Kind.POST_WITHDRAWN, Kind.TALLIED):
         return _mirrored(fact, post, here)
     return None
 
@@ -154,7 +194,8 @@ def _announced(fact: Fact, post: Told, here: Addresses) -> Message | None:
         }
         return Message(document, post.space_uri)
     ours = post.author_peer_id is None
-    return by_author(fact, post, here) if ours and fact.kind in (Kind.POST_EDITED, Kind.POST_WITHDRAWN) else None
+    told = (Kind.POST_EDITED, Kind.POST_WITHDRAWN, Kind.TALLIED)
+    return by_author(fact, post, here) if ours and fact.kind in told else None
 
 
 def _mirrored(fact: Fact, post: Told, here: Addresses) -> Message:
@@ -166,13 +207,14 @@ def _mirrored(fact: Fact, post: Told, here: Addresses) -> Message:
         "content": post.html,
         "published": moment(post.published_at),
         **({"updated": moment(post.edited_at)} if post.edited_at else {}),
+        **({"type": "Question", **asked(post.poll, "")} if post.poll else {}),
     }
     gone = {"id": mirror["id"], "type": "Tombstone"}
-    kinds = {Kind.POST_PUBLISHED: "Create", Kind.POST_EDITED: "Update", Kind.POST_WITHDRAWN: "Delete"}
+    kinds = {Kind.POST_PUBLISHED: "Create", Kind.POST_WITHDRAWN: "Delete"}
     document = {
         "@context": CONTEXT,
         "id": f"{here.activity(fact.id)}/mirror",
-        "type": kinds[fact.kind],
+        "type": kinds.get(fact.kind, "Update"),
         "actor": post.space_uri,
         "to": [post.space_members],
         "published": moment(fact.created_at),

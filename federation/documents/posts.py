@@ -1,15 +1,16 @@
-"""Note and Tombstone as JSON."""
+"""Note, Question and Tombstone as JSON."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from federation.documents.polls import ToldPoll, asked, read_polls
 from federation.page_memory import once
 from federation.vocabulary import CONTEXT, PUBLIC, moment
 from server import database as db
 from server.ids import Addresses
-from server.openness import Identity, Level, Office, Visibility
+from server.openness import Identity, Level, Office, PartnerView, Visibility
 from server.queries import identity
 from server.sql import Clause, one_of
 
@@ -42,6 +43,7 @@ class Told:
     mentioned: tuple[tuple[str, str], ...]  # (uri, handle)
     files: tuple[dict[str, Any], ...]
     byline: str = ""  # for whom the space speaks, where it names no person outside
+    poll: ToldPoll | None = None
 
     @property
     def public(self) -> bool:
@@ -58,11 +60,12 @@ async def read_told(post_id: int) -> Told | None:
 
 
 async def read_many_told(post_ids: Sequence[int]) -> dict[int, Told]:
-    """The same of many, by id: three questions, however many they are."""
+    """The same of many, by id: four questions, however many they are, and two more where there are polls."""
     if not post_ids:
         return {}
     reading = """SELECT p.*, a.uri AS a_uri, a.followers_uri, a.peer_id AS a_peer, g.uri AS s_uri,
-             g.followers_uri AS s_members, s.level, s.name AS s_name, s.identity_outside, a.display_name AS a_display,
+             g.followers_uri AS s_members, s.level, s.name AS s_name, s.identity_outside, s.partner_view,
+             a.display_name AS a_display,
              (SELECT c.job FROM account c WHERE c.actor_id = a.id) AS a_job,
              (SELECT c.office FROM account c WHERE c.actor_id = a.id) AS a_office,
              s.proofs, s.peer_id AS s_peer, r.uri AS root_uri, b.uri AS parent_uri
@@ -78,16 +81,24 @@ async def read_many_told(post_ids: Sequence[int]) -> dict[int, Told]:
     files: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for one in await db.fetch(*attached.then("ORDER BY position, id").statement()):
         files[one["post_id"]].append(one)
-    return {row["id"]: _told(row, mentioned[row["id"]], files[row["id"]]) for row in rows}
+    polls = await read_polls({row["id"]: _blind(row) for row in rows})
+    return {row["id"]: _told(row, mentioned[row["id"]], files[row["id"]], polls.get(row["id"])) for row in rows}
 
 
-def _told(row: dict[str, Any], mentioned: list[dict[str, Any]], files: list[dict[str, Any]]) -> Told:
+def _blind(row: dict[str, Any]) -> bool:
+    return row["space_id"] is not None and (row["partner_view"] == PartnerView.BLIND or bool(row["stamp_blind"]))
+
+
+def _told(
+    row: dict[str, Any], mentioned: list[dict[str, Any]], files: list[dict[str, Any]], poll: ToldPoll | None
+) -> Told:
     reply_to = row["reply_to_uri"] or (row["parent_uri"] if row["reply_to_id"] else "") or ""
     byline = _byline(row)
     if byline:
         mentioned = [one for one in mentioned if one["host"]]
     return Told(
         byline=byline,
+        poll=poll,
         id=row["id"],
         uri=row["uri"],
         author_id=row["author_id"],
@@ -139,8 +150,10 @@ def addressing(post: Told) -> tuple[list[str], list[str]]:
     return names, []
 
 
-def note(post: Told, here: Addresses) -> dict[str, Any]:
-    """The post as a Note (ActivityStreams §3; `audience` by FEP-1b12), without a context of its own."""
+def note(post: Told, here: Addresses, side: str | None = None) -> dict[str, Any]:
+    """The post as a Note, or as a Question when it carries a poll (ActivityStreams §3; `audience` by FEP-1b12), without
+    a context of its own. `side`: the outside organisation that is told how the poll stands (see `polls.asked`).
+    """
     to, cc = addressing(post)
     document: dict[str, Any] = {
         "id": post.uri,
@@ -156,6 +169,8 @@ def note(post: Told, here: Addresses) -> dict[str, Any]:
         "tag": [{"type": "Mention", "href": uri, "name": name} for uri, name in post.mentioned],
         "attachment": [file_document(file, here) for file in post.files],
     }
+    if post.poll is not None:
+        document |= {"type": "Question", **asked(post.poll, None if post.space_peer_id is not None else side)}
     if post.space_uri:
         document["audience"] = post.space_uri
     if post.byline and post.author_peer_id is None:

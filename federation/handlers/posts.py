@@ -1,4 +1,4 @@
-"""Create, Update, Delete, Like, EmojiReact and Undo of a reaction, said by those whose they are."""
+"""Create, Update, Delete, Like, EmojiReact, Undo of a reaction and votes, said by those whose they are."""
 
 from dataclasses import replace
 
@@ -6,10 +6,11 @@ from federation.errors import Refused
 from federation.handlers.call import Call
 from federation.held_keys import drop_keys_of
 from federation.lookup import known
+from federation.poll_reading import ballot_in, poll_in
 from federation.reading import Activity, IncomingNote, identifier, note, type_of
 from federation.trust import owns_note, owns_object
 from server import database as db
-from server.actions import arriving, gestures
+from server.actions import arriving, gestures, polls
 from server.actions.arrived_files import ArrivedFile
 from server.clock import now_ms
 from server.errors import NotFound
@@ -24,10 +25,24 @@ LIKES = frozenset({"Like", "EmojiReact"})
 
 
 async def create(call: Call) -> None:
-    """A person elsewhere wrote: in a space that we host, or to people here."""
+    """A person elsewhere wrote: in a space that we host, or to people here; or votes in a poll that is counted here."""
     incoming = note(call.said.object)
     owns_note(call.said, incoming)
-    await _take(call, incoming)
+    chosen = ballot_in(incoming)
+    asked = await _asked(call, incoming.in_reply_to) if chosen else None
+    if asked is None:
+        await _take(call, incoming)
+        return
+    post = await reading_posts.find_by_uri(call.person, asked)
+    await polls.vote_from_elsewhere(call.person, post.id, chosen, incoming.id)
+
+
+async def _asked(call: Call, uri: str) -> str | None:
+    """The address of the poll that a vote is for, by which we know it; None when there is no poll here."""
+    base = call.instance.here.base
+    uri = uri.removesuffix("/mirror") if uri.startswith(f"{base}/posts/") else uri
+    row = await db.fetch_one("SELECT c.post_id FROM poll c JOIN post p ON p.id = c.post_id WHERE p.uri = $1", uri)
+    return None if row is None else uri
 
 
 async def _take(call: Call, incoming: IncomingNote) -> None:
@@ -62,6 +77,7 @@ async def delete(call: Call) -> None:
         drop_keys_of(call.said.actor)
         await db.execute("DELETE FROM membership WHERE actor_id = $1", call.actor.id)
         await db.execute("DELETE FROM follow WHERE follower_id = $1 OR followed_id = $1", call.actor.id)
+        await polls.take_back_votes(call.actor.id)
         return
     if await known(call.said.object_id):
         raise Refused("Nobody but itself takes an actor back.", call.said.object_id)
@@ -149,6 +165,7 @@ def _visibility(incoming: IncomingNote) -> Visibility:
 async def read_note(incoming: IncomingNote, visibility: Visibility | None) -> arriving.Arrived:
     mentioned = await _known_ids(incoming.mentions)
     published = incoming.published_at if incoming.published_at is not None else now_ms()
+    question = poll_in(incoming.document)
     return arriving.Arrived(
         uri=incoming.id,
         html=clean(incoming.content),
@@ -161,6 +178,8 @@ async def read_note(incoming: IncomingNote, visibility: Visibility | None) -> ar
         visibility=visibility,
         byline=plain(incoming.byline)[:200],
         edited_at=None if incoming.updated_at is None else min(incoming.updated_at, now_ms() + AHEAD_MS),
+        poll=question.asked if question else None,
+        tally=question.tally if question else None,
     )
 
 

@@ -15,11 +15,12 @@ from federation.handlers.call import Call
 from federation.handlers.posts import emoji_of, is_here, reaction, read_note, stays_inside, withdraw
 from federation.membership_sync import compare_members
 from federation.page_memory import keep, once
-from federation.reading import Activity, IncomingNote, identifier, many, note
+from federation.poll_reading import QUESTION, poll_in
+from federation.reading import Activity, IncomingNote, first, identifier, many, note, type_of
 from federation.replicas import wanted
 from federation.trust import owns_note, owns_object, same_origin
 from server import database as db
-from server.actions import arriving, gestures
+from server.actions import arriving, gestures, polls
 from server.errors import NotFound
 from server.limits import ATTACHMENTS
 from server.openness import Level
@@ -168,6 +169,8 @@ async def _create(call: Call, said: Activity, space: spaces.SeenSpace) -> _Creat
 
 async def _write(space: spaces.SeenSpace, creates: Sequence[_Create]) -> None:
     ids = await arriving.receive_told(space, [create.told for create in creates])
+    for create in creates:
+        await _stands(create.call, space)
     answers = {create.incoming.in_reply_to for create in creates} - {""}
     if not answers:
         return
@@ -178,7 +181,17 @@ async def _write(space: spaces.SeenSpace, creates: Sequence[_Create]) -> None:
             await wanted(create.call, post_id)
 
 
+async def _stands(call: Call, space: spaces.SeenSpace) -> None:
+    """A relay says beside a poll how it stands."""
+    told = call.said.document.get("parvis:tally")
+    if isinstance(told, dict) and type_of(told) == QUESTION:
+        await _tallied(space, told)
+
+
 async def _told_update(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
+    if said.actor == space.uri and is_tally(said):
+        await _tallied(space, said.object)
+        return
     incoming = note(said.object)
     owns_note(said, incoming)
     if not await is_here(incoming.id):
@@ -189,6 +202,20 @@ async def _told_update(call: Call, said: Activity, space: spaces.SeenSpace) -> N
         raise Refused("An edit by a third instance must say when it was made.", incoming.id)
     await _in_space(incoming.id, space)
     await arriving.receive_edit(call.server, _author(call), await _relayed(call, incoming))
+    await _stands(call, space)
+
+
+def is_tally(said: Activity) -> bool:
+    """Whether a space tells how a poll stands: a `Question` that is attributed to nobody."""
+    return said.object_type == QUESTION and not identifier(first(said.object.get("attributedTo")))
+
+
+async def _tallied(space: spaces.SeenSpace, document: dict[str, Any]) -> None:
+    """How a poll in a space elsewhere stands: only its host counts, whoever asked."""
+    poll = poll_in(document)
+    place = await _in_space(identifier(document), space)
+    if poll is not None:
+        await polls.tallied(place.post_id, space.id, poll.tally)
 
 
 async def _told_delete(call: Call, said: Activity, space: spaces.SeenSpace) -> None:

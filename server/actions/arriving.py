@@ -7,10 +7,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from server import database as db
-from server.actions import holding
+from server.actions import holding, poll_rows, polls
 from server.actions.arrived_files import ArrivedFile, arrive, arrive_again
 from server.actions.finding import make_all_findable
 from server.actions.naming import side_for, tell_named
+from server.actions.poll_rows import NewPoll, Tally
 from server.actions.post_rows import hash_of, ours_of, peer_of, replace, row_of, take_back, write, write_names
 from server.clock import now_ms
 from server.errors import Conflict, NotFound, Unavailable
@@ -48,6 +49,8 @@ class Arrived:
     byline: str = ""  # as whom a space elsewhere speaks
     original: str = ""  # the activity as it came, for the relay
     attested_by: int | None = None  # the peer on whose word the author is believed
+    poll: NewPoll | None = None
+    tally: Tally | None = None  # how its poll stands, as its author says
 
 
 async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Arrived, space_id: int | None) -> int:
@@ -80,11 +83,14 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
                 "held_at": now_ms() if waits else None,
                 "peer_id": await peer_of(author_id, viewer),
             },
+            arrived.poll,
         )
         if not new:
             return await _the_same(arrived.uri, author_id)
         await arrive(post_id, author_id, arrived.files)
         await write_names(post_id, arrived.mentioned)
+        if space is None and arrived.tally is not None:
+            await poll_rows.counted(post_id, arrived.tally)
         if waits and space is not None:
             await holding.hold(space, post_id, author_id, arrived.original)
             return post_id
@@ -147,7 +153,10 @@ async def _write_told(space: spaces.SeenSpace, new: Sequence[tuple[int, Told, "_
         await db.insert_many("post", rows)
     except Conflict as error:
         raise Unavailable(BUSY, detail=f"written at the same time: {error.detail}") from error
-    await make_all_findable([(post_id, one.arrived.html) for post_id, one, _ in new])
+    polls = [(post_id, one.arrived.poll) for post_id, one, _ in new if one.arrived.poll is not None]
+    await poll_rows.write_polls(polls)
+    asked = {post_id: poll.options for post_id, poll in polls}
+    await make_all_findable([(post_id, one.arrived.html, asked.get(post_id, ())) for post_id, one, _ in new])
     for post_id, one, _ in new:
         await arrive(post_id, one.author_id, one.arrived.files)
         await write_names(post_id, one.arrived.mentioned)
@@ -172,9 +181,16 @@ async def receive_edit(viewer: RemotePerson | PeerServer, author_id: int, arrive
         space = await spaces.find_by_id(viewer, row["space_id"]) if row["space_id"] else None
         if space is not None and space.hosted_here:
             space.demand(viewer, Act.REPLY)  # who may no longer write may no longer edit (O18)
+        if arrived.tally is not None and (arrived.edited_at or 0) <= (row["edited_at"] or 0):
+            if space is None:
+                await polls.tallied(row["id"], None, arrived.tally)
+            return  # how a poll stands is no edit
         said_at = min(arrived.edited_at or now_ms(), now_ms() + FUTURE_MS)
         if said_at <= (row["edited_at"] or 0):
             return
+        await poll_rows.ask_anew(row["id"], arrived.poll)
+        if space is None and arrived.tally is not None:
+            await poll_rows.counted(row["id"], arrived.tally)
         await replace(row["id"], row["html"], "", arrived.html, "", said_at)
         await arrive_again(row["id"], author_id, arrived.files)
         if await holding.edited(row["id"], arrived.original):

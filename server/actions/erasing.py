@@ -9,7 +9,7 @@ finished by asking for it again.
 from dataclasses import dataclass
 
 from server import database as db
-from server.actions import accounts, gestures, membership, posts
+from server.actions import accounts, gestures, membership, polls, posts
 from server.actions.audit import note
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden
@@ -30,6 +30,7 @@ class Erased:
 
     posts: int
     reactions: int
+    votes: int
 
 
 async def erase(viewer: Employee | Operator, account_id: int) -> Erased:
@@ -44,7 +45,11 @@ async def erase(viewer: Employee | Operator, account_id: int) -> Erased:
     await _nobody_depends_on(row["actor_id"])
     await accounts.suspend(viewer, account_id)
     actor_id = row["actor_id"]
-    taken = Erased(posts=await _take_back_posts(actor_id), reactions=await _take_back_reactions(actor_id))
+    taken = Erased(
+        posts=await _take_back_posts(actor_id),
+        reactions=await _take_back_reactions(actor_id),
+        votes=await polls.take_back_votes(actor_id),
+    )
     async with db.transaction():
         await record(Kind.PERSON_ERASED, actor_id=actor_id, data={"peers": await _who_knows(actor_id)})
         await _forget(account_id, actor_id)

@@ -1,7 +1,8 @@
 """What our own people said and our database no longer knows, because it was put back: said again as it was.
 
 The caller has proved that they said it. It is written under its old address and with its old fact, so whoever heard
-it then hears nothing new, and whoever asks for it twice changes nothing. Files do not come back.
+it then hears nothing new, and whoever asks for it twice changes nothing. Files and votes do not come
+back.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from server import database as db
 from server.actions.gestures import Place, gesture, ungesture
 from server.actions.naming import side_for
+from server.actions.poll_rows import NewPoll
 from server.actions.post_rows import replace, take_back, write, write_names
 from server.errors import NotFound
 from server.events import Kind, record
@@ -34,6 +36,7 @@ class Again:
     language: str = ""
     reply_to_uri: str = ""
     mentioned: Sequence[int] = ()
+    poll: NewPoll | None = None
 
 
 async def is_known(event_id: int) -> bool:
@@ -71,7 +74,7 @@ async def _write(again: Again) -> None:
         "edited_at": again.edited_at,
         "side": await side_for("", space, parent["side"] if parent else "", again.mentioned),
     }
-    await write(again.post_id, again.uri, again.author_id, space, answered, None, said)
+    await write(again.post_id, again.uri, again.author_id, space, answered, None, said, again.poll)
     await write_names(again.post_id, again.mentioned)
     await record(
         Kind.POST_PUBLISHED,

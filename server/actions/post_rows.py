@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from server import database as db
-from server.actions import holding
+from server.actions import holding, poll_rows
 from server.actions.finding import make_findable
+from server.actions.poll_rows import NewPoll
 from server.clock import now_ms
 from server.events import Kind, record
 from server.ids import new_id
 from server.openness import Visibility
 from server.queries import spaces
+from server.queries.polls import titles
 from server.sql import Clause, among
 from server.viewer import RemotePerson, Viewer
 
@@ -58,11 +60,14 @@ async def write(
     parent: _Answered | None,
     visibility: Visibility | None,
     said: dict[str, object],
+    poll: NewPoll | None = None,
 ) -> bool:
-    """Writes a post and its words, unless there is one with this uri; says whether it did."""
+    """Writes a post, its words and its poll, unless there is one with this uri; says whether it did."""
     new = await db.insert_new("post", row_of(post_id, uri, author_id, space, parent, visibility) | said, "uri")
     if new:
-        await make_findable(post_id, str(said["html"]))
+        if poll is not None:
+            await poll_rows.write_polls([(post_id, poll)])
+        await make_findable(post_id, str(said["html"]), poll.options if poll else ())
     return new
 
 
@@ -75,7 +80,7 @@ async def replace(post_id: int, old_html: str, old_source: str, html: str, sourc
     version = {"id": new_id(), "post_id": post_id, "html": old_html, "source": old_source, "replaced_at": at}
     await db.insert("post_version", version)
     await db.execute("UPDATE post SET html = $1, source = $2, edited_at = $3 WHERE id = $4", html, source, at, post_id)
-    await make_findable(post_id, html)
+    await make_findable(post_id, html, (await titles([post_id])).get(post_id, ()))
 
 
 async def take_back(
@@ -84,7 +89,7 @@ async def take_back(
     await db.execute(
         "UPDATE post SET deleted_at = $1, html = '', source = '', summary = '' WHERE id = $2", now_ms(), post_id
     )
-    for table in ("post_version", "mention", "reaction", "notice", "search_row"):
+    for table in ("post_version", "mention", "reaction", "notice", "search_row", *poll_rows.TABLES):
         await db.execute(f"DELETE FROM {table} WHERE post_id = $1", post_id)
     await db.execute("UPDATE attachment SET post_id = NULL WHERE post_id = $1", post_id)
     await db.execute("UPDATE event SET original = '' WHERE post_id = $1", post_id)

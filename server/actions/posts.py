@@ -10,6 +10,7 @@ from server import database as db
 from server.actions import recalls
 from server.actions.gestures import WAITS
 from server.actions.naming import nameable, same_side, side_for, tell_named
+from server.actions.poll_rows import NewPoll
 from server.actions.post_rows import replace, take_back, write, write_names
 from server.clock import now_ms
 from server.errors import Forbidden, Invalid
@@ -24,6 +25,7 @@ from server.text import render
 from server.viewer import Employee, Guest, RemotePerson, Resident, Viewer, side_of
 
 EMPTY = N_("Votre message est vide : écrivez quelque chose, ou joignez un fichier.")
+NO_QUESTION = N_("Écrivez la question de votre sondage.")
 NO_SUCH_FILE = N_("Un des fichiers joints n’existe pas, ou n’est pas à vous.")
 TOO_MANY_FILES = N_("Un message porte au plus %(limit)s fichiers.")
 GUESTS_IN_SPACES = N_("Vous êtes ici l’invité·e d’espaces : c’est dans l’un d’eux que vous publiez.")
@@ -41,6 +43,7 @@ class Draft:
     summary: str = ""
     language: str = ""
     client_key: str | None = None
+    poll: NewPoll | None = None
 
 
 async def publish(viewer: Resident, draft: Draft, here: Addresses) -> int:
@@ -56,7 +59,7 @@ async def publish(viewer: Resident, draft: Draft, here: Addresses) -> int:
         space = await _place(viewer, draft, parent)
         visibility = None if space else (Visibility(parent.visibility) if parent else draft.visibility)
         if not draft.source.strip() and not draft.file_ids:
-            raise Invalid(EMPTY, field="status")
+            raise Invalid(NO_QUESTION if draft.poll else EMPTY, field="status")
         rendered = render(draft.source, await nameable(viewer, draft.source, space, here))
         side = await side_for(side_of(viewer), space, parent.facts.side if parent else "", rendered.mentions)
         post_id = new_id()
@@ -76,6 +79,7 @@ async def publish(viewer: Resident, draft: Draft, here: Addresses) -> int:
                 "side": side,
                 "published_at": now_ms(),
             },
+            draft.poll,
         )
         await _attach(viewer, post_id, draft.file_ids)
         await write_names(post_id, rendered.mentions)

@@ -15,7 +15,7 @@ import msgspec
 
 from server import database as db
 from server import live
-from server.actions import file_bytes
+from server.actions import file_bytes, poll_rows
 from server.clock import now_ms
 from server.errors import NotFound
 from server.events import Kind, record
@@ -316,7 +316,7 @@ async def _erase(post_ids: Sequence[int]) -> dict[str, int]:
         counts[counted] = counts.get(counted, 0) + await db.execute(*query.statement())
     for change in (
         "UPDATE event SET original = '', data = '{}' WHERE original <> '' AND",
-        "UPDATE event SET data = '{}' WHERE kind IN ('reacted', 'reaction_undone') AND",
+        "UPDATE event SET data = '{}' WHERE kind IN ('reacted', 'reaction_undone', 'voted') AND",
     ):
         await db.execute(*Clause(change).join(one_of("post_id", post_ids)).statement())
     erased = Clause(
@@ -335,6 +335,7 @@ MADE_OF_POSTS = (
     ("post_version", "derived"),
     ("mention", "derived"),
     ("reaction", "derived"),
+    *((table, "derived") for table in poll_rows.TABLES),
 )
 
 

@@ -28,6 +28,8 @@ SWEPT = (
     Kind.POST_WITHDRAWN,
     Kind.REACTED,
     Kind.REACTION_UNDONE,
+    Kind.VOTED,
+    Kind.TALLIED,
     Kind.SPACE_CHANGED,
     Kind.PERSON_CHANGED,
     Kind.RECALLED,

@@ -1,4 +1,4 @@
-"""What has its time: openings, ends, reviews. Rows say when; whoever looks first after that moment does it, once.
+"""What has its time: openings, ends, reviews, polls. Rows say when; whoever looks first after that does it, once.
 
 Nothing is kept in memory: after a restart, or when the clock jumps, what is due by now is done now, in the order of
 its moments. Each step is one transaction and idempotent, so two processes that look at once do it once.
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from server import database as db
-from server.actions import openness
+from server.actions import openness, polls
 from server.actions.guests import end_guests
 from server.actions.notices import notify
 from server.actions.openness import Door, How, ended
@@ -30,7 +30,7 @@ AT_ONCE = 50
 async def run_due() -> int:
     """Does what is due now; how many things were done."""
     now = now_ms()
-    ended = await _guests(now)
+    ended = await _guests(now) + await polls.end_due(now)
     if not await _anything(now):
         return ended
     return ended + await _planned(now) + await _partners(now) + await _ends(now) + await _reviews(now)

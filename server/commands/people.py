@@ -162,7 +162,7 @@ async def export(settings: Settings, args: argparse.Namespace) -> int:
         tell({"file": str(target), **asdict(told)})
     else:
         print(target)
-        remark(f"{told.posts} posts, {told.files} files, {told.reactions} gestures.")
+        remark(f"{told.posts} posts, {told.files} files, {told.reactions} gestures, {told.votes} votes.")
     return 0
 
 
@@ -174,7 +174,8 @@ async def erase(settings: Settings, args: argparse.Namespace) -> int:
         taken = await erasing.erase(OPERATOR, row.id)
     if args.json:
         tell(asdict(taken))
-    remark(f"{row.name} is erased: {taken.posts} posts and {taken.reactions} gestures are taken back.")
+    back = f"{taken.posts} posts, {taken.reactions} gestures and {taken.votes} votes are taken back"
+    remark(f"{row.name} is erased: {back}.")
     return 0
 
 

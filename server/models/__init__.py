@@ -7,6 +7,7 @@ from server.models.deliveries import Delivery, Event, Job, Receipt
 from server.models.links import Link, LinkIncident, Passport
 from server.models.mails import Mailbox, ReplyAddress
 from server.models.policies import BreakGlass, Guardrail, PolicyChange, PolicyVersion
+from server.models.polls import Poll, PollOption, Vote
 from server.models.posts import (
     Attachment,
     HeldPost,
@@ -48,6 +49,8 @@ __all__ = [
     "Peer",
     "PolicyChange",
     "PolicyVersion",
+    "Poll",
+    "PollOption",
     "Post",
     "PostVersion",
     "Purge",
@@ -64,5 +67,6 @@ __all__ = [
     "Space",
     "SpacePartner",
     "Stream",
+    "Vote",
     "Withdrawal",
 ]

@@ -157,7 +157,7 @@ class Notice(Model):
 
     id = own_id()
     actor = reference("Actor")  # for whom
-    kind = fields.CharField(max_length=16)  # mention, reply, reaction, invitation, member, request, follow, refused
+    kind = fields.CharField(max_length=16)  # mention, reply, reaction, poll, invitation, member, request, follow
     by = reference("Actor", null=True)
     post = reference("Post", null=True)
     space = reference("Space", null=True)

@@ -93,6 +93,25 @@ async def reactions(viewer: Resident) -> AsyncIterator[dict[str, Any]]:
         after = rows[-1]["id"]
 
 
+async def votes(viewer: Resident) -> AsyncIterator[dict[str, Any]]:
+    """What they chose in polls that they may read today, oldest first."""
+    after = 0
+    while True:
+        query = (
+            Clause(f"SELECT r.id, o.title, r.created_at, p.uri {READABLE} JOIN vote r ON r.post_id = p.id")
+            .then("JOIN poll_option o ON o.post_id = r.post_id AND o.position = r.position")
+            .then("WHERE r.actor_id = ? AND r.id > ?", viewer.actor_id, after)
+            .and_(scope_posts(viewer, now_ms()))
+            .then("ORDER BY r.id LIMIT ?", AT_ONCE)
+        )
+        rows = await db.fetch(*query.statement())
+        for row in rows:
+            yield {"post": row["uri"], "option": row["title"], "at": row["created_at"]}
+        if len(rows) < AT_ONCE:
+            return
+        after = rows[-1]["id"]
+
+
 def open_files(viewer: Resident, card: PostCard) -> list[str]:
     """The digests of a post's files that this viewer may open, in their order; '' for one that is not here."""
     if not card.may(viewer, Act.OPEN_FILE):

@@ -32,7 +32,7 @@ class Waiting:
     """
 
     id: int
-    kind: str  # mention, reply, reaction, invitation, member, request, follow, link, approval, openness, review, recall
+    kind: str  # mention, reply, reaction, poll, invitation, member, request, follow, link, approval, openness, review…
     by: PersonCard | None
     post: PostCard | None
     space: SeenSpace | None

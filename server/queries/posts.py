@@ -13,10 +13,11 @@ from server.explaining_words import refused
 from server.ids import born_ms
 from server.openness import Audience, Level, Variant, Visibility
 from server.policy import Act, Decision, PostFacts, SpaceFacts, Standing, may_post, scope_posts
-from server.queries import identity, spaces
+from server.queries import identity, polls, sides, spaces
 from server.queries.cards import PersonCard as PersonCard
+from server.queries.polls import PollCard
 from server.sql import Clause, one_of
-from server.viewer import Employee, Guest, PeerServer, RemotePerson, Viewer, side_of
+from server.viewer import Employee, Guest, PeerServer, RemotePerson, Viewer
 
 GUEST_UNTIL = "(SELECT c.until_at FROM account c WHERE c.actor_id = a.id AND c.office = 'guest') AS guest_until"
 """Beside the columns of an actor a: until when they are here, if they are a guest."""
@@ -102,6 +103,7 @@ class PostCard:
     ticks: tuple[Tick, ...]
     facts: PostFacts
     standing: Standing
+    poll: PollCard | None = None
     attested_by: str = ""  # the host on whose word the author is believed; '': proved, or one of ours
 
     def may(self, viewer: Viewer, act: Act) -> Decision:
@@ -273,7 +275,7 @@ async def _to_author(viewer: Viewer, post_id: int, author_id: int) -> Standing:
 
 
 async def cards(viewer: Viewer, post_ids: Sequence[int]) -> list[PostCard]:
-    """These posts, in this order, without those that the viewer may not read. At most ten queries."""
+    """These posts, in this order, without those that the viewer may not read. At most thirteen queries."""
     if not post_ids:
         return []
     query = Clause(_CARD).join(one_of("p.id", post_ids)).and_(scope_posts(viewer, now_ms()))
@@ -308,6 +310,7 @@ class _Parts:
     mentions: dict[int, list[PersonCard]] = field(default_factory=lambda: defaultdict(list))
     jobs: dict[int, str | None] = field(default_factory=dict)  # of those mentioned; None: not one of ours
     ticks: dict[int, list[Tick]] = field(default_factory=lambda: defaultdict(list))
+    polls: dict[int, PollCard] = field(default_factory=dict)
 
 
 async def _parts(viewer: Viewer, ids: list[int]) -> _Parts:
@@ -328,11 +331,12 @@ async def _parts(viewer: Viewer, ids: list[int]) -> _Parts:
         )
         .then("FROM reaction r JOIN post p ON p.id = r.post_id LEFT JOIN space s ON s.id = p.space_id WHERE")
         .join(one_of("r.post_id", ids))
-        .and_(_gestures_for(viewer))
+        .and_(sides.gestures_counted(viewer))
         .then("GROUP BY r.post_id, r.emoji ORDER BY MIN(r.created_at)")
     )
     for row in await db.fetch(*reacting.statement()):
         parts.reactions[row["post_id"]].append(ReactionCount(row["emoji"], row["n"], bool(row["mine"])))
+    parts.polls = await polls.of_posts(viewer, ids)
     for row in await db.fetch(*_of("SELECT * FROM attachment WHERE", ids, "ORDER BY position, id")):
         parts.files[row["post_id"]].append(file_card(row))
     job = identity.OWN_JOB.format(actor="a.id")
@@ -345,14 +349,6 @@ async def _parts(viewer: Viewer, ids: list[int]) -> _Parts:
     if isinstance(viewer, Employee):
         await _tick(parts, ids)
     return parts
-
-
-def _gestures_for(viewer: Viewer) -> Clause:
-    """The gestures that a viewer counts: blind partners do not count each other's, nor those of when they were."""
-    if isinstance(viewer, Employee):
-        return Clause("1 = 1")
-    seen = "r.side = '' OR r.side = ? OR p.space_id IS NULL OR (s.partner_view <> 'blind' AND NOT p.stamp_blind)"
-    return Clause(seen, (side_of(viewer),))
 
 
 async def _tick(parts: _Parts, ids: list[int]) -> None:
@@ -413,6 +409,7 @@ def _card(row: dict[str, Any], parts: _Parts, standing: Standing) -> PostCard:
         files=tuple(parts.files[i]),
         mentions=tuple(parts.mentions[i]),
         ticks=tuple(parts.ticks[i]),
+        poll=parts.polls.get(i),
         attested_by=row["attested_by"] or "",
         facts=facts,
         standing=standing,

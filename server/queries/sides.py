@@ -12,7 +12,7 @@ from server.openness import PartnerView
 from server.queries.spaces import SeenSpace
 from server.rights import INSIDE
 from server.sql import Clause, any_of, one_of
-from server.viewer import Operator, Viewer, guest_side, peer_side, side_of
+from server.viewer import Employee, Operator, Viewer, guest_side, peer_side, side_of
 
 EVERYBODY = Clause("1 = 1")
 SEVERAL = "*"
@@ -60,6 +60,16 @@ async def gestures_for(side: str, gestures: Sequence[tuple[int, int]]) -> set[tu
     known = await _by_actor(actor_id for _, actor_id in gestures)
     own = {actor_id for _, actor_id in gestures if known.get(actor_id, "") in ("", side)}
     return {(post_id, actor_id) for post_id, actor_id in gestures if post_id not in blind or actor_id in own}
+
+
+def gestures_counted(viewer: Viewer) -> Clause:
+    """The gestures and votes r (post p, its space s) that a viewer counts: blind partners do not count each other's,
+    nor those of when they were.
+    """
+    if isinstance(viewer, Employee):
+        return EVERYBODY
+    seen = "r.side = '' OR r.side = ? OR p.space_id IS NULL OR (s.partner_view <> 'blind' AND NOT p.stamp_blind)"
+    return Clause(seen, (side_of(viewer),))
 
 
 async def named(viewer: Viewer, space: SeenSpace) -> Clause:

@@ -18,6 +18,8 @@ KINDS = {
     "post_withdrawn": "withdrawn",
     "reacted": "reacted",
     "reaction_undone": "reacted",
+    "voted": "reacted",
+    "tallied": "reacted",
 }
 """Which facts concern a post, and what pages call them."""
 
@@ -69,7 +71,7 @@ async def told(viewer: Resident, facts: Iterable[tuple[str, int, int | None]]) -
 
 
 async def _heard(viewer: Resident, facts: Sequence[tuple[str, int, int | None]]) -> list[tuple[str, int]]:
-    """Without the gestures of partners who are not there for this person."""
+    """Without the gestures and votes of partners who are not there for this person."""
     known = [(kind, post_id, actor_id) for kind, post_id, actor_id in facts if kind in KINDS]
     if isinstance(viewer, Employee):
         return [(kind, post_id) for kind, post_id, _ in known]
@@ -78,7 +80,7 @@ async def _heard(viewer: Resident, facts: Sequence[tuple[str, int, int | None]])
     return [
         (kind, post_id)
         for kind, post_id, actor_id in known
-        if KINDS[kind] != "reacted" or (post_id, actor_id) in for_them
+        if KINDS[kind] != "reacted" or not actor_id or (post_id, actor_id) in for_them
     ]
 
 

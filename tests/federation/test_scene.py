@@ -1,5 +1,7 @@
 """The scene that everything stands on: two companies, a shared space, and those who must not see it."""
 
+from functools import partial
+
 import pytest
 
 from tests.federation.conftest import MakeNode
@@ -40,6 +42,7 @@ async def test_alice_and_chloe_work_in_a_shared_space_and_nobody_else_sees_it(fl
         lambda post: post["favourites_count"] == 1,
         "Alice sees the thanks",
     )
+    await they_vote(alice, chloe)
     await chloe.call("PUT", f"/api/v1/statuses/{reply['id']}", json={"status": "Les relevés du poste 3 sont là."})
     edited = await alice.sees("Les relevés du poste 3 sont là")
     assert edited["id"] == answered["id"], "an edit is the same post"
@@ -56,6 +59,23 @@ async def test_alice_and_chloe_work_in_a_shared_space_and_nobody_else_sees_it(fl
 
     await chloe.call("DELETE", f"/api/v1/statuses/{reply['id']}")
     await until(alice.home, lambda home: all("poste 3 sont là" not in p["content"] for p in home), "it is taken back")
+
+
+async def they_vote(alice: Person, chloe: Person) -> None:
+    """Chloé votes at her own instance; its host counts, and both read the same."""
+    poll = {"options": ["lundi", "mardi"], "expires_in": 3600}
+    asked = await alice.post("Réunion lundi ou mardi ?", parvis_space=SLUG, poll=poll)
+    seen = await chloe.sees("Réunion lundi ou mardi")
+    assert [option["title"] for option in seen["poll"]["options"]] == poll["options"]
+    for choices, status in (([1], 200), ([1], 200), ([0], 422)):
+        voted = await chloe.call("POST", f"/api/v1/polls/{seen['id']}/votes", json={"choices": choices})
+        assert voted.status_code == status, voted.text
+    await alice.call("POST", f"/api/v1/polls/{asked['id']}/votes", json={"choices": [1]})
+    for person, post in ((alice, asked), (chloe, seen)):
+        ask = partial(person.get, f"/api/v1/polls/{post['id']}")
+        stands = await until(ask, lambda poll: poll["voters_count"] == 2, f"{person.name} reads both votes")
+        assert [option["votes_count"] for option in stands["options"]] == [0, 2]
+    assert (await chloe.get(f"/api/v1/statuses/{seen['id']}"))["edited_at"] is None
 
 
 async def nobody_else_sees(person: Person, ids: list[str], words: str) -> None:

@@ -73,6 +73,7 @@ FIELDS = {
     "link": "r",
     "mention": "r",
     "reaction": "r",
+    "option": "r",
     "file": "r",
     "alt": "r",
     "bytes": "f",
@@ -87,8 +88,8 @@ FIELDS = {
 }
 """Every field that holds a canary, and the letter under which it is seen.
 
-The silent `person` is of the partner with a member: others from outside see organisations, not names (rule 6). Polls,
-hashtags and link previews do not exist yet.
+The silent `person` is of the partner with a member: others from outside see organisations, not names (rule 6).
+Hashtags and link previews do not exist yet.
 """
 
 RULES = ("charter", "tone", "frame")
@@ -96,7 +97,7 @@ RULES = ("charter", "tone", "frame")
 CARRIED = {
     "pages": set(FIELDS) - {"mention"},
     "tokens": set(FIELDS) - {"reaction", "reason"},
-    "documents": {"name", "description", "body", "link", "summary", "file", "alt", "bytes", "small", "past"},
+    "documents": {"name", "description", "body", "link", "summary", "option", "file", "alt", "bytes", "small", "past"},
 }
 """What each door has a place for. What it has none for is still never to be seen by whoever may not see it.
 

@@ -20,6 +20,7 @@ STREAMS = ("GET /live",)
 KINDS = {
     "accounts": "account",
     "statuses": "post",
+    "polls": "post",
     "list": "space",
     "lists": "space",
     "notifications": "notice",

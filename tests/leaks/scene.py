@@ -16,9 +16,10 @@ from federation.signatures import messages
 from federation.signatures.keys import PrivateKey
 from server import database as db
 from server import files
-from server.actions import posts
+from server.actions import polls, posts
 from server.actions.accounts import issue_token, suspend
 from server.actions.attachments import bring
+from server.actions.poll_rows import NewPoll
 from server.clock import now_ms
 from server.ids import new_id
 from server.openness import Level, Office, Reach, Visibility
@@ -239,8 +240,10 @@ async def _written(scene: Scene, space: Space, people: People) -> None:
     alice, name = scene.cast.alice, space.name
     stored = _picture(scene.app.state.settings.files_dir, name)
     file_id = await bring(alice, stored, f"{canary(name, 'file')}.png", canary(name, "alt"))
-    draft = posts.Draft(canary(name, "old"), space.id, file_ids=(file_id,), summary=canary(name, "summary"))
+    poll = NewPoll((f"{HOOK} {canary(name, 'option')}", "autre"), ends_at=now_ms() + 3_600_000)
+    draft = posts.Draft(canary(name, "old"), space.id, file_ids=(file_id,), summary=canary(name, "summary"), poll=poll)
     body = await posts.publish(alice, draft, HERE)
+    await polls.vote(alice, body, [0])
     link = f"https://exemple.test/{canary(name, 'link')}"
     await posts.edit(alice, body, f"{HOOK} {canary(name, 'body')} {link}", HERE)
     await _attached(body, name)

@@ -20,6 +20,8 @@ from federation.keyring import instance_actor_id
 from server import database as db
 from server.actions.accounts import issue_token, revoke_token, suspend
 from server.actions.attachments import bring
+from server.actions.poll_rows import NewPoll
+from server.actions.posts import Draft, publish
 from server.actions.signing_in import new_sign_in_link, sign_in_with_link, sign_out
 from server.credentials import make_secret
 from server.files import Stored
@@ -61,6 +63,8 @@ TOKENS = {
     "GET /api/v1/statuses/{id}/context": ALICE,
     "POST /api/v1/statuses/{id}/favourite": ALICE,
     "POST /api/v1/statuses/{id}/unfavourite": ALICE,
+    "GET /api/v1/polls/{id}": ALICE,
+    "POST /api/v1/polls/{id}/votes": ALICE,
     "GET /api/v1/timelines/home": EVERYONE,
     "GET /api/v1/timelines/public": EVERYONE,
     "GET /api/v1/timelines/list/{id}": ALICE,
@@ -113,6 +117,7 @@ SESSIONS = {
     "POST /posts/{id}/edit": "401 303 404 404 401 401 401",
     "POST /posts/{id}/withdraw": "401 303 404 404 401 401 401",
     "POST /posts/{id}/react": "401 303 404 404 401 401 401",
+    "POST /posts/{id}/vote": "401 303 404 404 401 401 401",
     "GET /spaces": "200 200 200 200 200 200 200",
     "POST /spaces": "401 303 303 303 401 401 401",
     "GET /spaces/{slug}": "404 200 404 404 404 404 404",
@@ -236,6 +241,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "POST /api/v1/statuses": {"json": {"status": "entre nous", "parvis_space": "{slug}"}},
     "PUT /api/v1/statuses/{id}": {"json": {"status": "entre nous deux"}},
     "PUT /api/v1/media/{id}": {"json": {"description": "plan"}},
+    "POST /api/v1/polls/{id}/votes": {"json": {"choices": "0"}},
     "POST /oauth/revoke": {"data": {"token": "unknown"}},
     "POST /api/parvis/v1/spaces": {"json": {"slug": "nouveau-{caller}", "name": "Nouveau"}},
     "POST /api/parvis/v1/spaces/{slug}/members": {"json": {"who": "alice"}},
@@ -244,6 +250,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "POST /posts": {"data": {"text": "bonsoir", "where": "{slug}", "key": "{caller}-{post}"}},
     "POST /posts/{id}/edit": {"data": {"text": "entre nous deux"}},
     "POST /posts/{id}/react": {"data": {"emoji": ""}},
+    "POST /posts/{id}/vote": {"data": {"choice": "0"}},
     "POST /spaces": {"data": {"slug": "n-{caller}", "name": "Nouveau", "level": "closed"}},
     "POST /spaces/{slug}/members": {"data": {"who": "alice"}},
     **{key: SAID for key in UNSIGNED if key.startswith("POST ")},
@@ -260,6 +267,7 @@ QUERIES = {
 ACTIVITY_JSON = "application/activity+json"
 PLACES = {"accounts": "account", "statuses": "post", "list": "space", "lists": "space"}
 PLACES |= {"notifications": "notice", "media": "file", "small": "file", "posts": "post", "activities": "post"}
+PLACES |= {"polls": "post"}
 SECRETS = ("rachat", "Rachat", "entre nous", "plan-du-rachat")
 
 
@@ -279,7 +287,8 @@ async def make_things(cast: Cast, number: int) -> Things:
     slug = f"rachat-{number}"
     space_id = await company.space(slug, Level.CLOSED, cast.alice, listed=False)
     space = await db.fetch_one("SELECT actor_id FROM space WHERE id = $1", space_id)
-    post_id = await company.say(cast.alice, "entre nous", space_id)
+    poll = NewPoll(("rachat lundi", "rachat mardi"))
+    post_id = await publish(cast.alice, Draft("entre nous", space_id, poll=poll), HERE)
     file_id = await bring(cast.alice, Stored("0" * 64, 3, b"abc"), "plan-du-rachat.txt")
     await company.say(cast.bruno, "@alice bonjour")
     notice = await db.fetch_one("SELECT MAX(id) AS id FROM notice")

@@ -32,6 +32,7 @@ NOT_TEXT = N_("« %(name)s » doit être un texte.")
 TOO_LONG = N_("« %(name)s » a plus de %(limit)s caractères.")
 NOT_WHOLE = N_("« %(name)s » doit être un nombre entier de %(low)s à %(high)s.")
 NOT_FLAG = N_("« %(name)s » doit être true ou false.")
+NOT_AN_OBJECT = N_("« %(name)s » doit être un objet.")
 TOO_MANY = N_("« %(name)s » a plus de %(limit)s entrées.")
 
 TRUE = frozenset({"true", "1", "on", "t", "yes"})
@@ -85,11 +86,27 @@ class Fields:
         """A list of ids, each once, at most `most`."""
         return [Fields({name: [text]}).identifier(name) or 0 for text in self.texts(name, most, 20)]
 
+    def inside(self, name: str) -> "Fields | None":
+        """What stands inside a field, given as an object or as `name[part]`; None when it is not given."""
+        value = self._one(name)
+        if value is None:
+            parts = {key[len(name) + 1 : -1]: found for key, found in self.values.items() if _within(name, key)}
+            return Fields(parts) if parts else None
+        if not isinstance(value, dict):
+            raise Invalid(NOT_AN_OBJECT, field=name, params={"name": name})
+        values: dict[str, list[Any]] = {}
+        _gather(values, [(key, inner) for key, inner in value.items() if inner is not None])
+        return Fields(values)
+
     def _one(self, name: str) -> Any:
         values = self.values.get(name, [])
         if len(values) > 1:
             raise Invalid(TWICE, field=name, params={"name": name})
         return values[0] if values else None
+
+
+def _within(name: str, key: str) -> bool:
+    return key.startswith(f"{name}[") and key.endswith("]")
 
 
 def _text(value: Any, name: str, limit: int) -> str:

@@ -85,6 +85,11 @@ def configuration() -> dict[str, object]:
             "video_frame_rate_limit": 0,
             "video_matrix_limit": 0,
         },
-        "polls": {"max_options": 0, "max_characters_per_option": 0, "min_expiration": 0, "max_expiration": 0},
+        "polls": {
+            "max_options": limits.POLL_OPTIONS,
+            "max_characters_per_option": limits.POLL_OPTION_CHARACTERS,
+            "min_expiration": limits.POLL_SHORTEST_S,
+            "max_expiration": limits.POLL_LONGEST_S,
+        },
         "translation": {"enabled": False},
     }

@@ -17,6 +17,7 @@ MOST_TYPES = 30
 KINDS: Mapping[str, tuple[str, ...]] = {
     "mention": ("mention", "reply"),
     "favourite": ("reaction",),
+    "poll": ("poll",),
     "follow": ("follow",),
     "parvis_link": ("link",),
     "parvis_invitation": ("invitation",),
@@ -32,7 +33,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 }
 """What the field calls our kinds of notices. Ours alone are told to those clients only that ask for them."""
 
-FIELD = ("mention", "favourite", "follow")
+FIELD = ("mention", "favourite", "poll", "follow")
 
 
 async def listed(call: Call) -> Response:

@@ -9,6 +9,7 @@ from typing import Any
 from server.ids import Addresses, born_ms
 from server.openness import Level, Variant
 from server.queries.audience import AudienceCount
+from server.queries.polls import PollCard
 from server.queries.posts import FileCard, PersonCard, PostCard
 from server.queries.spaces import SeenSpace
 from server.text import plain
@@ -124,7 +125,7 @@ def status(card: PostCard, here: Addresses) -> Shape:
         "pinned": False,
         "reblog": None,
         "card": None,
-        "poll": None,
+        "poll": poll(card.id, card.poll) if card.poll else None,
         "application": None,
         "media_attachments": [attachment(file, here) for file in card.files],
         "mentions": [mention(person) for person in card.mentions],
@@ -136,6 +137,22 @@ def status(card: PostCard, here: Addresses) -> Shape:
         "parvis_ticks": [{"host": t.host, "state": t.state, "reason": t.reason or None} for t in card.ticks],
         "parvis_held": card.facts.held,
         "parvis_reactions": [{"emoji": r.emoji, "count": r.count, "mine": r.mine} for r in card.reactions],
+    }
+
+
+def poll(post_id: int, card: PollCard) -> Shape:
+    """A poll, which has the id of its post."""
+    return {
+        "id": str(post_id),
+        "expires_at": moment(card.ends_at) if card.ends_at is not None else None,
+        "expired": card.ended,
+        "multiple": card.multiple,
+        "votes_count": card.votes,
+        "voters_count": card.voters,
+        "options": [{"title": option.title, "votes_count": option.votes} for option in card.options],
+        "emojis": [],
+        "voted": card.voted,
+        "own_votes": [position for position, option in enumerate(card.options) if option.mine],
     }
 
 

@@ -4,10 +4,11 @@ import hashlib
 
 from starlette.responses import Response
 
-from server.actions import gestures
+from server import limits
+from server.actions import gestures, polls
 from server.actions import posts as verbs
+from server.actions.poll_rows import NewPoll
 from server.errors import Conflict, Invalid, NotFound
-from server.limits import ATTACHMENTS, SOURCE_BYTES
 from server.openness import Visibility
 from server.policy import Act
 from server.queries import audience, posts, spaces, threads
@@ -16,12 +17,14 @@ from server.refusals import N_
 from server.text import find_mentions
 from web.api import present
 from web.api.calls import SLUG, Call, json
-from web.api.fields import Fields
+from web.api.fields import LARGEST, Fields
 
 UNKNOWN_VISIBILITY = N_("« visibility » est public, colleagues, private ou direct ; « %(given)s » ne convient pas.")
 DIRECT_IN_SPACE = N_("Un message direct ne se publie pas dans un espace : choisissez l’un ou l’autre.")
 TWO_SPACES = N_("Ce message nomme plusieurs espaces : dites lequel avec « parvis_space ».")
 SAME_FILES = N_("Les fichiers d’un message publié ne changent plus : retirez-le et publiez-le de nouveau.")
+SAME_POLL = N_("Les choix d’un sondage publié ne changent plus : retirez-le et publiez-le de nouveau.")
+SHOWN_TOTALS = N_("Un sondage d’ici montre toujours son décompte : « hide_totals » n’est pas possible.")
 LONGEST_SUMMARY = 500
 
 VISIBILITY = {
@@ -66,9 +69,18 @@ async def edit(call: Call) -> Response:
     card = await _card(call, call.id())
     if "media_ids" in call.fields and set(_files(call.fields)) != {file.id for file in card.files}:
         raise Invalid(SAME_FILES, field="media_ids")
-    text = call.fields.text("status", SOURCE_BYTES)
+    _same_poll(call.fields.inside("poll"), card)
+    text = call.fields.text("status", limits.SOURCE_BYTES)
     await verbs.edit(call.me, card.id, text, call.here, call.fields.text("language", 16))
     return json(await _shown(call, card.id))
+
+
+def _same_poll(given: Fields | None, card: PostCard) -> None:
+    """Clients send a poll along with an edit of its question. Raises Invalid when it is another one."""
+    if given is not None:
+        asked = [option.title for option in card.poll.options] if card.poll else []
+        if [" ".join(option.split()) for option in _options(given)] != asked:
+            raise Invalid(SAME_POLL, field="poll")
 
 
 async def withdraw(call: Call) -> Response:
@@ -102,7 +114,7 @@ async def unfavourite(call: Call) -> Response:
 
 async def _draft(call: Call) -> verbs.Draft:
     fields = call.fields
-    text = fields.text("status", SOURCE_BYTES)
+    text = fields.text("status", limits.SOURCE_BYTES)
     answered = fields.identifier("in_reply_to_id")
     wanted = visibility_of(fields.text("visibility", 20))
     space_id = None if answered else await _space(call, text)
@@ -116,6 +128,7 @@ async def _draft(call: Call) -> verbs.Draft:
         file_ids=_files(fields),
         summary=fields.text("spoiler_text", LONGEST_SUMMARY),
         language=fields.text("language", 16),
+        poll=_poll(fields.inside("poll")),
         client_key=_key(call.request.headers.get("idempotency-key", "")),
     )
 
@@ -155,8 +168,22 @@ async def _mentioned(call: Call, name: str, host: str) -> int | None:
         return None
 
 
+def _poll(given: Fields | None) -> NewPoll | None:
+    """What a client asks by a poll. Raises Invalid."""
+    if given is None:
+        return None
+    if given.flag("hide_totals"):
+        raise Invalid(SHOWN_TOTALS, field="poll")
+    options = _options(given)
+    return polls.poll_of(options, given.flag("multiple") or False, given.whole("expires_in", 0, LARGEST))
+
+
+def _options(given: Fields) -> list[str]:
+    return given.texts("options", limits.POLL_OPTIONS_ELSEWHERE, limits.POLL_OPTION_CHARACTERS_ELSEWHERE)
+
+
 def _files(fields: Fields) -> list[int]:
-    return fields.identifiers("media_ids", ATTACHMENTS)
+    return fields.identifiers("media_ids", limits.ATTACHMENTS)
 
 
 def _key(text: str) -> str | None:

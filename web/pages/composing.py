@@ -1,15 +1,16 @@
 """What a composer sends: where it goes, what it carries, and the same message only once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from secrets import token_urlsafe
 
 from starlette.datastructures import UploadFile
 
 from server import pictures
-from server.actions import attachments
+from server.actions import attachments, polls
+from server.actions.poll_rows import NewPoll
 from server.actions.posts import Draft
 from server.errors import Invalid, NotFound
-from server.limits import SOURCE_BYTES, UPLOAD_BYTES
+from server.limits import POLL_OPTION_CHARACTERS, POLL_OPTIONS, SOURCE_BYTES, UPLOAD_BYTES
 from server.openness import Visibility
 from server.queries import spaces
 from server.refusals import N_
@@ -17,6 +18,8 @@ from web.pages.visits import Form, Visit
 
 NO_SUCH_PLACE = N_("Choisissez où publier.")
 KEY_CHARACTERS = 100
+FIELDS = 4
+"""Answers that a poll has room for on the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,33 @@ class Written:
     answers: int | None = None
     kept: tuple[int, ...] = ()
     key: str = ""
+    poll: "Asked" = field(default_factory=lambda: Asked())
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A poll as it was typed. `ends`: seconds as text, '' for none."""
+
+    options: tuple[str, ...] = ()
+    multiple: bool = False
+    ends: str = "86400"
+
+    @property
+    def given(self) -> bool:
+        return any(self.options)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What stands in the fields: some are always left to fill in."""
+        return self.options + ("",) * (FIELDS - len(self.options))
+
+    def poll(self) -> NewPoll | None:
+        """Raises Invalid."""
+        if not self.given:
+            return None
+        return polls.poll_of(
+            self.options, self.multiple, int(self.ends) if self.ends.isascii() and self.ends.isdigit() else None
+        )
 
 
 def new_key() -> str:
@@ -46,6 +76,11 @@ def written(form: Form) -> Written:
         answers=form.id("answers"),
         kept=tuple(form.ids("file")),
         key=form.line("key", KEY_CHARACTERS),
+        poll=Asked(
+            tuple(form.lines("option", POLL_OPTIONS + 1, POLL_OPTION_CHARACTERS * 4)),
+            form.has("multiple"),
+            form.line("ends", 10),
+        ),
     )
 
 
@@ -70,6 +105,7 @@ async def draft(visit: Visit, wrote: Written) -> Draft:
         reply_to_id=wrote.answers,
         file_ids=wrote.kept,
         client_key=wrote.key or None,
+        poll=wrote.poll.poll() if wrote.answers is None else None,
     )
 
 

@@ -1,10 +1,10 @@
-"""Compose, thread, edit, withdraw, react, and who sees it."""
+"""Compose, thread, edit, withdraw, react, vote, and who sees it."""
 
 from dataclasses import replace
 
 from starlette.responses import Response
 
-from server.actions import gestures, posts
+from server.actions import gestures, polls, posts
 from server.errors import Conflict, Forbidden, Invalid, TooLarge
 from server.limits import SOURCE_BYTES
 from server.policy import Act
@@ -86,6 +86,20 @@ async def withdraw(visit: Visit) -> Response:
     if post.reply_to_id:
         return see(f"/posts/{post.reply_to_id}")
     return see(f"/spaces/{post.space.slug}" if post.space else "/")
+
+
+async def vote(visit: Visit) -> Response:
+    """`POST /posts/{id}/vote`: a vote, or the poll again and why not."""
+    post_id, form = visit.id(), await visit.form()
+    try:
+        await polls.vote(visit.me, post_id, [int(text) for text in form.lines("choice", 20, 4) if text.isdecimal()])
+    except (Invalid, Forbidden, Conflict) as refused:
+        if visit.wants_fragment:
+            return await showing.card(visit, post_id, refused)
+        return await showing.thread(visit, await threads.around(visit.viewer, post_id), refused)
+    if visit.wants_fragment:
+        return await showing.card(visit, post_id)
+    return see(f"{inside(form.line('back'), f'/posts/{post_id}')}#post-{post_id}")
 
 
 async def react(visit: Visit) -> Response:

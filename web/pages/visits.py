@@ -120,6 +120,10 @@ class Form:
         """One value on one line, without spaces around."""
         return " ".join(self.text(name, limit).split())
 
+    def lines(self, name: str, most: int, limit: int = 500) -> list[str]:
+        """The first values of a field that is there several times, each as `line`. Raises TooLarge."""
+        return [Form(FormData([(name, value)])).line(name, limit) for value in self.sent.getlist(name)[:most]]
+
     def id(self, name: str) -> int | None:
         """An id, or None when the field is empty. Raises NotFound for what cannot be one."""
         text = self.as_typed().line(name)

@@ -17,11 +17,15 @@ const piece = async (address) => {
 
 /* A card that changed takes the place of the old one; whoever stood on a control of it stands on the same again. */
 const replaceCard = (old, fresh) => {
-  const inside = old.contains(document.activeElement) ? [...old.querySelectorAll("a, button, summary")].indexOf(document.activeElement) : -1;
+  const inside = old.contains(document.activeElement) ? [...old.querySelectorAll("a, button, summary, input")].indexOf(document.activeElement) : -1;
   if (old.classList.contains("post--new")) fresh.classList.add("post--new");
+  for (const chosen of old.querySelectorAll("input[name=choice]:checked")) {
+    const same = fresh.querySelector(`input[name=choice][value="${CSS.escape(chosen.value)}"]`);
+    if (same) same.checked = true;
+  }
   old.replaceWith(fresh);
   if (window.htmx) window.htmx.process(fresh);
-  if (inside >= 0) fresh.querySelectorAll("a, button, summary")[inside]?.focus();
+  if (inside >= 0) fresh.querySelectorAll("a, button, summary, input")[inside]?.focus();
 };
 
 const waiting = [];

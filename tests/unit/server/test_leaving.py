@@ -10,13 +10,14 @@ import pytest
 
 from server import database as db
 from server import files
-from server.actions import erasing, follows, gestures, membership
+from server.actions import erasing, follows, gestures, membership, polls, posts
 from server.actions.accounts import NewPerson, add_person
+from server.actions.poll_rows import NewPoll
 from server.archiving import write_archive
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden, Invalid
 from server.openness import Level
-from server.viewer import Operator
+from server.viewer import Employee, Operator
 from tests import cast as company
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +49,7 @@ async def test_an_archive_holds_what_its_owner_wrote_and_may_read_and_nobody_els
     await company.say(cast.bruno, "mots d’équipe", team)
     await company.say(cast.bruno, "mots d’avant", past)
     await gestures.react(cast.bruno, theirs, "👍")
+    await polls.vote(cast.bruno, await asked(cast.alice, team), [1])
     stored = files.store(tmp_path / "files", Path(__file__), 1_000_000)
     file = {"owner_id": cast.bruno.actor_id, "name": "../../relevé .txt", "media_type": "text/plain", "state": "ready"}
     [post] = await db.fetch("SELECT id FROM post WHERE author_id = $1 AND space_id = $2", cast.bruno.actor_id, team)
@@ -63,6 +65,7 @@ async def test_an_archive_holds_what_its_owner_wrote_and_may_read_and_nobody_els
     assert path.startswith("files/") and ".." not in path.split("/")
     assert opened.read(path) == Path(__file__).read_bytes()
     assert lines(opened, "reactions.jsonl")[0]["emoji"] == "👍"
+    assert [vote["option"] for vote in lines(opened, "votes.jsonl")] == ["non"]
     assert [space["space"] for space in json.loads(opened.read("memberships.json"))] == ["equipe"]
     assert json.loads(opened.read("account.json"))["name"] == "bruno"
     everything = b"".join(opened.read(name) for name in opened.namelist() if not name.startswith("files/"))
@@ -107,15 +110,23 @@ async def test_who_is_erased_leaves_no_word_and_no_name_and_whoever_was_told_is_
     await company.say(cast.bruno, "autre mot")
     theirs = await company.say(cast.alice, "mots d’Alice", team)
     await gestures.react(cast.bruno, theirs, "👍")
+    poll = await asked(cast.alice, team)
+    await polls.vote(cast.bruno, poll, [1])
     await follows.follow(cast.bruno, cast.alice.actor_id)
     await follows.asked(cast.chloe, cast.bruno.actor_id, "https://kestrel.test/follows/1")
 
     taken = await erasing.erase(cast.odile, cast.bruno.account_id)
-    assert (taken.posts, taken.reactions) == (2, 1)
+    assert (taken.posts, taken.reactions, taken.votes) == (2, 1, 1)
+    assert len(await db.fetch("SELECT 1 FROM event WHERE kind = 'tallied' AND post_id = $1", poll)) == 2
     assert not await db.fetch("SELECT 1 FROM post WHERE author_id = $1 AND deleted_at IS NULL", cast.bruno.actor_id)
     said = str(await everything())
     assert "secret de Bruno" not in said and "Bruno Keller" not in said
-    for table, column in (("membership", "actor_id"), ("reaction", "actor_id"), ("follow", "follower_id")):
+    for table, column in (
+        ("membership", "actor_id"),
+        ("reaction", "actor_id"),
+        ("vote", "actor_id"),
+        ("follow", "follower_id"),
+    ):
         assert not await db.fetch(f"SELECT 1 FROM {table} WHERE {column} = $1", cast.bruno.actor_id), table
     kinds = [row["kind"] for row in await db.fetch("SELECT kind FROM event ORDER BY id")]
     assert kinds.count("post_withdrawn") == 2 and kinds[-1] == "person_erased"
@@ -131,6 +142,10 @@ async def test_an_erasure_that_was_cut_off_is_finished_by_asking_again(cast: com
     await db.execute("UPDATE account SET suspended_at = 1 WHERE id = $1", cast.bruno.account_id)
     assert (await erasing.erase(Operator(), cast.bruno.account_id)).posts == 1
     assert not await db.fetch("SELECT 1 FROM account WHERE id = $1", cast.bruno.account_id)
+
+
+async def asked(who: Employee, place: int) -> int:
+    return await posts.publish(who, posts.Draft("On y va ?", place, poll=NewPoll(("oui", "non"))), company.HERE)
 
 
 async def everything() -> dict[str, list[dict[str, Any]]]:

@@ -64,6 +64,8 @@ KIND_WORDS = {
     "post_withdrawn": N_("un message retiré"),
     "reacted": N_("une réaction"),
     "reaction_undone": N_("une réaction reprise"),
+    "voted": N_("un vote"),
+    "tallied": N_("le compte d’un sondage"),
     "follow_asked": N_("une demande pour suivre"),
     "follow_undone": N_("la fin d’un suivi"),
     "follow_accepted": N_("l’accord pour être suivi"),

@@ -1,7 +1,7 @@
 """The feed, a thread, one card, the composer and who will see what it sends."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 
 from starlette.responses import Response
@@ -18,8 +18,8 @@ from server.refusals import N_
 from server.text import excerpt
 from server.viewer import Employee, Resident
 from web.locale import Speech
-from web.pages.composing import Written, new_key
-from web.pages.showing.frame import piece, refused_words, show, speech_for
+from web.pages.composing import Asked, Written, new_key
+from web.pages.showing.frame import Refused, piece, refused_words, show, speech_for
 from web.pages.visits import Visit
 from web.render import VISIBILITY_LEVELS, VISIBILITY_WORDS
 
@@ -39,6 +39,8 @@ class Shown:
     may_edit: bool = False
     may_withdraw: bool = False
     may_open: bool = False  # its files
+    may_vote: bool = False
+    refused: Refused | None = None  # why a vote was not taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +75,23 @@ class Composing:
     kept: Sequence[int]
     places: Sequence[Option]
     line: AudienceLine
+    poll: Asked = field(default_factory=Asked)
 
 
 def shown(visit: Visit, post: PostCard, mark: int | None = None) -> Shown:
     """A card, with the policy asked for each thing that may be done."""
     viewer = visit.viewer
+    may_react = not post.facts.held and bool(post.may(viewer, Act.REACT))
     return Shown(
         post,
         new=mark is not None and post.id > mark and _by_other(viewer, post),
         signed_in=isinstance(viewer, Resident),
         may_reply=not post.facts.held and bool(post.may(viewer, Act.REPLY)),
-        may_react=not post.facts.held and bool(post.may(viewer, Act.REACT)),
+        may_react=may_react,
         may_edit=bool(post.may(viewer, Act.EDIT_POST)),
         may_withdraw=bool(post.may(viewer, Act.WITHDRAW_POST)),
         may_open=bool(post.files) and bool(post.may(viewer, Act.OPEN_FILE)),
+        may_vote=may_react and post.poll is not None and not post.poll.ended and not post.poll.voted,
     )
 
 
@@ -104,9 +109,9 @@ async def home(visit: Visit, found: list[PostCard], mark: int) -> Response:
     return await show(visit, "home.html", "home", views=views, mark=stopped, composing=composing, older=older)
 
 
-async def thread(visit: Visit, found: Thread) -> Response:
-    """A post, what it answers and what answers it, and where one can answer."""
-    view = shown(visit, found.post)
+async def thread(visit: Visit, found: Thread, refused: DomainError | None = None) -> Response:
+    """A post, what it answers and what answers it, and where one can answer; `refused`: why a vote was not taken."""
+    view = replace(shown(visit, found.post), refused=await refused_words(visit, refused))
     composing = None
     if view.may_reply and isinstance(visit.viewer, Resident):
         composing = await _composing(visit, Written(answers=found.post.id, key=new_key()))
@@ -114,6 +119,7 @@ async def thread(visit: Visit, found: Thread) -> Response:
         visit,
         "post.html",
         "home",
+        status=200 if refused is None else 422,
         title=excerpt(found.post.html, TITLE_LENGTH) or found.post.author.display_name,
         before=[shown(visit, post) for post in found.before],
         view=view,
@@ -123,19 +129,20 @@ async def thread(visit: Visit, found: Thread) -> Response:
     )
 
 
-async def card(visit: Visit, post_id: int) -> Response:
-    """One post for a page that is open. Raises NotFound."""
+async def card(visit: Visit, post_id: int, refused: DomainError | None = None) -> Response:
+    """One post for a page that is open; `refused`: why a vote was not taken. Raises NotFound."""
     found = await posts.cards(visit.viewer, [post_id])
     if not found:
         raise NotFound(detail="no such post")
     back = f"/posts/{found[0].root_id or post_id}" if visit.query("in") == "thread" else "/"
     reply = visit.query("in") == "thread" and found[0].reply_to_id is not None
-    return await piece(visit, "_card.html", view=shown(visit, found[0]), back=back, reply=reply)
+    view = replace(shown(visit, found[0]), refused=await refused_words(visit, refused))
+    return await piece(visit, "_card.html", view=view, back=back, reply=reply)
 
 
 async def composer(visit: Visit, wrote: Written, refused: DomainError | None = None) -> Response:
     """The composer on a page of its own, with what was typed and why it did not go."""
-    wrote = wrote if wrote.key else Written(wrote.text, wrote.where, wrote.answers, wrote.kept, new_key())
+    wrote = wrote if wrote.key else replace(wrote, key=new_key())
     status = 200 if refused is None else 422
     composing = await _composing(visit, wrote)
     if composing is None:
@@ -199,7 +206,7 @@ async def _composing(visit: Visit, wrote: Written, only: SeenSpace | None = None
         return None
     where = wrote.where if any(place.value == wrote.where for place in places) else places[0].value
     line = await _line(visit, speaks, where, {space.slug: space for space in mine})
-    return Composing(wrote.text, where, wrote.key, None, wrote.kept, places, line)
+    return Composing(wrote.text, where, wrote.key, None, wrote.kept, places, line, wrote.poll)
 
 
 async def _line(visit: Visit, speaks: Speech, where: str, known: dict[str, SeenSpace]) -> AudienceLine:
