@@ -34,7 +34,7 @@ WAITS_MS = tuple(minutes * MINUTE_MS for minutes in (5, 15, 30, 60, 120, 240, 36
 """After each refusal for now, in a row; after the last, two and a half days later, it is put aside."""
 ERROR_CHARACTERS = 300
 
-PAGE_ONLY = ("reaction", "follow")
+PAGE_ONLY = ("reaction", "follow", "poll")
 """Kinds that nobody is written to about at once: they stand in a day's digest."""
 
 

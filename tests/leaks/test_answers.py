@@ -222,8 +222,8 @@ NOT_BUILT = re.compile(r"preview|hashtag|trend|bookmark|newsletter|sitemap")
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_what_the_harness_does_not_know_does_not_exist(app: Any) -> None:
-    """Link previews, hashtags, sitemaps: whoever builds one gives it a canary in `tests.leaks.scene`, and takes its word
-    out of here.
+    """Link previews, hashtags, sitemaps: whoever builds one gives it a canary in `tests.leaks.scene`, and takes its
+    word out of here.
     """
     columns = await db.fetch("SELECT m.name AS place, p.name FROM sqlite_master m JOIN pragma_table_info(m.name) p")
     names = {f"{row['place']}.{row['name']}" for row in columns} | set(every_route(list(app.routes)))

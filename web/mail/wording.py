@@ -26,6 +26,10 @@ SENTENCES = {
         N_("%(who)s a réagi à votre message"),
         N_("%(who)s a réagi à votre message dans l’espace « %(space)s »"),
     ),
+    "poll": (
+        N_("Un sondage que vous avez lancé ou auquel vous avez voté est terminé"),
+        N_("Un sondage que vous avez lancé ou auquel vous avez voté est terminé dans l’espace « %(space)s »"),
+    ),
     "follow": (N_("%(who)s vous suit"), ""),
     "invitation": ("", N_("%(who)s vous invite dans l’espace « %(space)s »")),
     "member": ("", N_("%(who)s vous a ajouté à l’espace « %(space)s »")),
