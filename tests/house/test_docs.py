@@ -102,3 +102,17 @@ def quoted(cell: str) -> list[str]:
 def test_the_version_stands_in_the_changelog() -> None:
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     assert version and f"\n## {version[1]}" in TEXTS[ROOT / "CHANGELOG.md"]
+
+
+def test_every_test_that_shows_a_claim_exists() -> None:
+    claims = (ROOT / "tests" / "federation" / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", claims))
+    written = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))
+    }
+    assert named - written == set()
+    assert {f"D{number}" for number in range(1, 12)} | {f"I{number}" for number in range(1, 11)} <= set(
+        re.findall(r"^\| ([DI]\d+) \|", claims, re.MULTILINE)
+    ), "a claim without a test"
