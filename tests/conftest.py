@@ -65,14 +65,14 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Templates:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path, templates: Templates) -> Iterator[str]:
-    """Where an empty migrated database waits, on each engine in turn; it is dropped afterwards."""
+    """Where an empty migrated database waits, on each engine in turn; it is emptied or dropped afterwards."""
     if request.param == "sqlite":
         yield templates.sqlite_clone(tmp_path / "parvis.db")
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    name = server.create(templates.postgres(server))
+    name = server.lend(templates.postgres(server))
     yield server.url(name)
-    server.drop(name)
+    server.take_back(name)
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,35 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
+MOST_ROWS = 2_000
+"""What a test may leave behind for its database to be lent again: more would bloat the tables."""
+_TABLES = "SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
+_CATALOGUE = """
+SELECT md5(string_agg(part, ',' ORDER BY part)) FROM (
+    SELECT 'c' || c.oid || c.relname || c.relfilenode || a.attname || a.atttypid || a.attnotnull || a.atthasdef AS part
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+    WHERE c.relnamespace = 'public'::regnamespace
+    UNION ALL SELECT 't' || oid || tgrelid || tgenabled::text FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT 'k' || oid FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT 'f' || oid FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+) AS parts
+"""
+_CONTENT = "SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM {} t"
+_OF_OTHERS = (
+    " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND backend_type = 'client backend'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """How a database was made: its catalogue, the tables without rows, and what the others held."""
+
+    catalogue: str
+    empty: tuple[str, ...]
+    filled: dict[str, str]
+
+
 class PostgresServer:
     """Makes and drops databases on a server. `url(name)` is what Settings.database_url takes."""
 
@@ -130,6 +160,8 @@ class PostgresServer:
         self._folder = socket_folder
         self._worker = worker
         self._numbers = itertools.count(1)
+        self._free: list[str] = []
+        self._as_made: dict[str, _Shape] = {}
 
     def url(self, name: str) -> str:
         return f"postgres://{OWNER}@/{name}?host={self._folder}"
@@ -143,15 +175,62 @@ class PostgresServer:
     def drop(self, name: str) -> None:
         self._run(f'DROP DATABASE "{name}" WITH (FORCE)')
 
+    def lend(self, template: str) -> str:
+        """A database as the template is, for one test: one that was given back, or else a clone. Returns its name."""
+        if self._free:
+            return self._free.pop()
+        name = self.create(template)
+        self._as_made[name] = asyncio.run(self._shape(name))
+        return name
+
+    def take_back(self, name: str) -> None:
+        """Empties a database that was lent, which takes a fiftieth of making one; drops it where that is not enough."""
+        if asyncio.run(self._emptied(name)):
+            self._free.append(name)
+        else:
+            self.drop(name)
+
     def _run(self, sql: str) -> None:
         async def run() -> None:
-            connection = await asyncpg.connect(self.url("postgres"))
-            try:
+            async with self._open("postgres") as connection:
                 await connection.execute(sql)
-            finally:
-                await connection.close()
 
         asyncio.run(run())
+
+    @contextlib.asynccontextmanager
+    async def _open(self, name: str) -> AsyncIterator[asyncpg.Connection]:
+        connection = await asyncpg.connect(self.url(name))
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def _shape(self, name: str) -> _Shape:
+        async with self._open(name) as connection:
+            tables = [row["name"] for row in await connection.fetch(_TABLES)]
+            filled = [table for table in tables if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table})")]
+            return _Shape(
+                await connection.fetchval(_CATALOGUE),
+                tuple(table for table in tables if table not in filled),
+                {table: await connection.fetchval(_CONTENT.format(table)) for table in filled},
+            )
+
+    async def _emptied(self, name: str) -> bool:
+        """Whether it is again as it was made: no test altered a table, and what it wrote is gone and was not much."""
+        made = self._as_made[name]
+        async with self._open(name) as connection:
+            await connection.execute(f"SELECT pg_terminate_backend(pid){_OF_OTHERS}")
+            while await connection.fetchval(f"SELECT COUNT(*){_OF_OTHERS}"):
+                await asyncio.sleep(0.002)
+            if await connection.fetchval(_CATALOGUE) != made.catalogue:
+                return False
+            await connection.execute("SET session_replication_role = replica")  # no triggers: some rows are for ever
+            gone = 0
+            async with connection.transaction():
+                for table in made.empty:
+                    gone += int((await connection.execute(f"DELETE FROM {table}")).split()[1])
+            same = [await connection.fetchval(_CONTENT.format(table)) == was for table, was in made.filled.items()]
+            return gone <= MOST_ROWS and all(same)
 
 
 class Templates:

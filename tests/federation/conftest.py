@@ -36,13 +36,13 @@ def databases(
             if server is None:
                 yield folder, templates.sqlite_clone(folder / "parvis.db")
             else:
-                names.append(server.create(templates.postgres(server)))
+                names.append(server.lend(templates.postgres(server)))
                 yield folder, server.url(names[-1])
 
     yield made()
     for name in names:
         assert server is not None
-        server.drop(name)
+        server.take_back(name)
 
 
 @pytest.fixture
