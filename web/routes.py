@@ -113,6 +113,7 @@ def routes() -> list[Route]:
         page("/admin/recalls/{id}", recalls.show),
         page("/admin/recalls/{id}/restart", recalls.restart, POST),
         page("/admin/spaces", overseeing.spaces),
+        page("/admin/spaces/{slug}", overseeing.space),
         page("/admin/changes/{id}", deciding.show),
         page("/admin/changes/{id}", deciding.decide, POST),
         page("/admin/glass", overseeing.glasses),

@@ -5,9 +5,11 @@ from typing import Any
 
 from server import database as db
 from server.clock import now_ms
-from server.errors import Forbidden
+from server.errors import Forbidden, NotFound
 from server.openness import Level, Office
+from server.queries import policies
 from server.queries.offices import demand_overseer
+from server.space_policy import SpacePolicy
 from server.sql import Clause
 from server.viewer import Employee, Viewer
 
@@ -35,7 +37,32 @@ class Overseen:
 async def spaces(viewer: Viewer, *, after: str = "", limit: int = PAGE) -> list[Overseen]:
     """Every space of ours by slug; `after`: the last slug of the page before. Raises Forbidden to others."""
     demand_overseer(viewer)
-    rows = await db.fetch(
+    return await _figures(Clause("s.slug > ?", (after,)), limit)
+
+
+async def space(viewer: Viewer, slug: str) -> Overseen:
+    """One of them, which the viewer may not know of otherwise. Raises Forbidden to others, NotFound."""
+    demand_overseer(viewer)
+    found = await _figures(Clause("s.slug = ?", (slug,)), 1)
+    if not found:
+        raise NotFound(detail="no such space of ours")
+    return found[0]
+
+
+async def history(viewer: Viewer, space: Overseen, limit: int, before: int = 0) -> list[policies.Version]:
+    """The changes of its policy, newest first; `before`: the epoch of the last one of the page before."""
+    demand_overseer(viewer)
+    return await policies.changes(space.id, limit, before)
+
+
+async def policy(viewer: Viewer, space: Overseen) -> SpacePolicy:
+    """How open it is now."""
+    demand_overseer(viewer)
+    return await policies.current(space.id)
+
+
+async def _figures(where: Clause, limit: int) -> list[Overseen]:
+    counted = Clause(
         """SELECT s.id, s.slug, s.level, s.epoch, s.closes_at, s.review_due_at, s.managed_by,
              (SELECT COUNT(*) FROM membership m WHERE m.space_id = s.id AND m.state = 'member') AS members,
              (SELECT COUNT(*) FROM membership m LEFT JOIN account c ON c.actor_id = m.actor_id
@@ -43,10 +70,10 @@ async def spaces(viewer: Viewer, *, after: str = "", limit: int = PAGE) -> list[
                  AND (m.peer_id IS NOT NULL OR c.office = 'guest')) AS outside,
              (SELECT COUNT(*) FROM space_partner n WHERE n.space_id = s.id) AS partners,
              (SELECT COUNT(*) FROM post p WHERE p.space_id = s.id AND p.deleted_at IS NULL) AS items
-           FROM space s WHERE s.peer_id IS NULL AND s.slug > $1 ORDER BY s.slug LIMIT $2""",
-        after,
-        limit,
+           FROM space s WHERE s.peer_id IS NULL AND"""
     )
+    query = counted.join(where).then("ORDER BY s.slug LIMIT ?", limit)
+    rows = await db.fetch(*query.statement())
     owners = await _owners([row["id"] for row in rows])
     return [
         Overseen(

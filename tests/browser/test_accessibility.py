@@ -50,6 +50,7 @@ PAGES = [
     "/admin/audit",
     "/admin/recalls",
     "/admin/spaces",
+    "/admin/spaces/projet",
     "/admin/glass",
     "/nulle-part",
 ]

@@ -1,15 +1,18 @@
 """Nobody reads because they administer: a reason, a second person, an end, and the members told."""
 
+from dataclasses import replace
+
 import pytest
 
 from server import database as db
 from server.actions import break_glass
+from server.actions.spaces import set_openness
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden, Invalid, NotFound
 from server.openness import Level, Office
 from server.queries import overseeing, posts, spaces, timelines
 from server.queries.timelines import Window
-from server.viewer import Employee
+from server.viewer import Employee, Operator
 from tests import cast as company
 from tests.cast import Cast, gather
 
@@ -92,3 +95,14 @@ async def test_an_auditor_sees_policies_and_counts_and_no_content(cast: Cast) ->
         await posts.find(auditor, post)
     with pytest.raises(Forbidden):
         await overseeing.spaces(cast.bruno)
+    await set_openness(Operator(), team, Level.CLOSED, listed=True)
+    found = [await overseeing.space(auditor, "secret")]
+    assert [one.door for one in await overseeing.history(auditor, found[0], 10)] == ["command", "page"]
+    assert (await overseeing.policy(auditor, found[0])).listed
+    with_a_token = replace(auditor, scopes=frozenset({"read"}))
+    for nobody in (cast.bruno, cast.alice, with_a_token, cast.chloe):
+        for question in (overseeing.policy(nobody, found[0]), overseeing.history(nobody, found[0], 10)):
+            with pytest.raises(Forbidden):
+                await question
+    with pytest.raises(NotFound):
+        await overseeing.space(auditor, "inconnu")

@@ -180,6 +180,7 @@ SESSIONS = {
     "GET /admin/recalls/{id}": "303 403 403 404 303 303 303",
     "POST /admin/recalls/{id}/restart": "401 403 403 404 401 401 401",
     "GET /admin/spaces": "303 403 403 200 303 303 303",
+    "GET /admin/spaces/{slug}": "303 403 403 200 303 303 303",
     "GET /admin/changes/{id}": "303 404 404 404 303 303 303",
     "POST /admin/changes/{id}": "401 404 404 404 401 401 401",
     "GET /admin/glass": "303 200 200 200 303 303 303",
@@ -196,7 +197,7 @@ SESSIONS = {
 STREAMS = {"GET /live"}
 """An answer that does not end: tests/unit/web/pages/test_live.py asks it as everybody."""
 
-AUDITED = {("GET /admin/audit", "odile"), ("GET /admin/spaces", "odile")}
+AUDITED = {(f"GET /admin/{page}", "odile") for page in ("audit", "spaces", "spaces/{slug}")}
 """An administrator reads what was done to which space, by its address; never what was written there."""
 
 UNPROVED = "401 401 401 401 401 401 401"

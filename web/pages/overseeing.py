@@ -7,6 +7,7 @@ from server.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
 from server.queries import overseeing
 from server.refusals import N_
 from web.pages import showing
+from web.pages.showing.opening import VERSIONS
 from web.pages.visits import Visit, see
 
 NO_SUCH_SPACE = N_("Aucun espace d’ici n’a cette adresse.")
@@ -18,6 +19,14 @@ async def spaces(visit: Visit) -> Response:
     """`/admin/spaces`: every space with its policy and counts, never its content."""
     found = await overseeing.spaces(visit.viewer, after=visit.query("after"), limit=overseeing.PAGE + 1)
     return await showing.overseen(visit, found[: overseeing.PAGE], more=len(found) > overseeing.PAGE)
+
+
+async def space(visit: Visit) -> Response:
+    """`/admin/spaces/{slug}`: how open it is and what changed that, newest first; never its content."""
+    found = await overseeing.space(visit.viewer, visit.handle("slug"))
+    policy = await overseeing.policy(visit.viewer, found)
+    versions = await overseeing.history(visit.viewer, found, VERSIONS + 1, visit.cursor("before") or 0)
+    return await showing.overseen_space(visit, found, policy, versions)
 
 
 async def glasses(visit: Visit) -> Response:

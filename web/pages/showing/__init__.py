@@ -4,7 +4,7 @@ from web.pages.showing.deeds import admin_audit
 from web.pages.showing.explaining import who_sees
 from web.pages.showing.feeds import feed, feed_address
 from web.pages.showing.office import About, admin, admin_deliveries, admin_people, link, links
-from web.pages.showing.overseeing import glasses, overseen
+from web.pages.showing.overseeing import glasses, overseen, overseen_space
 from web.pages.showing.own import login, login_once, mail_stop, notifications, settings
 from web.pages.showing.partners import partner
 from web.pages.showing.people import people, person, results
@@ -39,6 +39,7 @@ __all__ = [
     "new_space",
     "notifications",
     "overseen",
+    "overseen_space",
     "partner",
     "people",
     "person",
