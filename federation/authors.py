@@ -6,7 +6,7 @@ asked (RR5): the host's passport names the key, and the item is shown as atteste
 """
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -54,7 +54,7 @@ async def author_of(instance: Instance, said: Activity, inner: Activity, peer_id
         return Author(author, proved=True)
     if await _linked(inner.actor) and not await _asked_lately(inner.actor):
         document = await read_exactly(instance, inner.actor)
-        return Author(await remember(document), proved=holds(inner.document, document.id, document.keys))
+        return Author(await remember(document), proved=_proves(inner, document.keys))
     if held:
         raise Refused("The words of a third instance need its author's proof.", inner.id, rule="RR3")
     return await _attested(said, inner, peer_id)
@@ -67,7 +67,7 @@ async def check_ahead(page: Sequence[tuple[Activity, Activity]]) -> None:
     third = [inner for said, inner in page if not same_origin(inner.actor, said.actor)]
     checks = [(inner, keys) for inner in third if (keys := await keys_of(inner.actor))]
     if checks:
-        held = await asyncio.to_thread(lambda: [holds(inner.document, inner.actor, keys) for inner, keys in checks])
+        held = await asyncio.to_thread(lambda: [_proves(inner, keys) for inner, keys in checks])
         keep({_proof_of(inner): holding for (inner, _), holding in zip(checks, held, strict=True)})
 
 
@@ -77,7 +77,11 @@ def _proof_of(inner: Activity) -> Hashable:
 
 
 async def _holds(inner: Activity, keys: list[Key]) -> bool:
-    return holds(inner.document, inner.actor, keys)
+    return _proves(inner, keys)
+
+
+def _proves(inner: Activity, keys: Iterable[Key]) -> bool:
+    return holds(inner.document, inner.actor, keys, inner.as_came)
 
 
 async def _is_heard(host: str) -> None:
@@ -107,15 +111,15 @@ async def _attested(said: Activity, inner: Activity, peer_id: int) -> Author:
     if not isinstance(card, dict):
         raise Refused("The words of a third instance need its author's proof, or a passport.", inner.id, rule="RR3")
     try:
-        keys = await _keys_in(card, inner.actor, peer_id)
+        keys = await _keys_in(said, card, inner.actor, peer_id)
     except FederationError as error:
         raise Refused("The passport does not hold.", str(error), rule="RR3") from None
-    if not holds(inner.document, inner.actor, keys) and await _asks_for_proofs(said.actor):
+    if not _proves(inner, keys) and await _asks_for_proofs(said.actor):
         raise Refused("The words of a third instance need its author's proof.", inner.id, rule="RR3")
     return Author(await _known_by_passport(card, inner.actor, keys, peer_id), attested=True)
 
 
-async def _keys_in(card: dict[str, Any], uri: str, peer_id: int) -> list[Key]:
+async def _keys_in(said: Activity, card: dict[str, Any], uri: str, peer_id: int) -> list[Key]:
     """The author's keys in a passport that the host signed with its pinned key. Raises FederationError."""
     shown = actor({name: value for name, value in card.items() if name != "proof"})
     pin = await link_keys.pinned(peer_id)
@@ -128,7 +132,8 @@ async def _keys_in(card: dict[str, Any], uri: str, peer_id: int) -> list[Key]:
     pins = [(pin["their_key_uri"], owner, "multikey", pin["their_key"])]
     if pin["their_old_key"] and now_ms() < (pin["their_old_until_at"] or 0):
         pins.append((pin["their_old_key_uri"], owner, "multikey", pin["their_old_key"]))
-    if not holds(card, owner, pins):
+    came = said.as_came.get("parvis:passport")
+    if not holds(card, owner, pins, came if isinstance(came, dict) else None):
         raise Refused("It is not signed by the host.")
     keys = [key for key in shown.keys if key[2] == "multikey" and key[1] == uri and same_origin(key[0], uri)]
     for key_id, controller, _, value in keys:

@@ -24,7 +24,7 @@ from federation.documents.activities import (
     gone_person,
 )
 from federation.documents.actors import OwnActor, application, group, person
-from federation.documents.links import about_link, members_disagree, new_key
+from federation.documents.links import about_link, members_disagree, moved, new_key
 from federation.documents.posts import Told, read_told
 from federation.instance import Instance
 from federation.keyring import instance_key, key_at, private_key
@@ -34,12 +34,14 @@ from federation.proving import proved
 from federation.recall_messages import about_recall
 from federation.relaying import relayed
 from federation.signatures.proofs import with_proof
+from federation.signing import key_towards
 from federation.vocabulary import CONTEXT
 from server import database as db
 from server.clock import now_ms
 from server.errors import NotFound
 from server.events import Kind
 from server.openness import Level
+from server.queries.former import our_former
 from server.sql import Clause, one_of
 from server.viewer import PeerServer
 
@@ -52,7 +54,14 @@ ABOUT_POSTS = ABOUT_POLLS | {
     Kind.REACTION_UNDONE,
 }
 ABOUT_LINKS = frozenset(
-    {Kind.LINK_OFFERED, Kind.LINK_ACCEPTED, Kind.LINK_CONFIRMED, Kind.LINK_ENDED, Kind.LINK_REKEYED}
+    {
+        Kind.LINK_OFFERED,
+        Kind.LINK_ACCEPTED,
+        Kind.LINK_CONFIRMED,
+        Kind.LINK_ENDED,
+        Kind.LINK_REKEYED,
+        Kind.LINK_MOVED,
+    }
 )
 RECALLS = frozenset({Kind.RECALLED, Kind.ITEM_RECALLED, Kind.RECALL_ANSWERED})
 ALWAYS = ABOUT_LINKS | RECALLS
@@ -83,6 +92,12 @@ class Sealed:
 _kept: OrderedDict[tuple[int, int, int], Sealed] = OrderedDict()
 _proofs: OrderedDict[tuple[int, int, int], dict[str, Any]] = OrderedDict()
 _facts: OrderedDict[int, tuple[Fact, dict[str, Any]]] = OrderedDict()
+
+
+def forget_sealed() -> None:
+    """What was built before somebody moved is built anew."""
+    for kept in (_kept, _proofs, _facts):
+        kept.clear()
 
 
 async def compose(instance: Instance, event_id: int, to: Receiver) -> Sealed | None:
@@ -193,6 +208,8 @@ async def _about_link(instance: Instance, fact: Fact, to: Receiver) -> Message |
         return None
     if fact.kind is Kind.LINK_REKEYED:
         return await _new_key(instance, fact, link)
+    if fact.kind is Kind.LINK_MOVED:
+        return await _moved(instance, fact, link, to)
     key = await instance_key(instance)
     return about_link(fact, link, key.public(instance.here.instance).to_multikey(), instance.here)
 
@@ -204,6 +221,12 @@ async def _new_key(instance: Instance, fact: Fact, link: dict[str, Any]) -> Mess
     document = new_key(fact, link, await application(instance), instance.here)
     key = await key_at(instance, fact.detail("key"))
     return Message(with_proof(document, key, now_ms()), instance.here.instance)
+
+
+async def _moved(instance: Instance, fact: Fact, link: dict[str, Any], to: Receiver) -> Message:
+    """That we are at another address, with the proof of the key that the other side holds."""
+    document = moved(fact, link, await our_former(), instance.here)
+    return Message(with_proof(document, await key_towards(instance, to.host), now_ms()), instance.here.instance)
 
 
 async def _space_changed(instance: Instance, fact: Fact, event: dict[str, Any]) -> Message | None:

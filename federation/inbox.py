@@ -7,7 +7,6 @@ of a refused activity is kept or logged but its sender and the reason.
 """
 
 import asyncio
-import hashlib
 import logging
 import re
 from collections.abc import Mapping
@@ -25,18 +24,21 @@ from federation import refusals
 from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
 from federation.lookup import peer_for, remember
-from federation.reading import Activity, activity_in, is_recall
+from federation.moving import is_move, moved
+from federation.reading import Activity, activity_in, as_now, is_recall
 from federation.schedule import MINUTE, State, wake
 from federation.trust import VerifiedSender, host_at, same_origin, speaks_for
 from federation.verify import SignedRequest, verify
 from federation.vocabulary import ACTIVITY_STREAMS, RECEIPT
 from server import database as db
 from server import live
+from server.actions.post_rows import hash_of
 from server.clock import now_ms
 from server.errors import Unavailable
 from server.group_commit import GroupCommit
 from server.ids import new_id
 from server.limits import DOCUMENT_BYTES
+from server.queries.former import moves
 from server.sql import Clause, one_of
 
 log = logging.getLogger("parvis.inbox")
@@ -104,6 +106,11 @@ class Inbox:
         try:
             text = as_text(body)
             said = activity_in(text)
+            if is_move(said):
+                await moved(self.instance, sender, said)
+                return
+            known = await moves()
+            said = as_now(said, known)
             admit(self.instance, sender, said)
             addressed(self.instance, request.scope["path"], said)
         except FederationError as error:
@@ -111,7 +118,7 @@ class Inbox:
                 await refusals.counted(sender.peer_id, error, "")
             raise
         peer_id = await acquaint(sender)
-        await self._group.submit(Arrival(hashlib.sha256(said.id.encode()).hexdigest(), sender, peer_id, text))
+        await self._group.submit(Arrival(hash_of(known.first(said.id)), sender, peer_id, text))
 
 
 def check_type(content_type: str) -> None:

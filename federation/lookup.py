@@ -27,6 +27,7 @@ from server import database as db
 from server.actions.link_keys import disagreed
 from server.clock import now_ms
 from server.ids import new_id
+from server.queries.former import moves, new_host
 from server.sql import Clause, among
 from server.text import plain
 
@@ -97,6 +98,7 @@ async def read_ahead(uris: Collection[str]) -> None:
 
 async def find(instance: Instance, uri: str) -> KnownActor:
     """The actor with this id, fetched from its origin when it is new. Raises FederationError."""
+    uri = (await moves()).now(uri)
     return await known(uri) or await fetch(instance, uri)
 
 
@@ -300,6 +302,7 @@ async def find_handle(instance: Instance, handle: str) -> KnownActor:
     if text.startswith(("http://", "https://")):
         return await find(instance, text)
     name, _, host = text.partition("@")
+    host = await new_host(host.lower())
     if host in ("", instance.here.host):
         row = await db.fetch_one(f"SELECT {COLUMNS} FROM actor WHERE host = '' AND name = $1", name.lower())
         if row is None:

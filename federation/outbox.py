@@ -372,6 +372,7 @@ _BY_KIND: dict[Kind, Callable[[Instance, dict[str, Any]], Awaitable[list[Target]
     Kind.LINK_CONFIRMED: _to_peer,
     Kind.LINK_ENDED: _to_peer,
     Kind.LINK_REKEYED: _to_peer,
+    Kind.LINK_MOVED: _to_peer,
     Kind.MEMBERS_DISAGREE: _to_host,
 }
 

@@ -19,7 +19,7 @@ from federation.lookup import NO_STREAM
 from federation.membership_wishes import wish
 from federation.poll_reading import poll_in
 from federation.proving import holds
-from federation.reading import Activity, activity, note
+from federation.reading import Activity, activity, as_now, note
 from federation.resync import ask, shared
 from federation.trust import owns_note, owns_object
 from server import database as db
@@ -27,6 +27,7 @@ from server.actions import own_words
 from server.actions.own_words import Again
 from server.clock import now_ms
 from server.errors import DomainError, NotFound
+from server.queries.former import moves
 from server.sql import Clause, one_of
 from server.text import clean, plain
 from server.viewer import PeerServer, Viewer
@@ -115,7 +116,7 @@ async def _of_space(instance: Instance, peering: str, space_id: int, space_uri: 
 
 async def _said_again(instance: Instance, document: dict[str, Any], space_id: int) -> bool:
     """Takes one activity; False when it is known. Raises FederationError when it is not our people's word."""
-    said = activity(document)
+    said = as_now(activity(document), await moves())
     event_id = _number(said.id, f"{instance.here.base}/activities/")
     if await own_words.is_known(event_id):
         return False
@@ -142,7 +143,7 @@ async def _proved(said: Activity) -> int:
         said.actor,
     )
     keys = [(row["uri"], said.actor, "multikey", row["public"]) for row in rows]
-    if not holds(said.document, said.actor, keys):
+    if not holds(said.document, said.actor, keys, said.as_came):
         raise Untrusted("It does not carry the proof of one of our people.", said.id)
     return int(rows[0]["id"])
 

@@ -5,7 +5,6 @@ does not follow what is here is answered 409 with the number that is wanted. One
 with its reason, the number counts, and the reason is told in a later answer.
 """
 
-import hashlib
 import logging
 from collections import OrderedDict
 from typing import Any
@@ -20,7 +19,7 @@ from federation.inbox import as_text, check_type, read_body, signed_request, wak
 from federation.instance import Instance
 from federation.membership_wishes import wish
 from federation.pages import TARGETS, Heard, IncomingPage, Item, Missing, read_page
-from federation.reading import activity_in
+from federation.reading import activity_in, as_now
 from federation.signatures.structured import read_dictionary
 from federation.signing import LINK_TAG
 from federation.streams import heard, heard_of, locked
@@ -28,9 +27,11 @@ from federation.trust import VerifiedSender, same_origin
 from federation.verify import verify
 from server import database as db
 from server import live
+from server.actions.post_rows import hash_of
 from server.clock import now_ms
 from server.errors import Unavailable
 from server.ids import new_id
+from server.queries.former import Moves, moves_until_the_end
 from server.sql import Clause, one_of
 from server.verdicts import code_of
 
@@ -117,7 +118,10 @@ async def take(instance: Instance, sender: VerifiedSender, page: IncomingPage) -
         if page.start > row["got"] + 1:
             return Missing(row["got"] + 1, row["their_generation"])
         refused: list[FederationError] = []
-        receipts = [_receipt(instance, sender, item, page.generation, now, refused) for item in page.items if item.body]
+        known = await moves_until_the_end()
+        receipts = [
+            _receipt(instance, sender, item, page.generation, now, refused, known) for item in page.items if item.body
+        ]
         for error in refused:
             await refusals.counted(peer_id, error, error.detail)
         fresh = [receipt for receipt in receipts if receipt["seq"] > row["got"]]
@@ -166,7 +170,13 @@ async def _new_generation(row: dict[str, Any], generation: str) -> dict[str, Any
 
 
 def _receipt(
-    instance: Instance, sender: VerifiedSender, item: Item, generation: str, now: int, refused: list[FederationError]
+    instance: Instance,
+    sender: VerifiedSender,
+    item: Item,
+    generation: str,
+    now: int,
+    refused: list[FederationError],
+    known: Moves,
 ) -> dict[str, Any]:
     """The row of an event; one that may not speak here is over at once, and its error is put to `refused`."""
     row: dict[str, Any] = {
@@ -178,26 +188,26 @@ def _receipt(
         "received_at": now,
     }
     try:
-        identifier = _admitted(instance, sender, item)
+        identifier = known.first(_admitted(instance, sender, item, known))
         said: dict[str, Any] = {"body": item.body, "outcome": "", "code": "", "processed_at": None}
     except FederationError as error:
         log.info("refused", extra={"action": "peering.event_refused", "peer": sender.host, "reason": str(error)})
         refused.append(error)
         identifier = f"{sender.host} {generation} {item.seq}"
         said = {"body": "", "outcome": str(error)[:500], "code": code_of(error), "processed_at": now}
-    return {**row, **said, "activity_hash": hashlib.sha256(identifier.encode()).hexdigest()}
+    return {**row, **said, "activity_hash": hash_of(identifier)}
 
 
-def _admitted(instance: Instance, sender: VerifiedSender, item: Item) -> str:
+def _admitted(instance: Instance, sender: VerifiedSender, item: Item, known: Moves) -> str:
     """The id of an activity that may speak here. Raises FederationError."""
-    said = activity_in(item.body)
+    said = as_now(activity_in(item.body), known)
     if not same_origin(said.id, said.actor):
         raise Untrusted("The activity's id is not of its actor's origin.", said.id)
     if not same_origin(said.actor, sender.actor_uri):
         raise Untrusted("A link speaks for the people of its own instance.", said.actor)
     if not item.targets or len(item.targets) > TARGETS:
         raise Malformed("An event names its recipients, and not too many.", said.id)
-    if not all(instance.here.is_ours(target) for target in item.targets):
+    if not all(instance.here.is_ours(known.now(target)) for target in item.targets):
         raise Refused("An event is for recipients of this instance.", said.id)
     return said.id
 

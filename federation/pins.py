@@ -28,7 +28,7 @@ def _key(uri: str, value: str) -> Key:
     return uri, uri.partition("#")[0], "multikey", value
 
 
-async def proved_by_pin(peer_id: int, document: dict[str, Any]) -> bool:
-    """Whether a document carries a proof made with a key that is pinned for this instance."""
+async def proved_by_pin(peer_id: int, document: dict[str, Any], as_came: dict[str, Any] | None = None) -> bool:
+    """Whether a document carries a proof made with a key that is pinned for this instance; `as_came`: see `holds`."""
     keys = await pinned_keys(peer_id)
-    return any(holds(document, key[1], [key]) for key in keys)
+    return any(holds(document, key[1], [key], as_came) for key in keys)

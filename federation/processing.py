@@ -23,12 +23,13 @@ from federation.instance import Instance
 from federation.lookup import KnownActor, exactly, read_ahead, read_exactly, remember
 from federation.membership_wishes import wish
 from federation.page_memory import forget, remembering
-from federation.reading import Activity, IncomingActor, activity_in, inner_activity, type_of
+from federation.reading import Activity, IncomingActor, activity_in, as_now, inner_activity, type_of
 from federation.trust import same_origin
 from federation.vocabulary import ACTORS
 from server import database as db
 from server.clock import now_ms
 from server.errors import DomainError, Unavailable
+from server.queries.former import Moves, moves, moves_until_the_end
 from server.sql import Clause, one_of
 from server.verdicts import code_of
 
@@ -52,6 +53,7 @@ class _Ready:
 
     row: dict[str, Any]
     call: Call | None
+    known: Moves
     reason: str = ""
     again: bool = False
     refused: Exception | None = None
@@ -64,6 +66,7 @@ class _Read:
 
     row: dict[str, Any]
     said: Activity | None
+    known: Moves
     inner: Activity | None = None
     error: Exception | None = None
 
@@ -150,7 +153,8 @@ async def _work_off(instance: Instance, rows: list[dict[str, Any]], round_: _Rou
     done: list[_Ready] = []
     until = asyncio.get_running_loop().time() + TURN_S
     for start in range(0, len(rows), TOGETHER):
-        page = [_read(row) for row in rows[start : start + TOGETHER]]
+        known = await moves()
+        page = [_read(row, known) for row in rows[start : start + TOGETHER]]
         with remembering():
             await _ask_ahead(page)
             for read in page:
@@ -162,14 +166,14 @@ async def _work_off(instance: Instance, rows: list[dict[str, Any]], round_: _Rou
     await round_.hand_in(done)
 
 
-def _read(row: dict[str, Any]) -> _Read:
+def _read(row: dict[str, Any], known: Moves) -> _Read:
     """What a receipt says."""
     try:
-        said = activity_in(row["body"])
+        said = as_now(activity_in(row["body"]), known)
         relays = said.type == "Announce" and row["linked"] and type_of(said.object)
-        return _Read(row, said, inner_activity(said) if relays else None)
+        return _Read(row, said, known, inner_activity(said) if relays else None)
     except Exception as error:
-        return _Read(row, None, error=error)
+        return _Read(row, None, known, error=error)
 
 
 async def _ask_ahead(page: list[_Read]) -> None:
@@ -220,15 +224,15 @@ async def prepare(instance: Instance, read: _Read) -> _Ready:
             attested=author.attested,
             fetched=fetched,
         )
-        return _Ready(row, call)
+        return _Ready(row, call, read.known)
     except Unreachable as error:
-        return _Ready(row, None, str(error), again=True, code=code_of(error))
+        return _Ready(row, None, read.known, str(error), again=True, code=code_of(error))
     except (FederationError, DomainError) as error:
-        return _Ready(row, None, str(error), refused=error)
+        return _Ready(row, None, read.known, str(error), refused=error)
     except Exception as error:
         # one activity that we are not up to must not stop those behind it (R13)
         log.exception("not prepared", extra={"action": "activity.failed", "receipt": row["id"]})
-        return _Ready(row, None, type(error).__name__, again=True, code="failed")
+        return _Ready(row, None, read.known, type(error).__name__, again=True, code="failed")
 
 
 async def _document(instance: Instance, said: Activity, actor: KnownActor) -> IncomingActor | None:
@@ -281,8 +285,16 @@ async def _apply_together(group: list[_Ready]) -> int:
     return await _apply_together(group[:middle]) + await _apply_together(group[middle:])
 
 
+async def _nobody_moved(group: list[_Ready]) -> None:
+    """Raises Unavailable when somebody moved since these were read: they are read again, by the new names."""
+    known = await moves_until_the_end()
+    if any(item.known != known for item in group):
+        raise Unavailable(detail="somebody moved meanwhile")
+
+
 async def _all_of(group: list[_Ready]) -> int:
     """Marks the receipts and runs the handlers. Raises what the first of them raises."""
+    await _nobody_moved(group)
     ended = Clause("UPDATE receipt SET processed_at = ?, body = '', outcome = '', code = '' WHERE", (now_ms(),))
     ended = ended.join(one_of("id", [item.row["id"] for item in group])).then("AND processed_at IS NULL RETURNING id")
     mine = {row["id"] for row in await db.fetch(*ended.statement())}
@@ -294,6 +306,7 @@ async def _apply_apart(group: list[_Ready]) -> int:
     """The same, each in a savepoint of its own; when the commit fails, one by one."""
     try:
         async with db.transaction():
+            await _nobody_moved(group)
             return sum([await _one(item) for item in group])
     except Exception as error:
         if len(group) > 1:

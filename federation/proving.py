@@ -25,14 +25,23 @@ async def proved(instance: Instance, message: Message) -> dict[str, Any]:
     return with_proof(message.document, key, now_ms())
 
 
-def holds(document: dict[str, Any], author: str, keys: Iterable[tuple[str, str, str, str]]) -> bool:
-    """Whether a document carries its author's proof, made with one of the keys that the author publishes."""
+def holds(
+    document: dict[str, Any],
+    author: str,
+    keys: Iterable[tuple[str, str, str, str]],
+    as_came: dict[str, Any] | None = None,
+) -> bool:
+    """Whether a document carries its author's proof, made with one of the keys that the author publishes.
+
+    `as_came`: what was signed, when the document names somebody who moved meanwhile by where they are now.
+    """
     try:
-        facts = parse_proof(document, now=now_ms())
-        if facts is None:
+        facts = parse_proof(document if as_came is None else as_came, now=now_ms())
+        named = facts if as_came is None or as_came is document else parse_proof(document, now=now_ms())
+        if facts is None or named is None:
             return False
         for key_id, owner, kind, value in keys:
-            if key_id == facts.key_id and owner == author and kind == "multikey":
+            if key_id == named.key_id and owner == author and kind == "multikey":
                 check_proof(facts, public_key_from_multikey(key_id, owner, value))
                 return True
     except FederationError:

@@ -24,6 +24,7 @@ from server.limits import (
     TAGS,
     URL_CHARACTERS,
 )
+from server.queries.former import Moves
 
 FORBIDDEN_KEYS = frozenset({"@graph", "@included", "@reverse", "@nest", "@import"})
 AS = f"{ACTIVITY_STREAMS}#"
@@ -57,6 +58,8 @@ class Activity:
     content: str
     public: bool
     document: dict[str, Any]
+    as_came: dict[str, Any]
+    """What was signed. `document` is the same, except that who moved meanwhile is named by where they are now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +139,17 @@ def inner_activity(around: Activity) -> Activity:
     """The activity that is the object of another one, which was read as a whole. Raises Malformed."""
     if not isinstance(around.object, dict):
         raise Malformed("“object” must be the whole object here, not its address.")
-    return _activity(around.object)
+    came = _only(around.as_came.get("object"), "object")
+    return _activity(around.object, came if isinstance(came, dict) else None)
 
 
-def _activity(document: dict[str, Any]) -> Activity:
+def as_now(said: Activity, known: Moves) -> Activity:
+    """The same activity with everybody named by where they are now. Raises Malformed."""
+    document = known.in_document(said.document)
+    return said if document == said.document else _activity(document, said.as_came)
+
+
+def _activity(document: dict[str, Any], as_came: dict[str, Any] | None = None) -> Activity:
     inner = _only(document.get("object"), "object")
     to, cc = _recipients(document)
     return Activity(
@@ -156,6 +166,7 @@ def _activity(document: dict[str, Any]) -> Activity:
         content=text(document.get("content"), "content", CONTENT_BYTES),
         public=_is_public(to, cc, document),
         document=document,
+        as_came=document if as_came is None else as_came,
     )
 
 

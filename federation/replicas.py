@@ -5,7 +5,6 @@ that we missed and is taken as such, by the same rules; then the answer finds it
 because what is asked for can itself answer something else.
 """
 
-import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +14,15 @@ import msgspec
 from federation.errors import FederationError, Unreachable
 from federation.handlers.call import Call
 from federation.instance import Instance
-from federation.reading import activity_in, identifier
+from federation.reading import activity_in, as_now, identifier
 from federation.signing import manner_towards, sign_as_instance
 from federation.trust import host_at, same_origin
 from server import database as db
 from server import live
+from server.actions.post_rows import hash_of
 from server.clock import now_ms
 from server.ids import new_id
+from server.queries.former import moves
 
 KIND = "replica"
 HOUR_MS = 3_600_000
@@ -99,10 +100,11 @@ async def _ask(instance: Instance, payload: dict[str, Any]) -> None:
         raise Unreachable("The host is not asked now.", host_at(url))
     answer = await instance.transport.get_json(url, sign=await sign_as_instance(instance, manner))
     body = answer.body.decode()
-    said = activity_in(body)
+    known = await moves()
+    said = as_now(activity_in(body), known)
     if said.type != "Announce" or said.actor != payload["space"] or not same_origin(answer.final_url, said.actor):
         raise FederationError("The host has another answer than its relay.", url)
-    row = {"id": new_id(), "activity_hash": hashlib.sha256(said.id.encode()).hexdigest(), "peer_id": payload["peer"]}
+    row = {"id": new_id(), "activity_hash": hash_of(known.first(said.id)), "peer_id": payload["peer"]}
     more = {"sender_uri": url[:512], "linked": True, "body": body, "received_at": now_ms()}
     await db.insert_many("receipt", [{**row, **more}], ignore=True)
     live.publish(live.Fact("receipt"))

@@ -29,6 +29,7 @@ from federation.trust import VerifiedSender, host_at, same_origin
 from server import database as db
 from server.clock import now_ms
 from server.openness import LinkState
+from server.queries.former import left_by
 from server.viewer import Anonymous, PeerServer, Viewer
 
 REFETCH_MS = 60_000
@@ -58,6 +59,8 @@ async def verify(instance: Instance, request: SignedRequest) -> VerifiedSender:
         raise Untrusted("Nobody signs to us with a key of ours.", facts.key_id)
     host = host_at(facts.key_id)
     standing = await _standing(host)
+    if standing["id"] is None and await left_by(host):
+        raise Refused("The instance that was at this address has moved.", host)  # whoever is there now is not it
     if standing["blocked_at"] is not None:
         raise Refused("This instance is not heard here.", host)
     linked = standing["state"] == LinkState.ACTIVE

@@ -293,6 +293,36 @@ class Migration(migrations.Migration):
             bases=["Model"],
         ),
         ops.CreateModel(
+            name="FormerOrigin",
+            fields=[
+                ("id", fields.BigIntField(primary_key=True, generated=False, unique=True, db_index=True)),
+                (
+                    "peer",
+                    fields.ForeignKeyField(
+                        "models.Peer",
+                        source_field="peer_id",
+                        null=True,
+                        db_constraint=True,
+                        to_field="id",
+                        related_name=False,
+                        on_delete=OnDelete.RESTRICT,
+                    ),
+                ),
+                ("host", fields.CharField(unique=True, max_length=255)),
+                ("base_url", fields.CharField(max_length=512)),
+                ("now_url", fields.CharField(max_length=512)),
+                ("said_at", fields.BigIntField()),
+                ("moved_at", fields.BigIntField()),
+            ],
+            options={
+                "table": "former_origin",
+                "app": "models",
+                "indexes": [Index(fields=["peer_id", "id"])],
+                "pk_attr": "id",
+            },
+            bases=["Model"],
+        ),
+        ops.CreateModel(
             name="Link",
             fields=[
                 ("id", fields.BigIntField(primary_key=True, generated=False, unique=True, db_index=True)),

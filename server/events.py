@@ -51,13 +51,21 @@ class Kind(StrEnum):
     LINK_CONFIRMED = "link_confirmed"
     LINK_ENDED = "link_ended"
     LINK_REKEYED = "link_rekeyed"  # data: peer, key (the address of our new key)
+    LINK_MOVED = "link_moved"  # we are at another address; data: peer
     MEMBERS_DISAGREE = "members_disagree"  # space: one elsewhere; its list of our members is not ours
 
 
 GOES_FIRST = frozenset({Kind.POST_WITHDRAWN, Kind.RECALLED, Kind.ITEM_RECALLED, Kind.RECALL_ANSWERED})
 """What takes back: told before everything that waits. What it takes back and still waits is not told any more."""
 BESIDE_THE_STREAM = frozenset(
-    {Kind.LINK_OFFERED, Kind.LINK_ACCEPTED, Kind.LINK_CONFIRMED, Kind.LINK_ENDED, Kind.LINK_REKEYED}
+    {
+        Kind.LINK_OFFERED,
+        Kind.LINK_ACCEPTED,
+        Kind.LINK_CONFIRMED,
+        Kind.LINK_ENDED,
+        Kind.LINK_REKEYED,
+        Kind.LINK_MOVED,
+    }
 )
 """What is about the link itself, and so cannot wait for it: told by a post of its own."""
 

@@ -31,6 +31,7 @@ GROUPS = (
     "server.commands.recalls",
     "federation.commands.spaces",
     "federation.commands.links",
+    "federation.commands.moving",
     "federation.commands.deliveries",
     "federation.commands.health",
     "web.mail.commands",

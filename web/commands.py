@@ -5,7 +5,8 @@ import asyncio
 import signal
 from typing import Any
 
-from server import schema
+from federation.moving_out import demand_here
+from server import database, schema
 from server.commands.opening import opened
 from server.settings import Settings
 from server.terminal import Failure, remark
@@ -21,6 +22,16 @@ def register(commands: Any) -> None:
     verb.set_defaults(verb=work)
 
 
+async def _demand_its_database(settings: Settings) -> None:
+    """Raises WrongSchema, and Conflict when the database is that of another address."""
+    await schema.refuse_unless_current(settings.database_url)
+    await database.connect(settings.database_url, models=())
+    try:
+        await demand_here(settings)
+    finally:
+        await database.disconnect()
+
+
 def workers(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 64:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to 64")
@@ -28,11 +39,11 @@ def workers(text: str) -> int:
 
 
 def serve(settings: Settings, args: argparse.Namespace) -> int:
-    """Refuses what would fail later: tables of another version, a port that is taken."""
+    """Refuses what would fail later: tables of another version, or of another address, a port that is taken."""
     count = args.workers or settings.workers
     if count > 1 and settings.database_url.startswith("sqlite:"):
         raise Failure("several web processes need PostgreSQL: set “database_url”, or serve with one.")
-    asyncio.run(schema.refuse_unless_current(settings.database_url))
+    asyncio.run(_demand_its_database(settings))
     for key in settings.not_built_yet():
         remark(f"parvis: “{key}” is set, but has no effect in this version.")
     with serving.listen(settings.host, settings.port) as listening:

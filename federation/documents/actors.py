@@ -7,6 +7,7 @@ from federation.instance import Instance
 from federation.keyring import older_instance_keys, private_key
 from federation.vocabulary import CONTEXT, LINK_V1, moment
 from server.openness import Level
+from server.queries.former import our_former
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ async def group(
 async def application(instance: Instance) -> dict[str, Any]:
     """The instance itself (FEP-2677, FEP-d556, FEP-844e). It names no person, space or partner."""
     here = instance.here
+    former = [f"{base}/actor" for base in await our_former()]
     published = await keys(instance, here.instance)
     for uri, multikey in await older_instance_keys(instance):
         key = {"id": uri, "type": "Multikey", "controller": here.instance, "publicKeyMultibase": multikey}
@@ -114,6 +116,7 @@ async def application(instance: Instance) -> dict[str, Any]:
         "inbox": f"{here.instance}/inbox",
         "endpoints": {"sharedInbox": here.shared_inbox, "parvis:peering": here.peering},
         "url": here.base,
+        **({"alsoKnownAs": former} if former else {}),
         "implements": [
             {"href": "https://datatracker.ietf.org/doc/html/rfc9421", "name": "RFC-9421"},
             {"href": "https://w3id.org/fep/8b32"},

@@ -58,6 +58,30 @@ def new_key(fact: Fact, link: dict[str, Any], instance_actor: dict[str, Any], he
     }
 
 
+def moved(fact: Fact, link: dict[str, Any], former: list[str], here: Addresses) -> dict[str, Any]:
+    """That this instance is at another address than it was: to be proved with the key that the other side holds.
+
+    `former`: where it stood before, the last one first.
+    """
+    theirs = f"{link['base_url']}/actor"
+    return {
+        "@context": CONTEXT,
+        "id": here.activity(fact.id),
+        "type": "Update",
+        "actor": here.instance,
+        "to": [theirs],
+        "published": moment(fact.created_at),
+        "object": {
+            "id": f"{here.activity(fact.id)}/link",
+            "type": ["Relationship", "parvis:Link"],
+            "subject": here.instance,
+            "object": theirs,
+            "relationship": "parvis:LinkedInstance",
+            "parvis:movedFrom": [f"{base}/actor" for base in former],
+        },
+    }
+
+
 def members_disagree(fact: Fact, here: Addresses) -> Message:
     """To the host of a space: its list of our members and ours differ, after we compared them twice."""
     document = {

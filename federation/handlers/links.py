@@ -71,7 +71,7 @@ async def rekeyed(call: Call) -> None:
     if keys and keys[0][3] == pin["their_key"]:
         return
     by_the_pin = call.key_id == pin["their_key_uri"]
-    if keys and by_the_pin and holds(call.said.document, owner, keys[:1]):
+    if keys and by_the_pin and holds(call.said.document, owner, keys[:1], call.said.as_came):
         await link_keys.rekeyed(call.peer_id, keys[0][0], keys[0][3])
         return
     await link_keys.disagreed(call.peer_id, "The instance says that it has another key, without proof.", call.said.id)

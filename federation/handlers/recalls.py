@@ -22,8 +22,7 @@ KNOWN_REASONS = frozenset({"own-authored", "legal-hold", "backup-until"})
 
 async def recalled(call: Call) -> None:
     """Only the host of a space takes back what is in it, proved by the key that we pinned for it (I8)."""
-    document = call.said.document
-    if not await proved_by_pin(call.peer_id, document):
+    if not await proved_by_pin(call.peer_id, call.said.document, call.said.as_came):
         raise Refused("A recall is proved with the pinned key of the space's host.", call.said.id)
     if not same_origin(call.said.actor, call.said.id):
         raise Refused("A recall is of the space's own origin.", call.said.id)
@@ -47,7 +46,8 @@ def _asked(call: Call) -> purges.Asked:
     if not isinstance(items, int) or isinstance(items, bool) or not 0 <= items <= purges.MOST_ITEMS:
         raise Malformed("“totalItems” must be a whole number.")
     root = _root(what.get("parvis:root"))
-    uris = _uris(what["orderedItems"], INLINE) if "orderedItems" in what else None
+    came = call.said.as_came.get("object")  # the digest is of the ids as the host had them
+    uris = _uris(came["orderedItems"], INLINE) if isinstance(came, dict) and "orderedItems" in came else None
     if uris is not None and (len(uris) != items or root_of(uris) != root):
         raise Refused("The list is not the one whose root is told.", call.said.id)
     first = identifier(what.get("first"))
@@ -102,10 +102,10 @@ async def answered(call: Call) -> None:
     """
     document = call.said.document
     target = await _target(call, identifier(document.get("inReplyTo")))
-    if not await proved_by_pin(call.peer_id, document):
+    if not await proved_by_pin(call.peer_id, document, call.said.as_came):
         await recalls.not_believed(target["id"], "A receipt came without the proof of the pinned key.")
         return
-    receipt = msgspec.json.encode(document).decode()
+    receipt = msgspec.json.encode(call.said.as_came).decode()
     refusal = document.get("parvis:refused")
     if isinstance(refusal, str) and refusal:
         await recalls.refused(target, f"The other instance refuses: {refusal[:200]}", receipt)

@@ -266,7 +266,7 @@ def _kept(call: Call, said: Activity | None) -> str:
     """What the host's own people say with their proof is kept as it came: the host may have lost it one day."""
     if said is None or "proof" not in said.document or not same_origin(said.actor, call.said.actor):
         return ""
-    return msgspec.json.encode(said.document).decode()
+    return msgspec.json.encode(said.as_came).decode()
 
 
 def _copies(value: Any, host: str) -> Iterator[tuple[str, str]]:

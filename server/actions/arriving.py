@@ -20,6 +20,7 @@ from server.ids import new_id
 from server.openness import Visibility
 from server.policy import Act
 from server.queries import spaces
+from server.queries.former import moves
 from server.sql import Clause, among
 from server.transactions import BUSY
 from server.viewer import PeerServer, RemotePerson, side_of
@@ -288,7 +289,8 @@ async def _remember_withdrawal(author_id: int, uri: str) -> None:
     peer_id = await peer_of(author_id)
     if peer_id is None:
         return
-    row = {"id": new_id(), "peer_id": peer_id, "author_id": author_id, "uri_hash": hash_of(uri), "at": now_ms()}
+    uri_hash = hash_of((await moves()).first(uri))
+    row = {"id": new_id(), "peer_id": peer_id, "author_id": author_id, "uri_hash": uri_hash, "at": now_ms()}
     await db.insert_many("withdrawal", [row], ignore=True)
     await db.execute(
         "DELETE FROM withdrawal WHERE peer_id = $1 AND id <= (SELECT id FROM withdrawal WHERE peer_id = $2"
@@ -301,6 +303,7 @@ async def _remember_withdrawal(author_id: int, uri: str) -> None:
 
 async def _taken_back(told: Sequence[Told]) -> bool:
     """Whether the author of one of these took it back before it came (D4)."""
-    by_hash = {hash_of(one.arrived.uri): one.author_id for one in told}
+    known = await moves()
+    by_hash = {hash_of(known.first(one.arrived.uri)): one.author_id for one in told}
     query = Clause("SELECT uri_hash, author_id FROM withdrawal WHERE").join(among("uri_hash", by_hash))
     return any(by_hash[row["uri_hash"]] == row["author_id"] for row in await db.fetch(*query.statement()))

@@ -11,6 +11,7 @@ from server.events import Kind, record
 from server.ids import new_id
 from server.policy import Act
 from server.queries import posts
+from server.queries.former import moves
 from server.refusals import N_
 from server.viewer import RemotePerson, Resident, side_of
 
@@ -116,7 +117,7 @@ async def _remember_undone(uri: str, actor_id: int) -> None:
         "INSERT INTO receipt (id, activity_hash, peer_id, sender_uri, received_at, processed_at, outcome)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (activity_hash) DO UPDATE SET outcome = excluded.outcome",
         new_id(),
-        hash_of(uri),
+        hash_of((await moves()).first(uri)),
         who["peer_id"],
         who["uri"],
         now_ms(),
@@ -126,5 +127,7 @@ async def _remember_undone(uri: str, actor_id: int) -> None:
 
 
 async def _was_undone(uri: str) -> bool:
-    row = await db.fetch_one("SELECT outcome FROM receipt WHERE activity_hash = $1", hash_of(uri))
+    row = await db.fetch_one(
+        "SELECT outcome FROM receipt WHERE activity_hash = $1", hash_of((await moves()).first(uri))
+    )
     return row is not None and row["outcome"] == UNDONE

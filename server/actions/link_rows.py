@@ -9,6 +9,7 @@ from server.actions import recalls
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden, NotFound
 from server.openness import LinkState
+from server.queries.former import new_host
 from server.refusals import N_
 from server.viewer import Employee, Operator
 
@@ -95,7 +96,7 @@ async def found(host: str) -> dict[str, Any]:
     """The link with the instance at a host. Raises NotFound."""
     row = await db.fetch_one(
         "SELECT l.*, q.host, q.base_url, q.title FROM link l JOIN peer q ON q.id = l.peer_id WHERE q.host = $1",
-        host.strip().lower(),
+        await new_host(host.strip().lower()),
     )
     if row is None:
         raise NotFound(NO_LINK, params={"host": host[:255]})

@@ -20,6 +20,7 @@ from server.clock import now_ms
 from server.errors import NotFound
 from server.events import Kind, record
 from server.ids import new_id
+from server.queries.former import moves
 from server.recall_terms import Keep, RecallScope, root_of
 from server.sql import Clause, one_of
 
@@ -196,6 +197,8 @@ async def _listed_items(purge: dict[str, Any]) -> None:
 
 async def _gone(purge: dict[str, Any], uris: Sequence[str]) -> dict[str, int]:
     """Erases these items of the space; what never came is remembered as gone. Items of other spaces stay."""
+    known_moves = await moves()
+    uris = [known_moves.now(uri) for uri in uris]
     found = await db.fetch(
         *Clause("SELECT id, uri, author_id, peer_id, space_id, deleted_at FROM post WHERE")
         .join(one_of("uri", uris))

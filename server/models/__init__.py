@@ -6,6 +6,7 @@ from server.models.audit import AuditEntry
 from server.models.deliveries import Delivery, Event, Job, Receipt
 from server.models.links import Link, LinkIncident, Passport
 from server.models.mails import Mailbox, ReplyAddress
+from server.models.origins import FormerOrigin
 from server.models.policies import BreakGlass, Guardrail, PolicyChange, PolicyVersion
 from server.models.polls import Poll, PollOption, Vote
 from server.models.posts import (
@@ -36,6 +37,7 @@ __all__ = [
     "Event",
     "FeedToken",
     "Follow",
+    "FormerOrigin",
     "Guardrail",
     "HeldPost",
     "Job",

@@ -7,6 +7,7 @@ from server import database as db
 from server.clock import now_ms
 from server.errors import NotFound
 from server.openness import LinkState
+from server.queries.former import new_host
 from server.queries.offices import demand_administrator
 from server.viewer import Viewer
 
@@ -67,7 +68,7 @@ async def listed(viewer: Viewer) -> list[LinkCard]:
 async def find(viewer: Viewer, host: str) -> LinkCard:
     """The link with one instance. Raises Forbidden to all but administrators, NotFound."""
     demand_administrator(viewer)
-    row = await db.fetch_one(f"{_LINK} WHERE q.host = $1", host)
+    row = await db.fetch_one(f"{_LINK} WHERE q.host = $1", await new_host(host))
     if row is None:
         raise NotFound(detail="no link with that host")
     return _card(row)

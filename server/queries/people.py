@@ -10,6 +10,7 @@ from server.openness import Identity, Office
 from server.policy import Act, scope_posts
 from server.queries import identity, sides, spaces
 from server.queries.folding import folded, named
+from server.queries.former import new_host
 from server.queries.posts import GUEST_UNTIL, READABLE, PersonCard, person_card
 from server.sql import Clause
 from server.viewer import Employee, Guest, Operator, RemotePerson, Viewer
@@ -67,7 +68,7 @@ async def find(viewer: Viewer, name: str, host: str = "") -> Person:
         f"""SELECT a.*, q.title, c.office, c.organisation, {GUEST_UNTIL} FROM actor a
             LEFT JOIN peer q ON q.id = a.peer_id LEFT JOIN account c ON c.actor_id = a.id
             WHERE a.host = $1 AND a.name = $2 AND {_PRESENT}""",
-        host,
+        await new_host(host) if host else "",
         name if host else name.lower(),
     )
     if row is None or not await _may_be_found(viewer, row):

@@ -15,6 +15,7 @@ from server.openness import Audience, Level, Variant, Visibility
 from server.policy import Act, Decision, PostFacts, SpaceFacts, Standing, may_post, scope_posts
 from server.queries import identity, polls, sides, spaces
 from server.queries.cards import PersonCard as PersonCard
+from server.queries.former import moves
 from server.queries.polls import PollCard
 from server.sql import Clause, one_of
 from server.viewer import Employee, Guest, PeerServer, RemotePerson, Viewer
@@ -148,7 +149,7 @@ async def find(viewer: Viewer, post_id: int) -> SeenPost:
 
 async def find_by_uri(viewer: Viewer, uri: str) -> SeenPost:
     """Raises NotFound: also for what this viewer may not read."""
-    return await _one(viewer, "p.uri = $1", uri)
+    return await _one(viewer, "p.uri = $1", (await moves()).now(uri))
 
 
 async def readable(viewer: Viewer, post_ids: Sequence[int]) -> set[int]:

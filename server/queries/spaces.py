@@ -25,6 +25,7 @@ from server.policy import (
     scope_spaces,
     variant_of,
 )
+from server.queries.former import moves, new_slug
 from server.rights import INSIDE, NAMED, OUTSIDE_NAMES, Less, taken
 from server.sql import Clause, one_of
 from server.viewer import Employee, Guest, Operator, PeerServer, RemotePerson, Viewer, side_of
@@ -79,7 +80,7 @@ class SeenSpace:
 
 async def find(viewer: Viewer, slug: str) -> SeenSpace:
     """The space at this slug (`name`, or `name@host` elsewhere). Raises NotFound."""
-    return await _one(viewer, Clause("s.slug = ?", (slug,)))
+    return await _one(viewer, Clause("s.slug = ?", (await new_slug(slug) if "@" in slug else slug,)))
 
 
 async def find_by_id(viewer: Viewer, space_id: int) -> SeenSpace:
@@ -96,7 +97,7 @@ async def find_to_decide(viewer: Viewer, space_id: int) -> SeenSpace:
 
 async def find_by_uri(viewer: Viewer, uri: str) -> SeenSpace:
     """The space whose Group actor has this id. Raises NotFound."""
-    return await _one(viewer, Clause("a.uri = ?", (uri,)))
+    return await _one(viewer, Clause("a.uri = ?", ((await moves()).now(uri),)))
 
 
 async def known(

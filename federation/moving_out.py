@@ -1,0 +1,85 @@
+"""Ourselves at another address: the operator has written it as `base_url`, and the database follows.
+
+One transaction: every row that names us by the old address is written anew, every partner gets a word of it before
+anything else, and each stream begins a new run of numbers. Until then the database belongs to the old address, and no
+server starts on it.
+"""
+
+from dataclasses import dataclass
+
+from federation.instance import Instance
+from federation.streams import begin_again
+from server import database as db
+from server.actions import moving
+from server.actions.audit import note
+from server.clock import now_ms
+from server.errors import Conflict
+from server.events import Kind, record
+from server.ids import host_of
+from server.refusals import N_
+from server.settings import Settings
+from server.viewer import Operator
+
+OTHER_ADDRESS = N_(
+    "Cette base de données est celle de %(old)s : pour l’installer à %(new)s, lancez « parvis move %(new)s »."
+)
+SAME_HOST = N_("%(new)s et %(old)s ont le même hôte : seul un autre hôte est une nouvelle adresse.")
+TAKEN = N_("Une autre instance est connue à l’adresse %(new)s.")
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Where we were, and the hosts that are told."""
+
+    old: str
+    told: tuple[str, ...]
+
+
+async def standing_at() -> str:
+    """The address that our rows name us by, without a slash at the end; '' before anybody is here."""
+    row = await db.fetch_one(
+        "SELECT uri FROM actor WHERE peer_id IS NULL AND kind IN ('person', 'application') ORDER BY id LIMIT 1"
+    )
+    return "/".join(row["uri"].split("/")[:3]) if row else ""
+
+
+async def demand_here(settings: Settings) -> None:
+    """Raises Conflict when the open database is that of another address."""
+    old = await standing_at()
+    if old and old != settings.base_url:
+        raise Conflict(OTHER_ADDRESS, params={"old": old, "new": settings.base_url})
+
+
+async def move(instance: Instance) -> Moved | None:
+    """The database follows `base_url`; None when it is there already. Raises Conflict.
+
+    No server of this instance may run meanwhile.
+    """
+    here, old = instance.here, await standing_at()
+    if old in ("", here.base):
+        return None
+    if host_of(old) == here.host:
+        raise Conflict(SAME_HOST, params={"old": old, "new": here.base})
+    if await db.fetch_one("SELECT id FROM peer WHERE host = $1", here.host):
+        raise Conflict(TAKEN, params={"new": here.base})
+    async with db.transaction():
+        await _forget_stray(here.instance)
+        await moving.follow(None, old, here.base, now_ms())
+        await db.execute("UPDATE actor SET name = $1 WHERE uri = $2", here.host, here.instance)
+        partners = await db.fetch(
+            "SELECT l.peer_id, q.host FROM link l JOIN peer q ON q.id = l.peer_id"
+            " WHERE l.state IN ('active', 'suspended') ORDER BY q.host"
+        )
+        for row in partners:
+            await begin_again(row["peer_id"], "we are at another address")
+            await record(Kind.LINK_MOVED, data={"peer": row["peer_id"]})
+        await note(Operator(), "move", subject=here.host, before=host_of(old), after=here.host)
+    return Moved(old, tuple(row["host"] for row in partners))
+
+
+async def _forget_stray(uri: str) -> None:
+    """An actor of the instance that a command made under the new address before the move."""
+    row = await db.fetch_one("SELECT id FROM actor WHERE uri = $1 AND peer_id IS NULL", uri)
+    if row is not None:
+        await db.execute("DELETE FROM actor_key WHERE actor_id = $1", row["id"])
+        await db.execute("DELETE FROM actor WHERE id = $1", row["id"])

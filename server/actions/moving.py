@@ -1,0 +1,111 @@
+"""Somebody moved to another address: every row that names theirs is written anew, in the caller's transaction.
+
+The same step for an instance that we know and for ourselves. An id is an address, so a move changes how each begins
+and nothing of what it leads to: who is a member, which posts stand where and who was told what stay as they are. What
+somebody signed is kept as they signed it, and read through `server.queries.former`.
+"""
+
+from server import database as db
+from server.clock import now_ms
+from server.ids import host_of, new_id
+from server.queries.former import MOVING
+
+ADDRESSES: dict[str, tuple[str, ...]] = {
+    "actor": ("uri", "inbox", "shared_inbox", "followers_uri"),
+    "actor_key": ("uri",),
+    "attachment": ("source_uri",),
+    "delivery": ("inbox",),
+    "follow": ("uri",),
+    "held_post": ("activity_uri",),
+    "link": ("offer_uri", "their_key_uri", "their_old_key_uri", "our_key_uri"),
+    "membership": ("uri",),
+    "passport": ("uri",),
+    "peer": ("peering",),
+    "post": ("uri", "reply_to_uri"),
+    "purge": ("uri", "list_uri"),
+    "reaction": ("uri",),
+    "receipt": ("sender_uri",),
+}
+"""Columns that are an address and nothing else."""
+QUOTING: dict[str, tuple[str, ...]] = {
+    "actor": ("keys",),
+    "event": ("data",),
+    "job": ("payload",),
+    "passport": ("keys",),
+    "post": ("html",),
+    "post_version": ("html",),
+}
+"""Columns of JSON or HTML in which addresses stand between quotation marks."""
+AS_IT_CAME: dict[str, tuple[str, ...]] = {
+    "event": ("original",),
+    "held_post": ("original",),
+    "purge_part": ("uris",),
+    "recall_part": ("from_uri", "to_uri", "uris"),
+}
+"""Columns that hold what somebody signed, or a list whose digest was told: they stay."""
+
+
+async def follow(peer_id: int | None, old: str, new: str, said_at: int) -> None:
+    """From now on what was at `old` is at `new` (both without a slash at the end). `peer_id`: who moved, None: we.
+
+    `said_at`: when the mover said so (ms, its clock).
+    """
+    if db.engine_name() == "postgres":
+        await db.fetch(f"SELECT pg_advisory_xact_lock({MOVING})")
+    for table, columns in ADDRESSES.items():
+        for column in columns:
+            await db.execute(
+                f"UPDATE {table} SET {column} = CAST($1 AS TEXT) || SUBSTR({column}, CAST($2 AS INTEGER))"
+                f" WHERE SUBSTR({column}, 1, CAST($3 AS INTEGER)) = $4",
+                new,
+                len(old) + 1,
+                len(old) + 1,
+                f"{old}/",
+            )
+    for table, columns in QUOTING.items():
+        for column in columns:
+            await _replace(table, column, f'"{old}/', f'"{new}/')
+    await _replace("policy_change", "wanted", f'"{host_of(old)}":', f'"{host_of(new)}":')
+    await _remember(peer_id, old, new, said_at)
+    if peer_id is not None:
+        await _peer(peer_id, old, new)
+
+
+async def _replace(table: str, column: str, old: str, new: str) -> None:
+    await db.execute(
+        f"UPDATE {table} SET {column} = REPLACE({column}, CAST($1 AS TEXT), CAST($2 AS TEXT))"
+        f" WHERE {column} LIKE CAST($3 AS TEXT)",
+        old,
+        new,
+        f"%{old}%",
+    )
+
+
+async def _remember(peer_id: int | None, old: str, new: str, said_at: int) -> None:
+    row = {"id": new_id(), "peer_id": peer_id, "host": host_of(old), "base_url": old, "now_url": new}
+    await db.insert_many("former_origin", [{**row, "said_at": said_at, "moved_at": now_ms()}], ignore=True)
+    mine = "peer_id IS NULL" if peer_id is None else "peer_id = $3"
+    values = () if peer_id is None else (peer_id,)
+    await db.execute(f"UPDATE former_origin SET now_url = $1, said_at = $2 WHERE {mine}", new, said_at, *values)
+    await db.execute("UPDATE former_origin SET moved_at = $1 WHERE host = $2", now_ms(), host_of(old))
+
+
+async def _peer(peer_id: int, old: str, new: str) -> None:
+    """How we reach them, and the names that people read."""
+    here, there = host_of(old), host_of(new)
+    await db.execute(
+        "UPDATE peer SET host = $1, base_url = $2, state = 'ok', failures = 0, failing_since_at = NULL, due_at = 0,"
+        " last_error = '' WHERE id = $3",
+        there,
+        new,
+        peer_id,
+    )
+    await db.execute("UPDATE actor SET host = $1 WHERE peer_id = $2", there, peer_id)
+    await db.execute(
+        "UPDATE space SET slug = SUBSTR(slug, 1, LENGTH(slug) - CAST($1 AS INTEGER)) || CAST($2 AS TEXT)"
+        " WHERE peer_id = $3 AND slug LIKE CAST($4 AS TEXT)",
+        len(here),
+        there,
+        peer_id,
+        f"%@{here}",
+    )

@@ -1,0 +1,215 @@
+"""D12: a partner moves. The pinned key moves its link and nothing else does; then nothing is lost and nothing doubled."""
+
+from typing import Any
+
+import pytest
+
+from federation import refusals, verify
+from federation.signatures.keys import PrivateKey, generate_ed25519
+from federation.signatures.proofs import with_proof
+from federation.vocabulary import moment
+from server import database as db
+from server.clock import now_ms
+from server.openness import Level
+from tests.federation.stranger import Actor, Here, Json, OtherServer, enter, everything, linked, met, mirrored
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "REFETCH_MS", 0)
+    monkeypatch.setattr(refusals, "UNPROVED_EVERY_MS", 0)
+
+
+@pytest.fixture
+async def old(closed: Here, kestrel: OtherServer) -> Actor:
+    """Kestrel where it was, linked."""
+    return await linked(kestrel)
+
+
+@pytest.fixture
+async def new(old: Actor, merle: OtherServer) -> Actor:
+    """Kestrel where it is now, with the same key; nobody answers at the old address."""
+    there = at(merle, old)
+    del old.server.there.scenes["/actor"]
+    return there
+
+
+def at(server: OtherServer, old: Actor) -> Actor:
+    """The instance that was at the old address, at this server."""
+    there = server.instance(alsoKnownAs=[old.uri])
+    there.ed = PrivateKey(f"{there.uri}#ed25519", old.ed.key)
+    there.publish()
+    return there
+
+
+def word(there: Actor, here: Here, old: Actor, by: PrivateKey | None = None, **more: Any) -> Json:
+    """“I was there and am here”, proved."""
+    what = {"type": ["Relationship", "parvis:Link"], "subject": there.uri, "object": here.instance.here.instance}
+    what |= {"relationship": "parvis:LinkedInstance", "parvis:movedFrom": [old.uri]}
+    said = there.says("Update", what, to=[here.instance.here.instance], published=moment(now_ms()))
+    return dict(with_proof(said | more, by or there.ed, now_ms()))
+
+
+async def refused(here: Here, said: Json, by: PrivateKey, *sentence: str) -> None:
+    """Answered with a refusal; nothing is kept but the count that administrators see."""
+    before = await everything("link_incident")
+    answer = await here.hear(said, by, path="/actor/inbox")
+    assert answer.status_code in (400, 401, 403), answer.text
+    assert await everything("link_incident") == before
+    assert all(words in answer.text for words in sentence), answer.text
+
+
+async def counted() -> list[str]:
+    return [row["rule"] for row in await db.fetch("SELECT rule FROM link_incident ORDER BY rule")]
+
+
+async def host() -> str:
+    [row] = await db.fetch("SELECT q.host FROM link l JOIN peer q ON q.id = l.peer_id")
+    return str(row["host"])
+
+
+# --- who may not -----------------------------------------------------------------------------------
+
+
+async def test_D12_who_holds_a_domain_and_not_the_key_moves_nothing(closed: Here, old: Actor, new: Actor) -> None:
+    thief = PrivateKey(new.ed.key_id, generate_ed25519("new").key)
+    honest, new.ed = new.ed, thief
+    new.publish()
+    await refused(closed, word(new, closed, old), thief, "pinned key")
+    new.ed = honest
+    new.publish()  # it shows the key of the link, which is no secret, and signs the request with its own
+    person = new.server.actor("mallory")
+    await refused(closed, word(new, closed, old, by=thief), new.rsa)
+    await refused(closed, word(new, closed, old) | {"actor": person.uri}, person.ed)
+    stripped = word(new, closed, old)
+    del stripped["proof"]
+    await refused(closed, stripped, new.ed, "pinned key")
+    assert await host() == old.server.host
+    assert set(await counted()) == {"unproved move"}
+
+
+async def test_D12_the_old_domain_in_other_hands_speaks_for_nobody(closed: Here, old: Actor, new: Actor) -> None:
+    assert (await closed.hear(word(new, closed, old), new.ed, path="/actor/inbox")).status_code == 202
+    mallory = old.server.actor("chloe")
+    old.ed = PrivateKey(old.ed.key_id, generate_ed25519("new").key)
+    old.publish()
+    await refused(closed, mallory.says("Create", mallory.note()), mallory.ed, "has moved")
+    await refused(closed, old.says("Undo", "x"), old.ed, "has moved")
+    await refused(closed, word(old, closed, new), old.ed, "has moved")
+
+
+async def test_D12_a_link_that_does_not_flow_stays_where_it_is(closed: Here, old: Actor, new: Actor) -> None:
+    for state in ("confirmed", "suspended", "ended"):
+        await db.execute("UPDATE link SET state = $1", state)
+        await refused(closed, word(new, closed, old), new.ed, "not active")
+    assert await counted() == ["move"]
+
+
+async def test_D12_the_new_address_agrees_or_nothing_moves(closed: Here, old: Actor, new: Actor) -> None:
+    said = word(new, closed, old)
+    new.publish(alsoKnownAs=["https://elsewhere.example/actor"])
+    await refused(closed, said, new.ed, "at the old one")
+    new.publish(alsoKnownAs=[old.uri])
+    await refused(closed, word(new, closed, old, published="yesterday"), new.ed, "when")
+    await refused(closed, word(new, closed, old, published=moment(now_ms() + 86_400_000)), new.ed, "when")
+    other = word(new, closed, old)
+    other["object"]["object"] = "https://c.example/actor"
+    await refused(closed, dict(with_proof({k: v for k, v in other.items() if k != "proof"}, new.ed, now_ms())), new.ed)
+    assert await host() == old.server.host
+
+
+async def test_D12_who_has_the_key_of_an_instance_that_is_still_there_does_not_take_its_link(
+    closed: Here, old: Actor, new: Actor
+) -> None:
+    old.publish()  # the true one still answers
+    await refused(closed, word(new, closed, old), new.ed, "still answers")
+    old.publish(movedTo="https://elsewhere.example/actor")
+    await refused(closed, word(new, closed, old), new.ed, "still answers")
+    old.publish(movedTo=new.uri)
+    assert (await closed.hear(word(new, closed, old), new.ed, path="/actor/inbox")).status_code == 202
+    assert await host() == new.server.host
+
+
+async def test_D12_an_address_that_has_a_link_takes_no_other(
+    closed: Here, old: Actor, new: Actor, inconnu: OtherServer
+) -> None:
+    await linked(new.server)
+    await refused(closed, word(new, closed, old), new.ed)
+    other = await linked(inconnu)
+    await refused(closed, word(other, closed, old), other.ed, "pinned key")
+
+
+async def test_D12_an_old_word_said_again_moves_nothing_back(
+    closed: Here, old: Actor, new: Actor, inconnu: OtherServer
+) -> None:
+    first = word(new, closed, old)
+    assert (await closed.hear(first, new.ed, path="/actor/inbox")).status_code == 202
+    home = at(inconnu, new)
+    del new.server.there.scenes["/actor"]
+    assert (await closed.hear(word(home, closed, new), home.ed, path="/actor/inbox")).status_code == 202
+    assert await host() == inconnu.host
+    await refused(closed, first, new.ed, "has moved")
+    # and back to where it was once: that is a move like others, and an older word of it is none
+    back = at(new.server, home)
+    del inconnu.there.scenes["/actor"]
+    stale = word(back, closed, home, published=first["published"])
+    await refused(closed, stale, back.ed)
+    assert await host() == inconnu.host
+
+
+# --- what becomes of it ----------------------------------------------------------------------------
+
+
+async def test_D12_everything_of_theirs_goes_along_and_what_comes_by_old_ids_is_the_same_thing(
+    closed: Here, old: Actor, new: Actor
+) -> None:
+    chloe, group = old.server.actor("chloe"), old.server.actor("projet", "Group", "/spaces/projet")
+    chloe_id = await met(chloe)
+    space_id = await mirrored(group, closed.alice)
+    ours = await closed.open_space("chantier", Level.PARTNERS, old.server)
+    await enter(ours, chloe_id, old.server)
+    theirs = chloe.note(audience=closed.space("chantier"), to=[closed.space("chantier")])
+    created = chloe.says("Create", theirs, audience=closed.space("chantier"), to=[closed.space("chantier")])
+    assert await closed.take(created, old.ed) == ""
+    waiting = chloe.says("Like", theirs["id"])
+    assert (await closed.hear(waiting, old.ed)).status_code == 202, "it came before the move and waits"
+    before = {t: await db.fetch(f"SELECT id FROM {t} ORDER BY id") for t in ("actor", "post", "membership", "space")}
+
+    assert (await closed.hear(word(new, closed, old), new.ed, path="/actor/inbox")).status_code == 202
+    assert (await closed.hear(word(new, closed, old), new.ed, path="/actor/inbox")).status_code == 202, (
+        "again: the same"
+    )
+
+    after = {t: await db.fetch(f"SELECT id FROM {t} ORDER BY id") for t in before}
+    assert after == before, "nobody twice, nobody lost"
+    still = {table for table, rows in (await everything()).items() if old.server.host in str(rows)}
+    assert still <= {"former_origin", "audit_entry", "policy_version", "event", "receipt"}, "and there as it was said"
+    [space] = await db.fetch("SELECT slug, peer_id FROM space WHERE id = $1", space_id)
+    assert space["slug"] == f"projet@{new.server.host}"
+    [partner] = await db.fetch("SELECT q.host FROM space_partner n JOIN peer q ON q.id = n.peer_id")
+    assert partner["host"] == new.server.host
+    acts = [row["act"] for row in await db.fetch("SELECT act FROM audit_entry WHERE act = 'link_moved'")]
+    notices = await db.fetch("SELECT actor_id FROM notice WHERE kind = 'link'")
+    assert acts == ["link_moved"] and [row["actor_id"] for row in notices] == [closed.odile.actor_id]
+
+    await closed.process()
+    assert len(await db.fetch("SELECT id FROM reaction")) == 1, "what waited took effect, by its old ids"
+    as_now = {name: str(value).replace(old.server.base, new.server.base) for name, value in created.items()}
+    again = {**created, "id": as_now["id"], "actor": as_now["actor"]}
+    again["object"] = {
+        **theirs,
+        "id": theirs["id"].replace(old.server.base, new.server.base),
+        "attributedTo": again["actor"],
+    }
+    assert (await closed.hear(again, new.ed)).status_code == 202
+    await closed.process()
+    assert len(await db.fetch("SELECT id FROM post")) == 1
+    assert (await db.fetch_one("SELECT COUNT(*) AS n FROM receipt WHERE processed_at IS NULL") or {})["n"] == 0
+    edited = {**again["object"], "content": "<p>mieux</p>", "updated": moment(now_ms())}
+    said = {**again, "id": f"{new.server.base}/activities/edit", "type": "Update", "object": edited}
+    assert (await closed.hear(said, new.ed)).status_code == 202
+    await closed.process()
+    [post] = await db.fetch("SELECT html FROM post")
+    assert "mieux" in post["html"]
