@@ -14,6 +14,7 @@ from server.viewer import Viewer
 MOST_SPACES = 200
 MOST_PEOPLE = 500
 MOST_INCIDENTS = 100
+MOST_FORMER = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,14 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
+class Formerly:
+    """A host that the instance left, and when we followed."""
+
+    host: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Linked:
     """All that is known of one link. `people`: theirs, in spaces of ours."""
 
@@ -54,6 +63,7 @@ class Linked:
     spaces: tuple[SharedSpace, ...]
     people: tuple[PersonCard, ...]
     incidents: tuple[Incident, ...]
+    formerly: tuple[Formerly, ...] = ()
 
 
 async def of_host(viewer: Viewer, host: str) -> Linked:
@@ -82,7 +92,18 @@ async def _of(card: LinkCard) -> Linked:
         spaces=await _spaces(card.peer_id),
         people=await _people(card.peer_id),
         incidents=await _incidents(card.peer_id),
+        formerly=await _formerly(card.peer_id),
     )
+
+
+async def _formerly(peer_id: int) -> tuple[Formerly, ...]:
+    rows = await db.fetch(
+        "SELECT host, moved_at AS at FROM former_origin WHERE peer_id = $1 AND base_url <> now_url"
+        " ORDER BY moved_at DESC LIMIT $2",
+        peer_id,
+        MOST_FORMER,
+    )
+    return tuple(Formerly(**row) for row in rows)
 
 
 async def _spaces(peer_id: int) -> tuple[SharedSpace, ...]:
@@ -164,6 +185,8 @@ def as_json(linked: Linked) -> dict[str, Any]:
         "oldest_ms": card.oldest_ms,
         "dead": card.dead,
         "incidents": card.incidents,
+        "formerly": [one.host for one in linked.formerly],
+        "moved_at": _time(linked.formerly[0].at) if linked.formerly else None,
         "shared_spaces": [
             {
                 "slug": space.slug,

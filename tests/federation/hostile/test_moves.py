@@ -1,4 +1,4 @@
-"""D12: a partner moves. The pinned key moves its link and nothing else does; then nothing is lost and nothing doubled."""
+"""D12: a partner moves. The pinned key moves its link and nothing else does; then nothing is lost or doubled."""
 
 from typing import Any
 
