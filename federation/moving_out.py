@@ -16,14 +16,11 @@ from server.clock import now_ms
 from server.errors import Conflict
 from server.events import Kind, record
 from server.ids import host_of
+from server.place import standing_at
 from server.refusals import N_
-from server.settings import Settings
 from server.viewer import Operator
 
-OTHER_ADDRESS = N_(
-    "Cette base de données est celle de %(old)s : pour l’installer à %(new)s, lancez « parvis move %(new)s »."
-)
-SAME_HOST = N_("%(new)s et %(old)s ont le même hôte : seul un autre hôte est une nouvelle adresse.")
+SAME_HOST = N_("%(new)s et %(old)s ont le même hôte : seul un autre hôte est une nouvelle adresse.")
 TAKEN = N_("Une autre instance est connue à l’adresse %(new)s.")
 
 
@@ -33,21 +30,6 @@ class Moved:
 
     old: str
     told: tuple[str, ...]
-
-
-async def standing_at() -> str:
-    """The address that our rows name us by, without a slash at the end; '' before anybody is here."""
-    row = await db.fetch_one(
-        "SELECT uri FROM actor WHERE peer_id IS NULL AND kind IN ('person', 'application') ORDER BY id LIMIT 1"
-    )
-    return "/".join(row["uri"].split("/")[:3]) if row else ""
-
-
-async def demand_here(settings: Settings) -> None:
-    """Raises Conflict when the open database is that of another address."""
-    old = await standing_at()
-    if old and old != settings.base_url:
-        raise Conflict(OTHER_ADDRESS, params={"old": old, "new": settings.base_url})
 
 
 async def move(instance: Instance) -> Moved | None:

@@ -5,9 +5,9 @@ import asyncio
 import signal
 from typing import Any
 
-from federation.moving_out import demand_here
 from server import database, schema
 from server.commands.opening import opened
+from server.place import demand_here
 from server.settings import Settings
 from server.terminal import Failure, remark
 from web import app, serving
@@ -27,7 +27,7 @@ async def _demand_its_database(settings: Settings) -> None:
     await schema.refuse_unless_current(settings.database_url)
     await database.connect(settings.database_url, models=())
     try:
-        await demand_here(settings)
+        await demand_here(settings.base_url)
     finally:
         await database.disconnect()
 

@@ -19,7 +19,7 @@ def register(commands: Any) -> None:
 async def _move(settings: Settings, args: argparse.Namespace) -> int:
     if args.address.rstrip("/").lower() != settings.base_url:
         raise Failure(f"“base_url” is {settings.base_url}: write the new address there first.")
-    async with opened(settings) as instance:
+    async with opened(settings, anywhere=True) as instance:
         done = await move(instance)
     if args.json:
         tell({"from": done.old if done else None, "to": settings.base_url, "told": list(done.told) if done else []})

@@ -66,6 +66,7 @@ RUN: dict[str, list[str]] = {
     "link offer": ["nulle.test"],
     "link rotate": [""],
     **{f"link {verb}": ["nulle.test"] for verb in ("accept", "confirm", "suspend", "resume", "end", "kin")},
+    "move": ["https://nulle.test"],
     "recall list": ["", "--json"],
     "recall status": ["{recall}", "{recall} --json"],
     "recall restart": ["{recall} nulle.test"],

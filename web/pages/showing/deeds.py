@@ -54,6 +54,8 @@ DEED_WORDS = {
     "link_kin": N_("a dit si une instance est de la maison"),
     "link_rotate": N_("a renouvelé la clé de l’instance"),
     "link_rekeyed": N_("nouvelle clé d’une instance liée"),
+    "link_moved": N_("une instance liée a changé d’adresse"),
+    "move": N_("a installé notre instance à une autre adresse"),
     "link_key_disagrees": N_("liaison suspendue : la clé n’est plus celle qui avait été comparée"),
     "describe_space": N_("a changé le nom ou la description"),
     "manage_by_file": N_("a confié à un fichier"),

@@ -87,6 +87,7 @@ KIND_WORDS = {
     "link_confirmed": N_("une liaison confirmée"),
     "link_ended": N_("une liaison terminée"),
     "link_rekeyed": N_("une nouvelle clé de notre instance"),
+    "link_moved": N_("notre nouvelle adresse"),
     "members_disagree": N_("un désaccord sur les membres"),
 }
 UNPROVED = N_("envoyé en son nom, sans preuve que ce soit elle")
@@ -99,6 +100,7 @@ RULE_WORDS = {
     "O24": N_("réponse à ce que personne n’a demandé"),
     "W2": N_("action que seule une liaison active permet"),
     "key": N_("clé différente de celle qui avait été comparée"),
+    "move": N_("nouvelle adresse, sans que tout concorde"),
     "members": N_("liste de membres qui n’est pas la nôtre"),
     "digest": N_("fichier différent de celui que son auteur avait annoncé"),
     "malformed": N_("document illisible, trop gros ou ambigu"),
