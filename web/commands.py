@@ -5,9 +5,7 @@ import asyncio
 import signal
 from typing import Any
 
-from server import database, schema
 from server.commands.opening import opened
-from server.place import demand_here
 from server.settings import Settings
 from server.terminal import Failure, remark
 from web import app, serving
@@ -24,12 +22,8 @@ def register(commands: Any) -> None:
 
 async def _demand_its_database(settings: Settings) -> None:
     """Raises WrongSchema, and Conflict when the database is that of another address."""
-    await schema.refuse_unless_current(settings.database_url)
-    await database.connect(settings.database_url, models=())
-    try:
-        await demand_here(settings.base_url)
-    finally:
-        await database.disconnect()
+    async with opened(settings):
+        pass
 
 
 def workers(text: str) -> int:

@@ -25,6 +25,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "purge": ("uri", "list_uri"),
     "reaction": ("uri",),
     "receipt": ("sender_uri",),
+    "vote": ("uri",),
 }
 """Columns that are an address and nothing else."""
 QUOTING: dict[str, tuple[str, ...]] = {
