@@ -44,6 +44,7 @@ def routes() -> list[Route]:
         page("/posts/new", posts.compose),
         page("/posts/{id}", posts.thread),
         page("/posts/{id}/audience", posts.who_sees),
+        page("/posts/{id}/share", posts.share),
         page("/posts/{id}/edit", posts.edit_form),
         page("/posts/{id}/edit", posts.edit, POST),
         page("/posts/{id}/withdraw", posts.withdraw, POST),

@@ -10,7 +10,7 @@ from server import database as db
 from server.clock import now_ms
 from tests.browser.people import Visitor, hire, sign_in, visitor
 from tests.federation.conftest import MakeNode
-from tests.federation.harness import Node, link
+from tests.federation.harness import Node, link, worded
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
@@ -67,8 +67,14 @@ async def furnished(fleet: MakeNode) -> tuple[Node, list[str]]:
         await node.cli("spaces", "add", slug, "--name", name, "--level", level, "--owner", "odile")
         for who in ("bruno", "henri"):
             await node.cli("spaces", "members", slug, "--add", who)
-    said = {"status": "@odile le **poste** 3\n\n- un\n- deux\n\n> cité `code`", "parvis_space": "projet"}
+    picture = {"file": ("poste.png", worded("poste"))}
     headers = {"authorization": f"Bearer {token}"}
+    file = (await node.client.post("/api/v2/media", files=picture, headers=headers)).json()["id"]
+    said: dict[str, Any] = {
+        "media_ids": [file],
+        "status": "@odile le **poste** 3\n\n- un\n- deux\n\n> cité `code`",
+        "parvis_space": "projet",
+    }
     post = (await node.client.post("/api/v1/statuses", json=said, headers=headers)).json()
     answer = {"status": "Réponse avec " + "motTrèsLong" * 20, "in_reply_to_id": post["id"]}
     await node.client.post("/api/v1/statuses", json=answer, headers=headers)
@@ -77,7 +83,13 @@ async def furnished(fleet: MakeNode) -> tuple[Node, list[str]]:
     partner = await fleet("Kestrel GmbH")
     await node.cli("link", "offer", partner.host)
     thread = f"/posts/{post['id']}"
-    return node, [thread, f"{thread}/audience", f"/admin/links/{partner.host}", f"/admin/partners/{partner.host}"]
+    return node, [
+        thread,
+        f"{thread}/audience",
+        f"{thread}/share",
+        f"/admin/links/{partner.host}",
+        f"/admin/partners/{partner.host}",
+    ]
 
 
 def expected(complaint: str) -> bool:

@@ -113,6 +113,7 @@ SESSIONS = {
     "GET /posts/new": "303 200 200 200 303 303 303",
     "GET /posts/{id}": "404 200 404 404 404 404 404",
     "GET /posts/{id}/audience": "404 200 404 404 404 404 404",
+    "GET /posts/{id}/share": "404 200 404 404 404 404 404",
     "GET /posts/{id}/edit": "303 200 404 404 303 303 303",
     "POST /posts/{id}/edit": "401 303 404 404 401 401 401",
     "POST /posts/{id}/withdraw": "401 303 404 404 401 401 401",

@@ -57,6 +57,11 @@ async def who_sees(visit: Visit) -> Response:
     return await explaining.told_of(visit, explanations.of_post(post))
 
 
+async def share(visit: Visit) -> Response:
+    """`/posts/{id}/share`: the address to copy, which carries no right, and who can open it."""
+    return await showing.share(visit, await asked.find(visit.viewer, visit.id()))
+
+
 async def edit_form(visit: Visit) -> Response:
     """`GET /posts/{id}/edit`."""
     post = await asked.find(visit.me, visit.id())

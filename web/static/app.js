@@ -106,6 +106,19 @@ for (const form of document.querySelectorAll("[data-composer]")) {
   form.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit(); });
 }
 
+/* An address to copy: without this it is selected and copied by hand. */
+for (const button of document.querySelectorAll("[data-copy]")) {
+  const field = document.getElementById(button.dataset.copy);
+  const told = button.closest(".field").querySelector("[data-copied]");
+  field.addEventListener("focus", () => field.select());
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const done = await navigator.clipboard?.writeText(field.value).then(() => true, () => false);
+    if (!done) { field.select(); if (!document.execCommand("copy")) return; }
+    told.textContent = told.dataset.copied;
+  });
+}
+
 /* What has to be confirmed opens over the page; without this it is a page of its own. */
 document.addEventListener("click", async (event) => {
   const opener = event.target.closest("a[data-dialog]");

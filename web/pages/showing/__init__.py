@@ -10,6 +10,7 @@ from web.pages.showing.partners import partner
 from web.pages.showing.people import people, person, results
 from web.pages.showing.posts import audience_line, audience_there, card, composer, editor, home, thread
 from web.pages.showing.recalls import recall, recalls
+from web.pages.showing.sharing import share
 from web.pages.showing.spaces import about, guest, members, new_space, queue, space
 from web.pages.showing.spaces import listed as spaces
 
@@ -48,6 +49,7 @@ __all__ = [
     "recalls",
     "results",
     "settings",
+    "share",
     "space",
     "spaces",
     "thread",

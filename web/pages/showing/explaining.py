@@ -55,8 +55,9 @@ RIGHTS_OF: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Some readers in words. `count`: how many, '' when they cannot be counted."""
+    """Some readers in words. `word`: what asks about them; `count`: how many, '' when they cannot be counted."""
 
+    word: str
     who: str
     reads: bool
     count: str
@@ -96,7 +97,7 @@ class Answer:
 async def who_sees(visit: Visit, thing: Thing, told: Told | None, refused: DomainError | None) -> Response:
     """The whole page, of whatever thing."""
     speaks, _ = await speech_for(visit.request, visit.viewer)
-    rows, heading, sentences, may_count = await _readers(visit, speaks, thing)
+    rows, heading, sentences, may_count = await readers_of(visit, speaks, thing)
     words: Refused | None = await refused_words(visit, refused)
     rights = RIGHTS_OF[thing.kind]
     return await show(
@@ -124,7 +125,7 @@ async def who_sees(visit: Visit, thing: Thing, told: Told | None, refused: Domai
     )
 
 
-async def _readers(visit: Visit, speaks: Speech, thing: Thing) -> tuple[list[Row], str, list[str], bool]:
+async def readers_of(visit: Visit, speaks: Speech, thing: Thing) -> tuple[list[Row], str, list[str], bool]:
     """Groups of readers, what heads them, sentences where there are no groups, and whether they may be counted."""
     if thing.post_id is not None:
         post = await posts.find(visit.viewer, thing.post_id)
@@ -148,6 +149,7 @@ def _row(speaks: Speech, one: Readers) -> Row:
     enough = spoken(changes(one.would_change_if[0]), speaks) if one.would_change_if else ""
     more = max(0, (one.count or 0) - len(one.people)) if one.people else 0
     return Row(
+        one.word,
         _who(speaks, one),
         one.reads,
         _count(speaks, one),
