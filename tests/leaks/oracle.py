@@ -104,6 +104,13 @@ CARRIED = {
 On pages the text that stands for a picture stands beside it, and is shown to whoever may open it.
 """
 
+MAILED = {"name", "body", "link", "past", "theirs", "left", "held"}
+"""What a mail about a post has a place for, where notices carry an excerpt at least."""
+BY_MAIL = {"member": "t", "guest in it": "e"}
+"""The right T of the design's table, by hand: the text for members, an excerpt for guests; for everybody else notices
+carry nothing, whatever they may read on a page.
+"""
+
 NO_TOKEN = ("gone", "guest whose time is over")
 """The client API answers nobody without a token that holds."""
 SHUT_OUT = ("not linked", "not linked, with a member")
@@ -162,3 +169,10 @@ def sees(observer: str, space: str, field: str) -> bool:
 
 def seen_by(observer: str) -> set[str]:
     return {canary(space, field) for space in SPACES for field in FIELDS if sees(observer, space, field)}
+
+
+def mailed(observer: str, space: str) -> set[str]:
+    """What stands in a mail about all that was written in a space."""
+    if observer not in BY_MAIL:
+        return set()
+    return {canary(space, field) for field in MAILED if sees(observer, space, field)}
