@@ -113,5 +113,6 @@ def _queues(health: Health) -> list[Sample]:
         *(("parvis_waiting", "gauge", {"queue": name}, queue.waiting) for name, queue in queues.items()),
         *(("parvis_oldest_seconds", "gauge", {"queue": n}, q.oldest_ms / 1000) for n, q in queues.items()),
         ("parvis_deliveries_dead", "gauge", {}, health.dead),
+        ("parvis_mail_aside", "gauge", {}, health.mail_aside),
         *(("parvis_peers", "gauge", {"state": state}, count) for state, count in health.peers.items()),
     ]

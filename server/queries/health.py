@@ -25,6 +25,7 @@ class Health:
     receipts: Queue
     jobs: Queue
     dead: int
+    mail_aside: int  # people to whom mail was refused for good
     peers: dict[str, int]
 
 
@@ -32,6 +33,7 @@ async def overview(viewer: Viewer) -> Health:
     """For operators and administrators. Raises Forbidden for anybody else."""
     demand_administrator(viewer)
     dead = await db.fetch_one("SELECT COUNT(*) AS n FROM delivery WHERE state = 'dead'")
+    aside = await db.fetch_one("SELECT COUNT(*) AS n FROM mailbox WHERE aside_at IS NOT NULL")
     peers = await db.fetch("SELECT state, COUNT(*) AS n FROM peer GROUP BY state ORDER BY state")
     return Health(
         events=await _queue("SELECT COUNT(*) AS n, MIN(created_at) AS since FROM event WHERE sequenced_at IS NULL"),
@@ -41,6 +43,7 @@ async def overview(viewer: Viewer) -> Health:
         ),
         jobs=await _queue("SELECT COUNT(*) AS n, MIN(created_at) AS since FROM job WHERE done_at IS NULL"),
         dead=int(dead["n"]) if dead else 0,
+        mail_aside=int(aside["n"]) if aside else 0,
         peers={row["state"]: row["n"] for row in peers},
     )
 

@@ -23,7 +23,7 @@ NOT_WORDS = {
     "Français",  # a language is named in itself
 }
 SPEAK_OTHERWISE = ("web/demo/", "server/queries/folding.py", "web/mail/quotations.py")
-NAMES = {"Parvis", "parvis deliveries retry", "rse.partenaire.example"}
+NAMES = {"Parvis", "parvis deliveries retry", "parvis mail list", "rse.partenaire.example"}
 SAID_IN = ("placeholder", "title", "aria-label", "alt", "data-fresh-one", "data-fresh-many", "data-new")
 
 OPEN_SIGN = re.compile(r"«(?![\u202f\u00a0])|(?<![\u202f\u00a0])»")

@@ -222,7 +222,9 @@ async def admin(visit: Visit, health: Health) -> Response:
     figures = [
         figure(speaks, speaks.gettext(name), getattr(health, key), speaks.gettext(quiet)) for key, name, quiet in QUEUES
     ]
-    return await show(visit, "admin.html", "admin", figures=figures, dead=health.dead, peers=peers)
+    return await show(
+        visit, "admin.html", "admin", figures=figures, dead=health.dead, aside=health.mail_aside, peers=peers
+    )
 
 
 async def admin_people(
