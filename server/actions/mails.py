@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from server import database as db
 from server.clock import now_ms
 from server.credentials import token_hash
-from server.ids import new_id
+from server.ids import EPOCH_MS, ID_BITS, new_id
 from server.limits import MAIL_ANSWERED_MS
 from server.sql import Clause, among
 
@@ -33,6 +33,7 @@ OLDEST_MS = 7 * DAY_MS
 WAITS_MS = tuple(minutes * MINUTE_MS for minutes in (5, 15, 30, 60, 120, 240, 360, 720, 720, 720, 720, 720))
 """After each refusal for now, in a row; after the last, two and a half days later, it is put aside."""
 ERROR_CHARACTERS = 300
+AT_ONCE = 500
 
 PAGE_ONLY = ("reaction", "follow", "poll")
 """Kinds that nobody is written to about at once: they stand in a day's digest."""
@@ -228,6 +229,15 @@ async def keep_reply_address(account_id: int, post_id: int, token: str) -> bool:
 async def end_reply_address(address_id: int) -> None:
     """The right behind it is gone."""
     await db.execute("UPDATE reply_address SET ended_at = $1 WHERE id = $2 AND ended_at IS NULL", now_ms(), address_id)
+
+
+async def forget_old_addresses() -> int:
+    """One bounded step: addresses that nobody answers by any more; how many went."""
+    return await db.execute(
+        "DELETE FROM reply_address WHERE id IN (SELECT id FROM reply_address WHERE id < $1 ORDER BY id LIMIT $2)",
+        (now_ms() - 2 * MAIL_ANSWERED_MS - EPOCH_MS) << ID_BITS,
+        AT_ONCE,
+    )
 
 
 async def leave(space_id: int, actor_id: int) -> None:

@@ -86,7 +86,7 @@ def _message(
     message["Message-ID"] = f"<{claim.number}@{urlsplit(here.base).hostname}>"
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
-    message["List-Unsubscribe"] = f"<{stop}>"
+    message.set_raw("List-Unsubscribe", f"<{stop}>")
     message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message["Content-Language"] = speaks.language
     replies = [item.reply for item in items if item.reply]

@@ -23,6 +23,7 @@ AT_ONCE = 50
 FIRST_WAIT_S, LONGEST_WAIT_S = 15.0, 900.0
 """Before a mail server that could not be spoken with is tried again: the double each time."""
 GRACE_S = 8.0
+SWEEPS_EVERY_S = 3600.0
 
 
 class Postman:
@@ -32,15 +33,18 @@ class Postman:
         self._settings = settings
         self._wait_s = 0.0
         self._not_before = 0.0
+        self._sweeps_at = 0.0
 
     async def run(self) -> None:
         """Runs until cancelled."""
         if db.engine_name() == "sqlite":
             await mails.release_dead()
-        await go_round(self.step, ("mail",), EVERY_S, log)
+        await go_round(self.step, (), EVERY_S, log)
 
     async def step(self) -> int:
         """Sends what is due; for how many accounts something was done."""
+        if monotonic() >= self._sweeps_at:
+            self._sweeps_at = 0.0 if await mails.forget_old_addresses() else monotonic() + SWEEPS_EVERY_S
         due = await mails.due(AT_ONCE)
         if not due or monotonic() < self._not_before:
             return 0

@@ -75,12 +75,18 @@ class Told:
     html: str = ""
     answers: int | None = None  # the post that an answer by mail would answer
 
+    @property
+    def has_conversation(self) -> bool:
+        return bool(self.text) and self.path.startswith("/posts/")
+
 
 def told(viewer: Resident, waiting: Waiting, speaks: Speech) -> Told:
     """What a mail says of one notice to this viewer, who may know of it."""
     post = waiting.post
     if post is None:
-        return Told(_sentence(waiting, speaks), _of_space(waiting), _place(waiting))
+        carries = _of_space(waiting)
+        words = _why(waiting, speaks) if carries >= Notices.EXCERPT else ""
+        return Told(_sentence(waiting, speaks), carries, _place(waiting), words)
     carries = carried(viewer, post.facts, post.standing)
     path = f"/posts/{post.id}"
     if carries is Notices.NOTHING:
@@ -88,12 +94,13 @@ def told(viewer: Resident, waiting: Waiting, speaks: Speech) -> Told:
     if carries is Notices.SOMETHING_NEW:
         return Told(_new(post, speaks), carries, path)
     whole = carries is Notices.TEXT
+    said = plain(post.html) if whole else excerpt(post.html, EXCERPT_CHARACTERS)
     return Told(
         sentence=_sentence(waiting, speaks),
         carries=carries,
         path=path,
-        text=(plain(post.html) if whole else excerpt(post.html, EXCERPT_CHARACTERS)) + _why(waiting, speaks),
-        html=post.html if whole else "",
+        text="\n\n".join(filter(None, (_why(waiting, speaks), said))),
+        html=post.html if whole and not waiting.words else "",
         answers=post.id if _may_answer(viewer, post) else None,
     )
 
@@ -114,9 +121,7 @@ def _new(post: PostCard, speaks: Speech) -> str:
 
 def _sentence(waiting: Waiting, speaks: Speech) -> str:
     """Without a full stop: it may stand as a subject."""
-    space = (
-        waiting.space.name if waiting.space else waiting.post.space.name if waiting.post and waiting.post.space else ""
-    )
+    space = waiting.space.name if waiting.space else ""
     alone, within = SENTENCES.get(waiting.kind, (SOMETHING, SOMETHING))
     if waiting.kind == "openness" and waiting.about in ABOUT_OPENNESS:
         within = ABOUT_OPENNESS[waiting.about]
@@ -127,7 +132,8 @@ def _sentence(waiting: Waiting, speaks: Speech) -> str:
 
 
 def _why(waiting: Waiting, speaks: Speech) -> str:
-    return "\n\n" + speaks.gettext(QUOTED) % {"words": waiting.words} if waiting.words else ""
+    """What somebody said with it, such as why a post was not published."""
+    return speaks.gettext(QUOTED) % {"words": waiting.words} if waiting.words else ""
 
 
 def _of_space(waiting: Waiting) -> Notices:

@@ -76,7 +76,7 @@ def _item(item: Item, letter: Letter, speaks: Speech) -> str:
     lines = [_said(speaks, SAYS, sentence=told.sentence) if told.text else f"{told.sentence.removesuffix('.')}."]
     if told.text:
         lines += ["", textwrap.indent(told.text, "    "), ""]
-    lines.append(_said(speaks, CONVERSATION if told.text else SEE, address=item.address))
+    lines.append(_said(speaks, CONVERSATION if told.has_conversation else SEE, address=item.address))
     if item.reply and not letter.alone:
         lines.append(_said(speaks, REPLY, address=item.reply))
     return "\n".join(lines)

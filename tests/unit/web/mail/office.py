@@ -1,5 +1,6 @@
 """A real mail server on a loopback socket, in the loop of the test: what it took, and what it is told to refuse."""
 
+import asyncio
 import email
 import ssl
 from collections.abc import AsyncIterator
@@ -60,12 +61,13 @@ class Office:
 
 @asynccontextmanager
 async def open_office(
-    tls: ssl.SSLContext | None = None, implicit: ssl.SSLContext | None = None, users: bool = False
+    tls: ssl.SSLContext | None = None,
+    implicit: ssl.SSLContext | None = None,
+    users: bool = False,
+    kind: type[Office] = Office,
 ) -> AsyncIterator[Office]:
     """The server, for as long as the block lasts; `tls`: it offers STARTTLS, `implicit`: it is encrypted at once."""
-    import asyncio
-
-    office = Office()
+    office = kind()
     loop = asyncio.get_running_loop()
 
     def speaker() -> SMTP:

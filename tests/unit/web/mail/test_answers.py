@@ -6,10 +6,12 @@ import pytest
 
 from server import database as db
 from server.actions.accounts import suspend
+from server.actions.mails import forget_old_addresses
 from server.actions.membership import remove
 from server.actions.posts import withdraw
 from server.actions.spaces import set_openness
-from server.limits import MAIL_BYTES, MAIL_PARTS
+from server.ids import ID_BITS
+from server.limits import MAIL_ANSWERED_MS, MAIL_BYTES, MAIL_PARTS
 from server.openness import Level
 from server.settings import Settings
 from server.viewer import Operator
@@ -159,6 +161,10 @@ async def test_an_address_is_of_one_person_and_one_post_and_its_secret_is_kept_n
     assert row["n"] == 1
     await db.execute("UPDATE reply_address SET created_at = 1")
     assert (await take(settings, written(mine))).code is Exit.REFUSED, "after ninety days"
+    assert await forget_old_addresses() == 0
+    await db.execute("UPDATE reply_address SET id = id - $1", (2 * MAIL_ANSWERED_MS + 1000) << ID_BITS)
+    assert await forget_old_addresses() == 2
+    assert (await take(settings, written(mine))).code is Exit.NOBODY
 
 
 HTML = (

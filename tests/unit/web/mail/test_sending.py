@@ -235,7 +235,7 @@ async def test_no_name_writes_a_header(cast: Cast, office: Office, settings: Set
     await send(settings)
     (message,) = office.messages(BRUNO)
     assert message["Bcc"] is None and message["Cc"] is None
-    assert message["Subject"].startswith("Alice Bcc: eve@inconnu.test x a parlé de vous")
+    assert message["Subject"].startswith("Alice Bcc: eve@inconnu.test a parlé de vous")
     assert one_line("a\x00b\u2028c\u202ed") == "a b c d"
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"

@@ -1,10 +1,12 @@
 """Settings, notifications, people, search, administration by their pages."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from server import database as db
 from server.openness import Level, Visibility
 from server.queries import accounts
 from tests.cast import KESTREL, Cast, say, space
@@ -27,6 +29,24 @@ async def test_settings_are_saved_and_speak_at_once(cast: Cast, bruno: Browser) 
     assert '<html lang="en"' in page and 'data-theme="dark"' in page and "Bruno K." in page
     page = await bruno.refused("/settings", **{**form, "display_name": ""})
     assert (await accounts.own(cast.bruno)).display_name == "Bruno K."
+
+
+async def test_bruno_chooses_when_he_is_written_to_where_he_can_be(cast: Cast, bruno: Browser) -> None:
+    form: dict[str, Any] = {"display_name": "Bruno K.", "invitations": "ask"}
+    assert "par courriel" not in await bruno.page("/settings"), "no mail server, no address"
+    await bruno.post("/settings", **form)
+    bruno.app.state.settings = replace(bruno.app.state.settings, smtp_url="smtp://127.0.0.1")
+    assert "par courriel" not in await bruno.page("/settings"), "no address"
+    await db.execute("UPDATE account SET email = name || '@courriel.test'")
+    assert "bruno@courriel.test" in await bruno.page("/settings")
+    await bruno.refused("/settings", **form, mails="hourly")
+    assert (await accounts.own(cast.bruno)).mails == "at_once"
+    await say(cast.alice, "@bruno bonjour")
+    await bruno.post("/settings", **form, mails="never")
+    assert (await accounts.own(cast.bruno)).mails == "never"
+    assert await db.fetch("SELECT id FROM notice WHERE mail_due_at IS NOT NULL") == []
+    await bruno.post("/settings", **form)
+    assert (await accounts.own(cast.bruno)).mails == "never", "what the form does not hold stays"
 
 
 async def test_T3_a_new_password_ends_the_other_browser(cast: Cast, bruno: Browser) -> None:
