@@ -27,7 +27,7 @@ from server.events import Kind, record
 from server.ids import new_id
 from server.openness import Audience, Existence, Level
 from server.policy import Act
-from server.queries import policies, spaces
+from server.queries import pending, policies, spaces
 from server.refusals import N_
 from server.space_policy import (
     SpacePolicy,
@@ -192,12 +192,16 @@ async def decline(viewer: Employee | Operator, change_id: int, reason: str = "")
 
 
 async def apply_planned(change_id: int) -> Done | None:
-    """The date of a planned change has come. None when the policy moved meanwhile, or the instance asks by now for a
-    second person who did not agree: then it is stale. Raises what `change` raises for what no longer may be.
+    """The date of a planned change has come. None when the policy moved meanwhile, when whoever asked for it could not
+    ask for it today, or when the instance asks by now for a second person who did not agree: then it is stale. Raises
+    what `change` raises for what no longer may be.
     """
     async with db.together():
         row = await db.fetch_one("SELECT * FROM policy_change WHERE id = $1 AND state = 'planned'", change_id)
         if row is None:
+            return None
+        if not await pending.still_asks(row["asked_by_id"], row["space_id"]):
+            await lapse(change_id, "asker")
             return None
         timer = Operator("timer")
         space = await _space(timer, row["space_id"])
@@ -215,16 +219,19 @@ async def apply_planned(change_id: int) -> Done | None:
         return await _apply(_asker(row, timer), space, plan, how, approver=row["decided_by_id"])
 
 
-async def lapse(change_id: int) -> None:
-    """A planned change that can no longer be made is stale, and whoever asked for it hears so. Idempotent."""
+async def lapse(change_id: int, why: str = "moved") -> None:
+    """A planned change that can no longer be made is stale: it is noted, and whoever asked for it and the owners hear
+    so. `why`: moved (the policy, a link, a limit) or asker (they may not ask for it any more). Idempotent.
+    """
     async with db.together():
         row = await db.fetch_one("SELECT * FROM policy_change WHERE id = $1 AND state = 'planned'", change_id)
         if row is None:
             return
         await _decide(change_id, "stale", None)
-        if row["asked_by_id"] is not None:
-            key = f"openness:{change_id}:stale"
-            await notify([row["asked_by_id"]], "openness", key=key, space_id=row["space_id"])
+        await note(Operator("timer"), "lapse_openness", space_id=row["space_id"], why=why)
+        whom = {row["asked_by_id"], *await owners(row["space_id"])} if why == "asker" else {row["asked_by_id"]}
+        key = f"openness:{change_id}:stale"
+        await notify(sorted(whom - {None}), "openness", key=key, space_id=row["space_id"])
 
 
 async def _ask(viewer: Employee | Operator, space: spaces.SeenSpace, plan: plans.Plan, how: How, state: str) -> Done:

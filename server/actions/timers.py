@@ -25,6 +25,7 @@ REMIND_MS = 14 * 24 * 3600 * 1000
 """How long before its review is due the owners of a space are asked."""
 GUESTS_EVERY_MS = 30_000
 AT_ONCE = 50
+READ_AT_ONCE = 500
 
 
 async def run_due() -> int:
@@ -62,9 +63,16 @@ async def _anything(now: int) -> bool:
 
 
 async def _planned(now: int) -> int:
-    rows = await db.fetch("SELECT id, wanted FROM policy_change WHERE state = 'planned' ORDER BY id LIMIT 500")
-    due = [row["id"] for row in rows if (openness.read_policy(row["wanted"]).opens_at or 0) <= now]
-    return sum([await _open(change_id) for change_id in due])
+    done, last = 0, 0
+    while rows := await db.fetch(
+        "SELECT id, wanted FROM policy_change WHERE state = 'planned' AND id > $1 ORDER BY id LIMIT $2",
+        last,
+        READ_AT_ONCE,
+    ):
+        last = rows[-1]["id"]
+        due = [row["id"] for row in rows if (openness.read_policy(row["wanted"]).opens_at or 0) <= now]
+        done += sum([await _open(change_id) for change_id in due])
+    return done
 
 
 async def _open(change_id: int) -> bool:

@@ -7,7 +7,7 @@ import msgspec
 
 from server import database as db
 from server.errors import NotFound
-from server.openness import LinkState
+from server.openness import LinkState, Office
 from server.policy import Act
 from server.queries import spaces
 from server.queries.spaces import PartnerName, SeenSpace
@@ -125,3 +125,21 @@ async def managed(space: SeenSpace) -> Managed | None:
     if row is None or not row["managed_by"]:
         return None
     return Managed(row["managed_by"], frozenset(msgspec.json.decode(row["managed_fields"] or "[]")))
+
+
+async def still_asks(asker_id: int | None, space_id: int) -> bool:
+    """Whether whoever asked for a change may still change the openness of its space; the operator always may."""
+    if asker_id is None:
+        return True
+    account = await db.fetch_one(
+        "SELECT c.id, c.office FROM account c JOIN actor a ON a.id = c.actor_id"
+        " WHERE a.id = $1 AND c.suspended_at IS NULL AND a.gone_at IS NULL",
+        asker_id,
+    )
+    if account is None or account["office"] == Office.GUEST:
+        return False
+    asker = Employee(account["id"], asker_id, Office(account["office"]))
+    try:
+        return bool((await spaces.find_by_id(asker, space_id)).may(asker, Act.CHANGE_POLICY))
+    except NotFound:
+        return False

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from server import database as db
@@ -87,6 +88,48 @@ async def test_a_planned_opening_is_held_to_what_the_instance_asks_on_its_day(
     assert await timers.run_due() == 0
     assert (await policies.current(team)).level is Level.CLOSED
     assert await state_of(change_id) == "stale"
+
+
+@pytest.mark.anyio
+async def test_openings_far_away_do_not_stand_before_one_that_is_due(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timers, "READ_AT_ONCE", 2)
+    for number in range(4):
+        later = await company.space(f"later-{number}", Level.CLOSED, cast.alice)
+        wanted = replace(await policies.current(later), level=Level.NETWORK, opens_at=now_ms() + DAY)
+        assert (await openness.change(cast.alice, later, wanted, PAGE)).outcome is Outcome.PLANNED
+    team = await company.space("team", Level.CLOSED, cast.alice)
+    change_id = await planned(cast, team, replace(await policies.current(team), level=Level.NETWORK))
+    assert await timers.run_due() == 1
+    assert await state_of(change_id) == "applied"
+    assert len(await db.fetch("SELECT id FROM policy_change WHERE state = 'planned'")) == 4
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("sql", "outcome"),
+    [
+        ("UPDATE membership SET role = 'member' WHERE actor_id = $1", "stale"),
+        ("DELETE FROM membership WHERE actor_id = $1", "stale"),
+        ("UPDATE account SET suspended_at = 1 WHERE actor_id = $1", "stale"),
+        ("UPDATE account SET office = 'admin' WHERE actor_id = $1", "applied"),
+    ],
+)
+async def test_a_planned_opening_is_not_made_for_somebody_who_may_not_ask_for_it_any_more(
+    cast: Cast, sql: str, outcome: str
+) -> None:
+    team = await company.space("team", Level.CLOSED, cast.alice, listed=False)
+    await company.enter(team, cast.bruno, role="owner")
+    change_id = await planned(cast, team, replace(await policies.current(team), level=Level.NETWORK))
+    await db.execute(sql, cast.alice.actor_id)
+    await timers.run_due()
+    assert await state_of(change_id) == outcome
+    assert (await policies.current(team)).level is (Level.NETWORK if outcome == "applied" else Level.CLOSED)
+    told = await db.fetch("SELECT actor_id FROM notice WHERE key = $1", f"openness:{change_id}:stale")
+    assert (cast.bruno.actor_id in [row["actor_id"] for row in told]) == (outcome == "stale")
+    deeds = await db.fetch("SELECT data FROM audit_entry WHERE act = 'lapse_openness'")
+    assert [msgspec.json.decode(row["data"]) for row in deeds] == [{"why": "asker"}] * (outcome == "stale")
 
 
 @pytest.mark.anyio

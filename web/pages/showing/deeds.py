@@ -24,6 +24,7 @@ DEED_WORDS = {
     "end_glass": N_("a mis fin à une lecture exceptionnelle"),
     "ask_openness": N_("a demandé une ouverture"),
     "decline_openness": N_("a refusé une ouverture"),
+    "lapse_openness": N_("une ouverture prévue n’a pas eu lieu"),
     "review_openness": N_("a confirmé l’ouverture"),
     "open_space": N_("a créé un espace"),
     "set_openness": N_("a changé l’ouverture"),
@@ -67,7 +68,12 @@ DEED_WORDS = {
     "end_membership": N_("a quitté l’espace à la fin du séjour"),
 }
 STATES = {"waiting": N_("attend une seconde personne"), "planned": N_("prévue à sa date")}
-CAUSES = {"until": N_("à sa date"), "key": N_("la clé a changé")}
+CAUSES = {
+    "until": N_("à sa date"),
+    "key": N_("la clé a changé"),
+    "asker": N_("qui l’avait demandée n’en a plus le droit"),
+    "moved": N_("ce qui l’entoure a changé"),
+}
 OF_POSTS = frozenset({"approve_post", "refuse_post"})
 """Deeds whose subject is a number that says nothing to people."""
 SAID_ELSEWHERE = frozenset({"source", "door"})
@@ -124,7 +130,7 @@ def _value(speaks: Speech, name: str, value: Any) -> str:
         return speaks.gettext(ROLE_WORDS[Role(text)])
     if name in ("office", "before", "after") and text in set(Office):
         return speaks.gettext(OFFICE_WORDS[Office(text)])
-    if name in ("state", "cause"):
+    if name in ("state", "cause", "why"):
         return speaks.gettext({**STATES, **CAUSES}.get(text, text)) if text else ""
     if name == "kin":
         return speaks.gettext(N_("de la maison")) if value else speaks.gettext(N_("pas de la maison"))
