@@ -11,7 +11,10 @@ from federation.outbox import sequence_waiting
 from server import database as db
 from server.actions import membership
 from server.actions.gestures import react
-from server.actions.posts import edit
+from server.actions.poll_rows import NewPoll
+from server.actions.polls import vote, vote_from_elsewhere
+from server.actions.posts import Draft, edit, publish
+from server.clock import now_ms
 from server.errors import Forbidden
 from server.openness import Level, PartnerView
 from server.queries import updates
@@ -46,7 +49,7 @@ class World:
 
     def __init__(self, cast: Cast, ask: Asking, app: Starlette) -> None:
         self.cast, self.ask, self.app = cast, ask, app
-        self.root = self.answer = self.to_gwen = self.space = 0
+        self.root = self.answer = self.to_gwen = self.space = self.poll = 0
         self.slug = ""
 
     async def people(self) -> None:
@@ -71,6 +74,11 @@ class World:
         asked = await say(self.gwen, "Une question", self.space, answers=self.root)
         self.to_gwen = await say(alice, "Une réponse", self.space, answers=asked)
         await react(self.gwen, self.root, "")
+        draft = Draft("On se voit quand ?", self.space, poll=NewPoll(("lundi", "mardi"), ends_at=now_ms() + 3_600_000))
+        self.poll = await publish(alice, draft, HERE)
+        await vote(self.gwen, self.poll, [0])
+        await vote(alice, self.poll, [1])
+        await vote_from_elsewhere(self.cast.chloe, self.poll, "mardi", "https://kestrel.test/votes/1")
         await sequence_waiting(self.ask.instance)
 
     async def others_are_busy(self) -> None:
@@ -82,6 +90,8 @@ class World:
         await say(alice, f"@iris@{self.corvus} canari nommée", self.space)
         await react(self.iris, self.root, "🎉", uri="https://corvus.test/likes/1")
         await react(alice, own, "")
+        await vote_from_elsewhere(self.iris, self.poll, "lundi", "https://corvus.test/votes/1")
+        await vote(self.hugo, self.poll, [0])
         hers = await say(self.hugo, "canari de solstice, @gwen", self.space, answers=self.root)
         await say(alice, "canari pour Hugo", self.space, answers=hers)
         await react(self.hugo, self.root, "👀")
@@ -99,7 +109,8 @@ class World:
         address = f"/spaces/{self.slug}"
         paths = [address, f"{address}/members", f"{address}/members?page=true", f"{address}/outbox?page=true"]
         paths += [f"{address}/members?host={KESTREL}", f"{address}/members?host={KESTREL}&page=true"]
-        for post in (self.root, self.answer, self.to_gwen):
+        paths += [f"/posts/{self.poll}/replica"]
+        for post in (self.root, self.answer, self.to_gwen, self.poll):
             paths += [f"/posts/{post}{part}" for part in ("", "/replies", "/replies?page=true", "/context?page=true")]
         paths += [announced, f"{announced}/announce", "/@alice", "/@alice/outbox?page=true", "/@hugo"]
         answers = {path: await self.ask(path, KESTREL) for path in paths}
@@ -111,7 +122,10 @@ class World:
         assert row is not None
         paths = ["/api/v1/timelines/home", f"/api/v1/timelines/list/{self.space}", "/api/v1/notifications"]
         paths += ["/api/v1/notifications/unread_count", ours, f"{ours}/{self.slug}", f"{ours}/{self.slug}/members"]
-        paths += [f"/api/v1/statuses/{i}{part}" for i in (self.root, self.to_gwen) for part in ("", "/context")]
+        paths += [
+            f"/api/v1/statuses/{i}{part}" for i in (self.root, self.to_gwen, self.poll) for part in ("", "/context")
+        ]
+        paths += [f"/api/v1/polls/{self.poll}"]
         paths += [f"/api/v1/accounts/{i}" for i in (row["actor_id"], self.iris.actor_id, self.hugo.actor_id)]
         paths += ["/api/v2/search?q=canari", "/api/v2/search?q=iris", "/api/v1/accounts/lookup?acct=hugo"]
         paths += [f"/api/v1/accounts/relationships?id[]={self.hugo.actor_id}"]
@@ -157,7 +171,14 @@ async def test_what_one_blind_partner_does_changes_no_byte_for_another(cast: Cas
     await world.people()
     assert await differing(world, "revendeurs", PartnerView.BLIND) == []
     noticed = set(await differing(world, "atelier", PartnerView.ORGANISATIONS))
-    kinds = {"told to kestrel", "live new", "live reacted", f"gwen /api/v1/timelines/list/{world.space}"}
+    kinds = {
+        f"gwen /api/v1/polls/{world.poll}",
+        f"kestrel /posts/{world.poll}/replica",
+        "told to kestrel",
+        "live new",
+        "live reacted",
+        f"gwen /api/v1/timelines/list/{world.space}",
+    }
     assert kinds | {f"kestrel /spaces/{world.slug}/outbox?page=true"} <= noticed, "where partners see one another"
 
 
