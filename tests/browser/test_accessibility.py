@@ -80,6 +80,9 @@ async def furnished(fleet: MakeNode) -> tuple[Node, list[str]]:
     await node.client.post("/api/v1/statuses", json=answer, headers=headers)
     news = {"status": "Bonne nouvelle.", "parvis_space": "actualites"}
     await node.client.post("/api/v1/statuses", json=news, headers=headers)
+    asked = {"status": "Quand ?", "parvis_space": "projet", "poll": {"options": ["lundi", "mardi" * 18]}}
+    polls = [(await node.client.post("/api/v1/statuses", json=asked, headers=headers)).json() for _ in range(2)]
+    await node.client.post(f"/api/v1/polls/{polls[0]['id']}/votes", json={"choices": [1]}, headers=headers)
     partner = await fleet("Kestrel GmbH")
     await node.cli("link", "offer", partner.host)
     thread = f"/posts/{post['id']}"
