@@ -16,7 +16,8 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import database as db
-from server.actions import gestures, posts
+from server.actions import gestures, polls, posts
+from server.actions.poll_rows import NewPoll
 from tests import cast as company
 from tests.cast import HERE
 from tests.leaks.oracle import SEEN
@@ -146,8 +147,10 @@ async def test_what_happens_in_a_hidden_space_changes_nothing_that_others_read(a
     before = await everything(scene, door)
     space, alice = scene.spaces[0], scene.cast.alice
     for number in range(3):
-        post = await posts.publish(alice, posts.Draft(f"secret {number}", space.id), HERE)
+        poll = NewPoll(("secret", f"{number}"))
+        post = await posts.publish(alice, posts.Draft(f"secret {number}", space.id, poll=poll), HERE)
         await gestures.react(alice, post, "")
+        await polls.vote(alice, post, [1])
         await company.say(alice, "réponse", space.id, answers=post)
     await posts.edit(alice, post, "secret changé", HERE)
     await db.execute("UPDATE space SET description = 'autre' WHERE id = $1", space.id)

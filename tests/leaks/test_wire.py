@@ -16,8 +16,8 @@ from tests.leaks.test_leaks import words_of
 from web.app import create_app
 
 pytestmark = pytest.mark.anyio
-FIELDS = ("name", "description", "body", "edited", "file", "bytes", "alt")
-SEEN = ("name", "edited", "file", "bytes", "alt")
+FIELDS = ("name", "description", "body", "edited", "option", "file", "bytes", "alt")
+SEEN = ("name", "edited", "option", "file", "bytes", "alt")
 """What a member at the partner finds of them: its copy has the words after the edit, and no description."""
 
 
@@ -38,7 +38,8 @@ async def written(aubrac: Node, alice: Person, chloe: Person) -> str:
         "POST", "/api/v2/media", files={"file": (f"{canary('file')}.png", picture)},
         data={"description": canary("alt")},
     )  # fmt: skip
-    post = await alice.post(canary("body"), parvis_space="offre", media_ids=[sent.json()["id"]])
+    asked = {"options": [canary("option"), "autre"]}
+    post = await alice.post(canary("body"), parvis_space="offre", media_ids=[sent.json()["id"]], poll=asked)
     await chloe.sees(canary("body"))
     await alice.call("PUT", f"/api/v1/statuses/{post['id']}", json={"status": canary("edited")})
     return str(post["id"])

@@ -16,11 +16,12 @@ import pytest
 from federation.keyring import instance_actor_id
 from server import database as db
 from server import files
-from server.actions import break_glass, gestures, openness, posts, recalls
+from server.actions import break_glass, gestures, openness, polls, posts, recalls
 from server.actions.accounts import issue_token
 from server.actions.attachments import bring
 from server.actions.audit import note
 from server.actions.incidents import noticed
+from server.actions.poll_rows import NewPoll
 from server.clock import now_ms
 from server.credentials import make_secret
 from server.ids import new_id
@@ -143,7 +144,11 @@ class World:
         stored = files.store(settings.files_dir, io.BytesIO(PICTURE + str(number).encode()), 10_000)
         held = [await bring(alice, stored, f"{WORD}{number}.png", WORD) for _ in range(2)]
         text = f"{WORD} {number} @bruno https://exemple.test/{number}"
-        post = await posts.publish(alice, posts.Draft(text, self.space_id, file_ids=tuple(held)), HERE)
+        asked = NewPoll(("oui", f"{WORD} {number}"), multiple=True)
+        draft = posts.Draft(text, self.space_id, file_ids=tuple(held), poll=asked)
+        post = await posts.publish(alice, draft, HERE)
+        await polls.vote(alice, post, [0, 1])
+        await polls.vote(self.guest, post, [1])
         await posts.edit(alice, post, f"{text} changé", HERE)
         for author in (self.who, self.guest, self.stranger):
             said = await company.say(author, f"@alice {WORD} {number}", self.space_id)

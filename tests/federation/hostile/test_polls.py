@@ -162,3 +162,7 @@ async def test_a_poll_of_somebody_followed_stands_as_its_author_says(ours: Ours)
     sent = json.loads(sealed.body)
     assert (sent["type"], sent["to"], sent["object"]["name"]) == ("Create", [eve.uri], "non")
     assert "content" not in sent["object"] and "proof" not in sent
+    address = f"/activities/{event['id']}"
+    assert (await here.read(address, eve.ed)).status_code == 200
+    for other in (None, ours.chloe.ed, ours.pin.ed):
+        assert (await here.read(address, other)).status_code == 404, "a vote is for whoever counts it"

@@ -15,6 +15,7 @@ from federation.vocabulary import moment
 from server import database as db
 from server import files, models
 from server.actions import purges
+from server.actions.polls import vote
 from server.actions.posts import Draft, publish
 from server.clock import now_ms
 from server.ids import new_id
@@ -83,12 +84,16 @@ async def theirs(closed: Here, kestrel: OtherServer) -> Theirs:
 
 
 async def test_what_the_host_takes_back_is_gone_and_said_so_under_our_key(theirs: Theirs) -> None:
-    uris = [await theirs.tells() for _ in range(3)]
+    answers = [{"type": "Note", "name": name} for name in (f"réponse {CANARY}", "autre")]
+    uris = [await theirs.tells(), await theirs.tells(), await theirs.tells("<p>?</p>", type="Question", oneOf=answers)]
+    [asked] = await db.fetch("SELECT post_id FROM poll")
+    await vote(theirs.here.alice, asked["post_id"], [0])
     assert CANARY in str(await everything())
     assert await theirs.here.take(theirs.recall(uris), theirs.pin.ed) == ""
     assert await db.fetch("SELECT id FROM membership WHERE space_id = $1", theirs.id) == [], "hidden at once"
     receipt = await theirs.purged()
-    assert CANARY not in str(await everything())
+    left = await everything()
+    assert CANARY not in str(left) and not left["poll"] and not left["poll_option"] and not left["vote"]
     assert receipt is not None and receipt["type"] == "parvis:RecallReceipt"
     assert receipt["parvis:root"] == root_of(uris) and receipt["parvis:retained"] == []
     assert (receipt["parvis:purged"]["items"], receipt["parvis:purged"]["index"]) == (3, 3)

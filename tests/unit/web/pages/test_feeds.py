@@ -8,9 +8,11 @@ from starlette.applications import Starlette
 
 from server import database as db
 from server.actions.membership import add, remove
+from server.actions.poll_rows import NewPoll
+from server.actions.posts import Draft, publish
 from server.actions.spaces import set_openness
 from server.openness import Level
-from tests.cast import Cast, guest, say, space
+from tests.cast import HERE, Cast, guest, say, space
 from tests.unit.web.pages.browser import Browser, browser_of
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +34,8 @@ async def test_a_secret_address_reads_what_its_owner_reads_until_they_no_longer_
     offre = await space("offre", Level.PARTNERS, cast.alice)
     await say(cast.alice, "avant elle", offre)
     await add(cast.alice, offre, gwen.actor_id)
-    await say(cast.alice, "les <prix> & les délais", offre)
+    poll = NewPoll(("<b>oui</b>", "non"))
+    await publish(cast.alice, Draft("les <prix> & les délais", offre, poll=poll), HERE)
     address = await address_of(hers, "offre")
     answer = await visitor.get(address)
     assert answer.status_code == 200
@@ -43,6 +46,8 @@ async def test_a_secret_address_reads_what_its_owner_reads_until_they_no_longer_
     entries = feed.findall(f"{ATOM}entry")
     assert ["les <prix> & les délais" in (entry.findtext(f"{ATOM}title") or "") for entry in entries] == [True]
     assert "avant elle" not in answer.text
+    said = entries[0].findtext(f"{ATOM}content") or ""
+    assert said.endswith("<ul><li>&lt;b&gt;oui&lt;/b&gt;</li><li>non</li></ul>")
     unknown = await visitor.get("/spaces/offre/feed.atom?token=inconnu")
     for wrong in (address.replace("/offre/", "/autre/"), "/spaces/offre/feed.atom", "/spaces/nulle/feed.atom?token=x"):
         assert (await visitor.get(wrong)).status_code == unknown.status_code == 404
