@@ -70,7 +70,8 @@ async def clear(call: Call) -> Response:
 
 def shape(call: Call, one: Waiting) -> present.Shape:
     """A notice. Without anybody who did it, the space stands for them."""
-    account = present.account(one.by, call.here) if one.by else None
+    by = one.by or (one.post.author if one.kind == "poll" and one.post else None)
+    account = present.account(by, call.here) if by else None
     if account is None and one.space is not None:
         account = present.group(one.space, call.here)
     return {

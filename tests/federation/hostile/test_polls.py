@@ -140,6 +140,8 @@ async def test_a_plain_server_votes_where_it_may_and_is_told_counts_as_it_unders
         assert (update["type"], update["actor"]) == ("Update", here.person("alice"))
         assert update["object"]["oneOf"][1]["replies"]["totalItems"] == update["object"]["votersCount"] == 1
         assert "updated" not in update["object"] and eve.uri not in json.dumps(update)
+    assert await here.take(eve.says("Delete", eve.uri), eve.ed) == ""
+    assert await stands(here.alice, post_id) == ([0, 0], 0), "who is gone is not counted"
 
 
 async def test_a_poll_of_somebody_followed_stands_as_its_author_says(ours: Ours) -> None:

@@ -200,3 +200,20 @@ async def test_one_message_names_people_of_one_blind_partner_only(cast: Cast, as
     open_to_both = await say(alice, both, world.space)
     row = await db.fetch_one("SELECT side FROM post WHERE id = $1", open_to_both)
     assert row == {"side": "*"}, "hidden from both as soon as they do not see each other"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_gesture_and_a_vote_that_wait_while_partners_become_blind_are_not_told(
+    cast: Cast, ask: Asking, app: Starlette
+) -> None:
+    world = World(cast, ask, app)
+    await world.people()
+    await world.open("atelier", PartnerView.ORGANISATIONS)
+    await react(world.iris, world.root, "🎉", uri="https://corvus.test/likes/1")
+    await vote_from_elsewhere(world.iris, world.poll, "lundi", "https://corvus.test/votes/1")
+    await sequence_waiting(ask.instance)
+    events = await db.fetch("SELECT id FROM event WHERE actor_id = $1 ORDER BY id", world.iris.actor_id)
+    to = Receiver(cast.kestrel.peer_id, KESTREL, linked=True)
+    assert [await compose(ask.instance, event["id"], to) is None for event in events] == [False, False]
+    await db.execute("UPDATE space SET partner_view = 'blind' WHERE id = $1", world.space)
+    assert [await compose(ask.instance, event["id"], to) is None for event in events] == [True, True]

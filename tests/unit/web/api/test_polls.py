@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from server import database as db
+from server.actions.timers import run_due
 from server.openness import Level
 from tests.cast import Cast, say, space
 from tests.unit.web.api.client import Client
@@ -57,4 +58,8 @@ async def test_clients_ask_by_forms_or_json_vote_and_read_how_it_stands(alice: C
     assert (edited["poll"]["votes_count"], edited["content"]) == (2, "<p>quand donc ?</p>")
     other = {"status": "quand ?", "poll": {"options": ["lundi", "jeudi"]}}
     assert (await alice("PUT", f"{STATUSES}/{post['id']}", json=other)).status_code == 422
+    await db.execute("UPDATE poll SET ends_at = 1, due_at = 1")
+    assert await run_due() == 1
+    [notice] = await bruno.get("/api/v1/notifications")
+    assert (notice["type"], notice["account"]["username"], notice["status"]["id"]) == ("poll", "alice", post["id"])
     assert (await alice.get("/api/v2/instance"))["configuration"]["polls"]["max_options"] == 10
