@@ -33,9 +33,9 @@ WRONG_END = N_("Un sondage dure de cinq minutes à trente jours.")
 NO_POLL = N_("Ce message ne porte pas de sondage.")
 OVER = N_("Ce sondage est terminé : on n’y vote plus.")
 VOTED = N_("Vous avez déjà voté dans ce sondage, et un vote ne se change pas.")
-NO_CHOICE = N_("Choisissez une réponse.")
-ONE_CHOICE = N_("Ce sondage n’accepte qu’une réponse.")
-NO_SUCH_OPTION = N_("Ce sondage ne propose pas cette réponse.")
+NO_CHOICE = N_("Faites un choix.")
+ONE_CHOICE = N_("Ce sondage n’accepte qu’un choix.")
+NO_SUCH_OPTION = N_("Ce sondage ne propose pas ce choix.")
 HELD = N_("Ce message attend d’être validé : on n’y vote pas encore.")
 AT_ONCE = 50
 
