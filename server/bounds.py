@@ -47,7 +47,7 @@ ENDS_BEFORE = N_("La date de fin (%(field)s) vient avant le début, ou elle est 
 TOO_FAR = N_("Cette date est trop lointaine : au plus tard le 31 décembre %(year)s.")
 PARTNER_ENDS_BEFORE = N_("La date de fin de %(host)s vient avant le début, ou elle est déjà passée.")
 THEN_WIDER = N_("Le niveau d’après (%(then)s) ne peut pas être plus ouvert que le niveau de l’espace.")
-THEN_NEEDS_END = N_("« then » dit ce qui suit la date de fin : donnez aussi cette date.")
+THEN_NEEDS_END = N_("« %(field)s » dit ce qui suit la date de fin : donnez aussi cette date.")
 ABOVE_GUARDRAIL = N_("Cette instance n’ouvre aucun espace au-delà du niveau %(level)s.")
 END_REQUIRED = N_("À partir du niveau %(level)s, cette instance demande une date de fin.")
 TOO_LONG_OPEN = N_("Cette instance n’ouvre pas un espace plus de %(days)s jours.")
@@ -105,7 +105,7 @@ def _dates(wanted: SpacePolicy, now: int, before: SpacePolicy | None) -> Iterato
         if wanted.then_level.rank > wanted.level.rank:
             yield Problem("then_level", THEN_WIDER, {"then": wanted.then_level.value})
         if wanted.closes_at is None and not wanted.review_days:
-            yield Problem("then_level", THEN_NEEDS_END)
+            yield Problem("then_level", THEN_NEEDS_END, {"field": "then"})
     for terms in wanted.partners:
         same = before is not None and before.partner(terms.host) == terms
         if (terms.until_at or 0) > LATEST_MS:

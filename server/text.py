@@ -79,6 +79,14 @@ class Sanitised:
     fault: str = ""
 
 
+def one_line(text: str) -> bool:
+    """Whether a name may stand so: printable characters on one line, with the joiners that emoji and some scripts are
+    written with (U+200C, U+200D), and nothing that turns or hides what stands around it.
+    """
+    bare = text.replace("\u200c", "").replace("\u200d", "")
+    return bool(bare.strip()) and bare.isprintable()
+
+
 def render(source: str, resolve: Mapping[str, MentionTarget]) -> Rendered:
     """What one of our people typed, as safe HTML.
 

@@ -25,6 +25,7 @@ from server.queries.offices import demand_administrator
 from server.refusals import N_
 from server.rights import DAY_MS
 from server.settings import LANGUAGES
+from server.text import one_line
 from server.viewer import Employee, Operator, Resident
 
 BAD_NAME = N_(
@@ -173,7 +174,7 @@ def faults_of(new: NewPerson, here: Addresses) -> list[Invalid]:
     faults = []
     if not _NAME.fullmatch(new.name) or new.name == here.host:
         faults.append(Invalid(BAD_NAME, field="name", params={"name": new.name[:80]}))
-    if len(new.display_name) > DISPLAY_NAME_CHARACTERS or not (new.display_name or "x").isprintable():
+    if len(new.display_name) > DISPLAY_NAME_CHARACTERS or not one_line(new.display_name or "x"):
         faults.append(Invalid(BAD_DISPLAY_NAME, field="display_name", params={"limit": DISPLAY_NAME_CHARACTERS}))
     if new.email and not is_address(new.email):
         faults.append(Invalid(BAD_EMAIL, field="email", params={"email": new.email[:80]}))
@@ -187,7 +188,7 @@ def faults_of(new: NewPerson, here: Addresses) -> list[Invalid]:
 def _faults_of_guest(new: NewPerson) -> list[Invalid]:
     faults = []
     for name in ("job", "organisation"):
-        if len(getattr(new, name)) > DISPLAY_NAME_CHARACTERS or not (getattr(new, name) or "x").isprintable():
+        if len(getattr(new, name)) > DISPLAY_NAME_CHARACTERS or not one_line(getattr(new, name) or "x"):
             faults.append(Invalid(LONG_JOB, field=name, params={"limit": DISPLAY_NAME_CHARACTERS}))
     if new.office != Office.GUEST:
         said = next((name for name in ("sponsor", "until", "organisation") if getattr(new, name)), "")

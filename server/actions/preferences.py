@@ -9,6 +9,7 @@ from server.events import Kind, record
 from server.limits import DISPLAY_NAME_CHARACTERS, SUMMARY_BYTES
 from server.refusals import N_
 from server.settings import LANGUAGES
+from server.text import one_line
 from server.viewer import Employee, Resident
 
 BAD_JOB = N_("Une fonction a au plus %(limit)s caractères, sur une ligne.")
@@ -69,9 +70,9 @@ async def save(viewer: Resident, wanted: Preferences) -> None:
 
 def _check(wanted: Preferences) -> None:
     name = wanted.display_name
-    if not name.strip() or len(name) > DISPLAY_NAME_CHARACTERS or not name.isprintable():
+    if len(name) > DISPLAY_NAME_CHARACTERS or not one_line(name):
         raise Invalid(BAD_NAME, field="display_name", params={"limit": DISPLAY_NAME_CHARACTERS})
-    if len(wanted.job) > DISPLAY_NAME_CHARACTERS or not (wanted.job or "x").isprintable():
+    if len(wanted.job) > DISPLAY_NAME_CHARACTERS or not one_line(wanted.job or "x"):
         raise Invalid(BAD_JOB, field="job", params={"limit": DISPLAY_NAME_CHARACTERS})
     if len(wanted.summary.encode()) > SUMMARY_BYTES:
         raise TooLarge(LONG_SUMMARY, field="summary", params={"limit": SUMMARY_BYTES})

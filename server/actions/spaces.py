@@ -19,7 +19,7 @@ from server.policy import Act
 from server.queries import policies, spaces
 from server.refusals import N_
 from server.space_policy import PartnerTerms, SpacePolicy
-from server.text import plain
+from server.text import one_line, plain
 from server.viewer import Employee, Operator, PeerServer
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
@@ -27,6 +27,7 @@ BAD_SLUG = N_("L’adresse d’un espace a 1 à 64 lettres minuscules, chiffres 
 TAKEN = N_("« %(slug)s » est déjà pris, par un espace ou par une personne.")
 NEEDS_NAME = N_("Donnez un nom à l’espace.")
 NO_OWNER = N_("« %(who)s » n’est pas une personne de cette instance.")
+ODD_NAME = N_("Ce nom porte un caractère qui ne se voit pas, ou qui retourne ce qui l’entoure.")
 NO_LINK = N_("« %(host)s » n’est pas une instance liée : liez-la d’abord.")
 
 
@@ -55,8 +56,7 @@ async def open_space(viewer: Employee | Operator, new: NewSpace, here: Addresses
     """Makes a space and its first owner; returns its id. Raises Invalid (naming the field) or Conflict."""
     if not SLUG.fullmatch(new.slug):
         raise Invalid(BAD_SLUG, field="slug", params={"slug": new.slug[:80]})
-    if not new.name.strip():
-        raise Invalid(NEEDS_NAME, field="name")
+    _check_name(new.name)
     if new.partners and new.level.rank < Level.PARTNERS.rank:
         raise Invalid(TOO_CLOSED, field="partners")
     async with db.transaction():
@@ -115,8 +115,7 @@ async def unname_partner(viewer: Employee | Operator, space_id: int, host: str) 
 
 async def describe(viewer: Employee | Operator, space_id: int, name: str, description: str) -> None:
     """Says anew what a space is called and what it is for. Raises Invalid, Forbidden, NotFound."""
-    if not name.strip():
-        raise Invalid(NEEDS_NAME, field="name")
+    _check_name(name)
     async with db.together():
         space = await spaces.find_by_id(viewer, space_id)
         space.demand(viewer, Act.CHANGE_POLICY)
@@ -127,6 +126,14 @@ async def describe(viewer: Employee | Operator, space_id: int, name: str, descri
         await db.execute("UPDATE actor SET display_name = $1, summary = $2 WHERE id = $3", *words, space.actor_id)
         await note(viewer, "describe_space", subject=space.slug, space_id=space.id)
         await record(Kind.SPACE_CHANGED, actor_id=space.actor_id, space_id=space.id)
+
+
+def _check_name(name: str) -> None:
+    """Raises Invalid."""
+    if not name.strip():
+        raise Invalid(NEEDS_NAME, field="name")
+    if not one_line(name):
+        raise Invalid(ODD_NAME, field="name")
 
 
 def _by_host(terms: PartnerTerms) -> str:

@@ -8,9 +8,9 @@ from starlette.datastructures import UploadFile
 from server import pictures
 from server.actions import attachments, polls
 from server.actions.poll_rows import NewPoll
-from server.actions.posts import Draft
+from server.actions.posts import TOO_MANY_FILES, Draft
 from server.errors import Invalid, NotFound
-from server.limits import POLL_OPTION_CHARACTERS, POLL_OPTIONS, SOURCE_BYTES, UPLOAD_BYTES
+from server.limits import ATTACHMENTS, POLL_OPTION_CHARACTERS, POLL_OPTIONS, SOURCE_BYTES, UPLOAD_BYTES
 from server.openness import Visibility
 from server.queries import spaces
 from server.refusals import N_
@@ -77,7 +77,7 @@ def written(form: Form) -> Written:
         kept=tuple(form.ids("file")),
         key=form.line("key", KEY_CHARACTERS),
         poll=Asked(
-            tuple(form.lines("option", POLL_OPTIONS + 1, POLL_OPTION_CHARACTERS * 4)),
+            tuple(form.lines("option", POLL_OPTIONS + 1, POLL_OPTION_CHARACTERS)),
             form.has("multiple"),
             form.line("ends", 10),
         ),
@@ -85,7 +85,9 @@ def written(form: Form) -> Written:
 
 
 async def bring(visit: Visit, uploads: list[UploadFile]) -> tuple[int, ...]:
-    """Keeps the files that came with a form; their ids. Raises TooLarge or Unavailable."""
+    """Keeps the files that came with a form; their ids. Raises Invalid, TooLarge or Unavailable."""
+    if len(uploads) > ATTACHMENTS:
+        raise Invalid(TOO_MANY_FILES, field="files", params={"limit": ATTACHMENTS})
     found = []
     for upload in uploads:
         stored = await pictures.bring_in(visit.settings.files_dir, upload.file, UPLOAD_BYTES)

@@ -23,6 +23,8 @@ from web.session import viewer_of_cookie
 NOT_A_FORM = N_("Ce formulaire n’est pas lisible.")
 TOO_LONG = N_("Ce texte est trop long : il dépasse %(limit)s caractères.")
 MOST_FIELDS = 60
+MOST_FILES = 5 * ATTACHMENTS
+"""What a form is still read with: up to there it comes back with what was typed."""
 LARGEST = (1 << 63) - 1
 HANDLE = re.compile(r"[A-Za-z0-9_.-]{1,64}(?:@[A-Za-z0-9.:\[\]-]{1,190})?")
 
@@ -80,7 +82,7 @@ class Visit:
     async def form(self, most_fields: int = MOST_FIELDS) -> "Form":
         """What was sent with a form; its files are spooled to the disk. Raises Invalid."""
         try:
-            sent = await self.request.form(max_files=ATTACHMENTS, max_fields=most_fields)
+            sent = await self.request.form(max_files=MOST_FILES, max_fields=most_fields)
         except HTTPException as error:
             raise Invalid(NOT_A_FORM, detail=str(error.detail)) from None
         return Form(sent)
@@ -121,8 +123,9 @@ class Form:
         return " ".join(self.text(name, limit).split())
 
     def lines(self, name: str, most: int, limit: int = 500) -> list[str]:
-        """The first values of a field that is there several times, each as `line`. Raises TooLarge."""
-        return [Form(FormData([(name, value)])).line(name, limit) for value in self.sent.getlist(name)[:most]]
+        """The first values of a field that is there several times, each as `line`. Raises Invalid."""
+        found = self.sent.getlist(name)[:most]
+        return [replace(self, sent=FormData([(name, value)])).line(name, limit) for value in found]
 
     def id(self, name: str) -> int | None:
         """An id, or None when the field is empty. Raises NotFound for what cannot be one."""

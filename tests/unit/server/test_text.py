@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from server.errors import TooLarge
 from server.limits import CONTENT_BYTES, DOCUMENT_BYTES, HTML_DEPTH, SOURCE_BYTES
-from server.text import Handle, MentionTarget, clean, excerpt, find_mentions, plain, render, sanitise, words
+from server.text import Handle, MentionTarget, clean, excerpt, find_mentions, one_line, plain, render, sanitise, words
 
 REL = 'rel="nofollow noopener noreferrer ugc"'
 ALICE = MentionTarget(1, "http://localhost:8001/@alice")
@@ -252,3 +252,18 @@ def test_what_search_finds_is_what_is_read(pieces: list[str]) -> None:
 def test_a_word_in_two_colours_is_one_word_and_two_paragraphs_are_two() -> None:
     html = clean('<p>Pro<b>jet</b></p><p>Cévennes <a href="https://a.example/x?a>b">ici</a><br>là</p>')
     assert words(html).split() == ["Projet", "Cévennes", "ici", "là"]
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        ("Zoé \U0001f469\u200d\U0001f4bb", True),
+        ("می\u200cخواهم", True),
+        ("\u200d", False),
+        ("\u202eoffre", False),
+        ("deux\nlignes", False),
+        ("", False),
+    ],
+)
+def test_a_name_is_written_with_joiners_and_turns_nothing(name: str, fits: bool) -> None:
+    assert one_line(name) is fits

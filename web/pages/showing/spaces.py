@@ -24,6 +24,7 @@ from server.queries.spaces import SeenSpace
 from server.viewer import Employee, Resident
 from web.locale import Speech
 from web.pages.showing.frame import refused_words, show, speech_for
+from web.pages.showing.own import status_for
 from web.pages.showing.posts import composing_in, shown
 from web.pages.showing.rights import row_of
 from web.pages.visits import Visit
@@ -101,7 +102,7 @@ async def listed(visit: Visit, *, matching: str, after: str) -> Response:
 async def new_space(visit: Visit, wanted: NewSpace, refused: DomainError | None = None) -> Response:
     """The form for a new space."""
     words = await refused_words(visit, refused)
-    status = 200 if refused is None else 422
+    status = status_for(refused)
     levels = [level for level in Level]
     return await show(visit, "space_new.html", "spaces", status=status, wanted=wanted, refused=words, choices=levels)
 
@@ -158,12 +159,12 @@ async def queue(
         visit,
         "space_queue.html",
         "spaces",
-        status=200 if refused is None else 422,
+        status=status_for(refused),
         space=seen,
         tabs=tabs_of(speaks, seen),
         views=[shown(visit, post) for post in found],
         refused=await refused_words(visit, refused),
-        about=about,
+        about=about if any(post.id == about for post in found) else None,
         reason=reason,
         longest=REASON_CHARACTERS,
         more=f"/spaces/{seen.slug}/queue?after={found[-1].id}" if more else "",
@@ -191,7 +192,7 @@ async def members(
         visit,
         "space_members.html",
         "spaces",
-        status=200 if refused is None else 422,
+        status=status_for(refused),
         space=seen,
         tabs=tabs_of(speaks, seen),
         found=found,

@@ -66,6 +66,8 @@ async def wrongs(browser: Browser, form: Form, control: Control, told: str) -> l
     marked = found.attributes.get("aria-invalid") == "true"
     wrong = [] if any(said) and marked else [f"{where}: no sentence beside it"]
     for one in back.controls:
+        if one.name == control.name and one is not found:
+            continue  # one of several of this name
         if one.kind != "password" and one.value != {**form.sent, **sent}.get(one.name, ""):
             wrong.append(f"{where}: {one.name} is lost")
     return wrong
@@ -119,3 +121,45 @@ async def test_a_sponsor_whom_nobody_knows_is_told_beside_their_field(cast: Cast
     assert (field.value, field.described_by) == ("personne", ["p0_sponsor-error"])
     assert "personne" in read.said["p0_sponsor-error"]
     assert "personne" in read.said["stopped"], "the top of the page says it too"
+
+
+WRONG: dict[str, tuple[str, str, dict[str, str], int, str]] = {
+    "an address that is taken": ("alice", "/spaces", {"name": "X", "slug": "offre"}, 409, "slug"),
+    "a name that turns what follows": ("alice", "/spaces", {"name": "\u202eoffre", "slug": "x"}, 422, "name"),
+    "a partner that nobody links": (
+        "alice",
+        "/spaces",
+        {"name": "X", "slug": "x", "level": "partners", "partners": "nowhere.example"},
+        422,
+        "partners",
+    ),
+    "somebody unknown": ("alice", "/spaces/offre/members", {"who": "personne"}, 422, "who"),
+    "a name twice": ("odile", "/admin/people", {"name": "bruno"}, 409, "name"),
+    "a guest without a sponsor": ("odile", "/admin/people", {"name": "n", "office": "guest"}, 422, "sponsor"),
+    "no guest at all": ("odile", "/admin/people/bruno/extend", {"until": "2030-01-01"}, 422, ""),
+    "a host with a path": ("odile", "/admin/links", {"host": "rse.example/x"}, 422, "host"),
+    "no reason": ("odile", "/admin/glass", {"space": "offre", "reason": "  "}, 422, "reason"),
+    "a space that is not there": ("odile", "/admin/glass", {"space": "x", "reason": "dossier 12"}, 422, "space"),
+    "a post that waits no more": ("alice", "/spaces/offre/queue/{post}/refuse", {"reason": "non"}, 409, ""),
+    "the last owner": ("alice", "/spaces/offre/leave", {}, 409, ""),
+}
+"""Who sends what to where, what it is answered with, and the field that the sentence stands beside; '' for none."""
+
+
+async def test_what_does_not_fit_is_told_beside_its_field_or_at_the_top_with_the_status_of_its_kind(
+    cast: Cast, alice: Browser, odile: Browser
+) -> None:
+    offre = await space("offre", Level.PARTNERS, cast.alice, partners=(KESTREL,))
+    post = await say(cast.alice, "bonjour", offre)
+    wrong = []
+    for what, (who, path, fields, status, field) in WRONG.items():
+        browser = alice if who == "alice" else odile
+        answer = await browser("POST", path.format(post=post), data=fields)
+        read = Forms(answer.text)
+        told = [name for name in read.said if read.tells_errors(name) and read.said[name].strip()]
+        if (answer.status_code, told) != (status, [f"{field}-error" if field else "refused"]):
+            wrong.append(f"{what}: {answer.status_code}, {told}")
+    files = [("files", (f"{number}.txt", b"x", "text/plain")) for number in range(21)]
+    answer = await alice("POST", "/posts", data={"text": "gardez ceci", "where": "offre"}, files=files)
+    assert answer.status_code == 422 and "gardez ceci" in answer.text and "20 fichiers" in answer.text
+    assert wrong == []
