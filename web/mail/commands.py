@@ -1,8 +1,12 @@
 """`parvis mail`: what waits to be sent or was put aside, and the answers that the mail server hands over."""
 
 import argparse
+import os
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
 from typing import Any
 
 from server.actions import mails
@@ -17,6 +21,7 @@ from web.locale import speech
 from web.mail.receiving import LATER, Exit, Outcome, receive
 
 OPERATOR = Operator()
+Hook = Callable[[type[BaseException], BaseException, TracebackType | None], Any]
 
 
 def register(commands: Any) -> None:
@@ -68,6 +73,7 @@ async def retry(settings: Settings, args: argparse.Namespace) -> int:
 
 async def take(settings: Settings, args: argparse.Namespace) -> int:
     """Whatever is out of order here is a reason to try later: a mail server bounces what it does not know."""
+    sys.excepthook = partial(_try_later, sys.excepthook)
     raw = sys.stdin.buffer.read(MAIL_BYTES + 1)
     try:
         async with opened(settings) as here:
@@ -86,3 +92,10 @@ def phrase_of(outcome: Outcome, language: str) -> str:
     assert error is not None
     error.detail = ""
     return phrase(error, speech(language).gettext)
+
+
+def _try_later(say: Hook, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A fault of ours is no reason to send somebody's answer back."""
+    say(kind, error, trace)
+    sys.stderr.flush()
+    os._exit(Exit.LATER.value)

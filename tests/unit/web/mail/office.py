@@ -11,6 +11,7 @@ from email.policy import default
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from server import database as db
@@ -21,6 +22,8 @@ from web.mail.postman import Postman
 
 USER, PASSWORD = "parvis", "motdepasse"
 OK = "250 OK"
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For what does not depend on how rows are kept."""
 
 
 @dataclass

@@ -16,7 +16,7 @@ from server.openness import Level
 from server.settings import Settings
 from server.viewer import Operator
 from tests.cast import HERE, Cast, guest, say, space
-from tests.unit.web.mail.office import Office, address_all, send, text_of
+from tests.unit.web.mail.office import ON_SQLITE, Office, address_all, send, text_of
 from web.mail.commands import phrase_of
 from web.mail.quotations import without_quotations
 from web.mail.receiving import Exit, Outcome, receive, token_in
@@ -71,6 +71,7 @@ SENDERS = (
 )
 
 
+@ON_SQLITE
 async def test_H16_what_is_no_answer_of_that_person_changes_nothing(
     cast: Cast, office: Office, settings: Settings
 ) -> None:
@@ -112,6 +113,7 @@ async def test_an_answer_is_a_post_under_its_author_s_name_once(cast: Cast, offi
     assert len(await answers(cast.bruno.actor_id)) == 2
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("how", ["narrowed", "put out", "taken back", "suspended", "guests only read"])
 async def test_the_address_dies_with_the_right_and_says_so_without_naming_anything(
     cast: Cast, office: Office, settings: Settings, how: str
@@ -174,6 +176,7 @@ HTML = (
 )
 
 
+@ON_SQLITE
 async def test_html_alone_is_read_as_text_and_files_are_left_out(
     cast: Cast, office: Office, settings: Settings
 ) -> None:
@@ -212,6 +215,7 @@ def test_what_is_quoted_and_signed_is_cut(text: str) -> None:
     assert without_quotations(text) == QUOTED[text]
 
 
+@ON_SQLITE
 async def test_without_the_setting_there_are_no_answers(cast: Cast, office: Office, settings: Settings) -> None:
     silent = replace(settings, mail_replies=None)
     await say(cast.alice, "@bruno un mot")

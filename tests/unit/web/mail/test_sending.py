@@ -1,5 +1,7 @@
 """Notices by mail, over a real socket: who gets one, what it carries, and once."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -16,7 +18,7 @@ from server.queries.mails import standings
 from server.settings import Settings
 from server.viewer import Operator
 from tests.cast import Cast, guest, say, space
-from tests.unit.web.mail.office import Office, address_all, html_of, send, settings_for, text_of, time_passes
+from tests.unit.web.mail.office import ON_SQLITE, Office, address_all, html_of, send, settings_for, text_of, time_passes
 from web.mail.composing import one_line
 from web.mail.postman import Postman
 
@@ -61,6 +63,7 @@ async def test_who_is_out_or_has_read_it_is_not_written_to(cast: Cast, office: O
     assert len(office.messages(BRUNO)) == 1
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("how", ["narrowed", "put out", "taken back"])
 async def test_what_is_no_longer_theirs_to_know_is_not_mailed_then_or_later(
     cast: Cast, office: Office, settings: Settings, how: str
@@ -81,6 +84,7 @@ async def test_what_is_no_longer_theirs_to_know_is_not_mailed_then_or_later(
     assert office.taken == []
 
 
+@ON_SQLITE
 async def test_a_mail_carries_as_much_as_the_notices_of_a_space_may(
     cast: Cast, office: Office, settings: Settings
 ) -> None:
@@ -112,6 +116,7 @@ async def test_a_mail_carries_as_much_as_the_notices_of_a_space_may(
     assert not any(word in words for word in ("rachat", "Equipe", "Alice"))
 
 
+@ON_SQLITE
 async def test_before_guests_people_have_the_name_that_the_space_gives_them(
     cast: Cast, office: Office, settings: Settings
 ) -> None:
@@ -149,6 +154,7 @@ async def test_several_notices_are_one_mail_and_one_address_is_not_flooded(
     assert box["not_before_at"] == mails.morning_after(now_ms()), "W6: that was enough for a day"
 
 
+@ON_SQLITE
 async def test_a_daily_digest_waits_for_the_morning_and_has_the_gestures_too(
     cast: Cast, office: Office, settings: Settings
 ) -> None:
@@ -185,6 +191,18 @@ async def test_I6_what_is_refused_for_now_stays_the_same_mail_and_goes_once(
     await send(settings)
     await send(settings)
     assert ["entre-temps" in text_of(message) for message in office.messages(BRUNO)] == [False, True]
+
+
+async def test_I6_of_two_that_send_at_once_each_mail_is_sent_by_one(
+    cast: Cast, office: Office, settings: Settings
+) -> None:
+    await say(cast.alice, "@bruno et @odile un mot")
+    await say(cast.bruno, "@alice un mot")
+    await time_passes()
+    postmen = [Postman(settings) for _ in range(3)]
+    done = await asyncio.gather(*(postman.step() for postman in postmen))
+    assert sum(done) == 3
+    assert sorted(recipient.partition("@")[0] for recipient, _ in office.taken) == ["alice", "bruno", "odile"]
 
 
 async def test_what_is_refused_for_good_is_put_aside_until_an_operator_says_so(
@@ -224,6 +242,7 @@ async def test_without_a_mail_server_nothing_is_lost_until_it_is_a_week_old(
     assert [recipient for recipient, _ in office.taken] == ["odile@courriel.test"]
 
 
+@ON_SQLITE
 async def test_no_name_writes_a_header(cast: Cast, office: Office, settings: Settings) -> None:
     await space("offre", Level.PARTNERS, cast.alice, cast.bruno)
     await db.execute("UPDATE space SET name = 'Offre' || $1", "\r\nBcc: eve@inconnu.test\r\n\r\nx")

@@ -8,7 +8,7 @@ from server import database as db
 from server.mail_tokens import account_of
 from server.settings import Settings
 from tests.cast import Cast, say
-from tests.unit.web.mail.office import Office, send
+from tests.unit.web.mail.office import ON_SQLITE, Office, send
 from tests.unit.web.pages.browser import Browser, application, bare
 
 pytestmark = pytest.mark.anyio
@@ -21,6 +21,7 @@ def visitor(database: str, tmp_path: Path, settings: Settings) -> Browser:
     return Browser(app)
 
 
+@ON_SQLITE
 async def test_the_address_in_a_mail_stops_the_mails_to_its_reader_and_does_nothing_else(
     cast: Cast, office: Office, settings: Settings, visitor: Browser
 ) -> None:
