@@ -15,7 +15,7 @@ from server.limits import MAIL_ANSWERED_MS, MAIL_BYTES, MAIL_PARTS
 from server.openness import Level
 from server.settings import Settings
 from server.viewer import Operator
-from tests.cast import HERE, Cast, guest, say, space
+from tests.cast import HERE, Cast, enter, guest, say, space
 from tests.unit.web.mail.office import ON_SQLITE, Office, address_all, send, text_of
 from web.mail.commands import phrase_of
 from web.mail.quotations import without_quotations
@@ -127,6 +127,8 @@ async def test_the_address_dies_with_the_right_and_says_so_without_naming_anythi
         await set_openness(cast.alice, direction, Level.INTERNAL)
     elif how == "put out":
         await remove(cast.alice, direction, gwen.actor_id)
+        await enter(direction, gwen)  # and comes back before trying
+        await db.execute("UPDATE membership SET since_at = 0")
     elif how == "taken back":
         await withdraw(cast.alice, post)
     elif how == "suspended":
@@ -141,10 +143,13 @@ async def test_the_address_dies_with_the_right_and_says_so_without_naming_anythi
         assert "est pas publiée" in said or how == "guests only read", said
         assert not any(secret in said for secret in SECRETS), said
     assert await answers(gwen.actor_id) == []
-    if how in ("narrowed", "guests only read"):
+    if how == "guests only read":
         await db.execute("UPDATE space SET narrowed = '{}'")
+        assert (await take(settings, raw)).code is Exit.REFUSED, "it does not come back to life"
+    if how == "narrowed":
         await set_openness(cast.alice, direction, Level.PARTNERS)
-        await db.execute("UPDATE membership SET state = 'member' WHERE actor_id = $1", gwen.actor_id)
+        await enter(direction, gwen)
+        await db.execute("UPDATE membership SET since_at = 0")
         assert (await take(settings, raw)).code is Exit.REFUSED, "it does not come back to life"
 
 

@@ -191,6 +191,13 @@ async def test_I6_what_is_refused_for_now_stays_the_same_mail_and_goes_once(
     await send(settings)
     await send(settings)
     assert ["entre-temps" in text_of(message) for message in office.messages(BRUNO)] == [False, True]
+    office.after_data = "451 plus tard"
+    await say(cast.alice, "@bruno lu avant le second essai")
+    await send(settings)
+    await db.execute("UPDATE notice SET read_at = 1")
+    office.after_data = "250 OK"
+    await send(settings)
+    assert len(office.messages(BRUNO)) == 2
 
 
 async def test_I6_of_two_that_send_at_once_each_mail_is_sent_by_one(
