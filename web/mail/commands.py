@@ -18,7 +18,7 @@ from server.settings import Settings
 from server.terminal import listing, phrase, remark
 from server.viewer import Operator
 from web.locale import speech
-from web.mail.receiving import LATER, Exit, Outcome, receive
+from web.mail.receiving import LATER, NOT_PUBLISHED, Exit, Outcome, receive
 
 OPERATOR = Operator()
 Hook = Callable[[type[BaseException], BaseException, TracebackType | None], Any]
@@ -91,7 +91,9 @@ def phrase_of(outcome: Outcome, language: str) -> str:
     error = outcome.error
     assert error is not None
     error.detail = ""
-    return phrase(error, speech(language).gettext)
+    speaks = speech(language)
+    said = phrase(error, speaks.gettext)
+    return f"{speaks.gettext(NOT_PUBLISHED)} {said}" if outcome.from_the_verb else said
 
 
 def _try_later(say: Hook, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -33,6 +33,7 @@ GONE = N_(
     "Votre réponse n’est pas publiée : ce message n’est plus là pour vous. "
     "Il a été retiré, ou l’espace où il se trouve ne vous est plus ouvert."
 )
+NOT_PUBLISHED = N_("Votre réponse n’est pas publiée.")
 NOTHING_WRITTEN = N_("Votre réponse est vide : nous n’y avons rien trouvé au-dessus de ce qu’elle cite.")
 LATER = N_("Votre réponse attend : réessayez dans un moment.")
 MOST_ANSWERS = 40
@@ -56,6 +57,7 @@ class Outcome:
     code: Exit
     error: DomainError | None = None
     language: str = ""
+    from_the_verb: bool = False  # what a page would say, so it does not say that it is about an answer
 
 
 async def receive(
@@ -107,7 +109,7 @@ async def _answer(found: ReplyAddress, message: Incoming, raw: bytes, here: Addr
         return Outcome(Exit.REFUSED, Forbidden(GONE), found.language)
     except Forbidden as error:
         await mails.end_reply_address(found.id)
-        return Outcome(Exit.REFUSED, error, found.language)
+        return Outcome(Exit.REFUSED, error, found.language, from_the_verb=True)
     except (Invalid, TooLarge) as error:
-        return Outcome(Exit.UNREADABLE, error, found.language)
+        return Outcome(Exit.UNREADABLE, error, found.language, from_the_verb=True)
     return Outcome(Exit.TAKEN)
