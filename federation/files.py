@@ -87,6 +87,8 @@ async def _keep(instance: Instance, file_id: int, file: dict[str, str]) -> None:
             file_id,
         ):
             await file_bytes.unneeded([stored.sha256])  # taken back meanwhile
+        elif not await file_bytes.claim(folder, stored.sha256):
+            raise Unreachable("The file went while it came.")
 
 
 async def _count(uri: str, error: Exception) -> None:

@@ -32,6 +32,7 @@ from federation.streams import greet
 from federation.upkeep import look_after
 from server import database as db
 from server import live
+from server.actions.file_bytes import tidy
 from server.actions.retention import run_retention
 from server.actions.sweeping import sweep
 from server.actions.timers import run_due
@@ -80,6 +81,7 @@ class Worker:
             (lambda: sequence_waiting(self.instance), [kind.value for kind in Kind]),
             (self._send, ("sequenced", "served", "receipt")),
             (lambda: fetch_waiting(self.instance), ("file",)),
+            (lambda: tidy(self.instance.settings.files_dir), ("post_withdrawn",)),
             (lambda: look_after(self.instance), ("receipt",)),
             (lambda: resync_waiting(self.instance), ("served",)),
             (run_due, ("access",)),

@@ -1,7 +1,8 @@
 """Pictures without what a camera or a program wrote into them: who, where, when, with which device.
 
 Pixels are not touched: what holds them is kept byte for byte, with the colours' profile and which way is up. What no
-decoder reads (behind the end, between the parts) goes, too. Formats: JPEG (ITU-T T.81), PNG, WebP, GIF89a.
+decoder reads (behind the end, between the parts) goes, too. Formats: JPEG (ITU-T T.81), PNG, WebP, GIF89a; and AVIF
+(ISO/IEC 23008-12), where everything is found by its place, so that notes are written over.
 """
 
 import re
@@ -217,11 +218,100 @@ def _blocks(data: Data, at: int) -> int:
     return min(at + 1, len(data))
 
 
+# --- AVIF -----------------------------------------------------------------------------------------
+
+_NOTES = (b"Exif", b"mime", b"uri ")
+_NO_EXIF = b"\0\0\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"
+"""Where it begins, and a TIFF file that says nothing."""
+_MOST_BOXES = 10_000
+Box = tuple[bytes, int, int]
+"""What it is, and where its content begins and ends."""
+
+
+def _avif(data: Data) -> Iterator[Piece]:
+    at, over = 0, 0
+    for kind, start, end in sorted(_notes(data), key=lambda note: note[1:]):
+        if start < over:
+            continue  # the same bytes stand for two notes
+        over = end
+        begin = _NO_EXIF if kind == b"Exif" and end - start >= len(_NO_EXIF) else b""
+        silence = begin + (b"\0" if kind == b"Exif" else b" ") * (end - start - len(begin))
+        if data[start:end] != silence:
+            yield at, start
+            yield silence
+            at = end
+    yield at, len(data)
+
+
+def _notes(data: Data) -> Iterator[Box]:
+    """The places of what is no picture: items that hold EXIF, XMP or anything else for programs."""
+    meta = next((box for box in _boxes(data, 0, len(data)) if box[0] == b"meta"), None)
+    if meta is None:
+        return
+    inside = {kind: (start, end) for kind, start, end in _boxes(data, meta[1] + 4, meta[2])}
+    if b"iinf" not in inside or b"iloc" not in inside:
+        return
+    kinds = dict(_items(data, *inside[b"iinf"]))
+    for item, start, length in _places(data, *inside[b"iloc"], inside.get(b"idat", (0, 0))[0]):
+        if kinds.get(item) in _NOTES and start + length <= len(data):
+            yield kinds[item], start, start + length
+
+
+def _boxes(data: Data, at: int, end: int) -> Iterator[Box]:
+    for _ in range(_MOST_BOXES):
+        if at + 8 > end:
+            return
+        size, kind, start = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], at + 8
+        if size == 1:
+            size, start = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16
+        stop = end if size == 0 else at + size
+        if stop < start or stop > end:
+            return
+        yield kind, start, stop
+        at = stop
+
+
+def _items(data: Data, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """The kind of each item, by its number."""
+    for kind, at, _ in _boxes(data, start + (8 if any(data[start : start + 1]) else 6), end):
+        version = int.from_bytes(data[at : at + 1], "big")
+        wide = 4 if version == 3 else 2
+        if kind == b"infe" and version in (2, 3):
+            number = int.from_bytes(data[at + 4 : at + 4 + wide], "big")
+            yield number, data[at + 6 + wide : at + 10 + wide]
+
+
+def _places(data: Data, start: int, end: int, inside: int) -> Iterator[tuple[int, int, int]]:
+    """Each piece of each item: its number, where it begins, its length."""
+    at = start + 4
+
+    def number(wide: int) -> int:
+        nonlocal at
+        at += wide
+        return int.from_bytes(data[at - wide : at], "big")
+
+    version, sizes = int.from_bytes(data[start : start + 1], "big"), number(2)
+    offset, length, base, index = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
+    for _ in range(min(number(2 if version < 2 else 4), _MOST_BOXES)):
+        item = number(2 if version < 2 else 4)
+        method = number(2) & 15 if version else 0
+        number(2)
+        begin = number(base) + (inside if method == 1 else 0)
+        for _ in range(min(number(2), _MOST_BOXES)):
+            number(index if version else 0)
+            place = (item, begin + number(offset), number(length))
+            if at > end:
+                return
+            if method in (0, 1):
+                yield place
+
+
 _WALKS: dict[str, Callable[[Data], Iterator[Piece]]] = {
     "image/jpeg": _jpeg,
     "image/png": _png,
     "image/webp": _webp,
     "image/gif": _gif,
+    "image/avif": _avif,
 }
 CLEANED = frozenset(_WALKS)
 """The pictures that nothing but the picture is kept of."""

@@ -6,6 +6,7 @@ from functools import partial
 
 from server import database as db
 from server import live
+from server.actions import file_bytes
 from server.clock import now_ms
 from server.ids import new_id
 from server.limits import ATTACHMENTS
@@ -54,9 +55,7 @@ async def arrive(post_id: int, author_id: int, files: Sequence[ArrivedFile]) -> 
 
 async def arrive_again(post_id: int, author_id: int, files: Sequence[ArrivedFile]) -> None:
     """After an edit elsewhere: files that are new are noted, files that are gone leave the post."""
-    known = {
-        row["source_uri"] for row in await db.fetch("SELECT source_uri FROM attachment WHERE post_id = $1", post_id)
-    }
-    for uri in known - {file.uri for file in files}:
-        await db.execute("UPDATE attachment SET post_id = NULL WHERE post_id = $1 AND source_uri = $2", post_id, uri)
+    rows = await db.fetch("SELECT id, sha256, source_uri FROM attachment WHERE post_id = $1", post_id)
+    known, wanted = {row["source_uri"] for row in rows}, {file.uri for file in files}
+    await file_bytes.forget([row for row in rows if row["source_uri"] not in wanted and row["source_uri"]])
     await arrive(post_id, author_id, [file for file in files if file.uri not in known])

@@ -9,7 +9,7 @@ finished by asking for it again.
 from dataclasses import dataclass
 
 from server import database as db
-from server.actions import accounts, gestures, membership, polls, posts
+from server.actions import accounts, file_bytes, gestures, membership, polls, posts
 from server.actions.audit import note
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden
@@ -130,6 +130,8 @@ async def _forget(account_id: int, actor_id: int) -> None:
     }
     for table, where in mine.items():
         await db.execute(f"DELETE FROM {table} WHERE {where}", actor_id)
+    theirs = await db.fetch("SELECT id, sha256 FROM attachment WHERE owner_id = $1 AND post_id IS NULL", actor_id)
+    await file_bytes.forget(theirs)
     for table in ("session", "access_token", "feed_token", "sign_in_link", "mailbox", "reply_address"):
         await db.execute(f"DELETE FROM {table} WHERE account_id = $1", account_id)
     await db.execute("DELETE FROM account WHERE id = $1", account_id)

@@ -1,20 +1,56 @@
-"""The bytes of files that no row needs any more, and the small pictures beside them: they go in jobs of their own.
+"""Files that nothing needs any more: their rows, their bytes, and the small pictures beside them.
 
-Whoever forgets the row of a file leaves the job in the same transaction; the bytes go when it is done, if no other
-row names them.
+Whoever forgets the row of a file leaves a job in the same transaction; the bytes go when it is done, if no other row
+names them. A file of our own people that no post carries is kept for a day, so that it can be posted (again).
 """
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from server import database as db
 from server import files
 from server.clock import now_ms
+from server.errors import NotFound
 from server.ids import new_id
+from server.sql import Clause, one_of
 
 DROP = "drop_file"
 """The job that removes the bytes of a file which no row needs."""
 AT_ONCE = 100
+KEPT_MS = 24 * 3600 * 1000
+EVERY_MS = 3600 * 1000
+"""How long between two looks for files that nobody posted."""
+
+
+@dataclass
+class _Pass:
+    """When this process looks again, in ms."""
+
+    next_at: int = 0
+
+
+_pass = _Pass()
+
+
+async def leave(post_id: int) -> None:
+    """A post was taken back: its files that came from elsewhere are forgotten, ours are their owner's alone again."""
+    elsewhere = await db.fetch("SELECT id, sha256 FROM attachment WHERE post_id = $1 AND source_uri <> ''", post_id)
+    await forget(elsewhere)
+    await db.execute("UPDATE attachment SET post_id = NULL WHERE post_id = $1", post_id)
+
+
+async def forget(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Forgets files, by `id` and `sha256`."""
+    for row in rows:
+        await db.execute("DELETE FROM job WHERE kind = 'fetch_file' AND key = $1", str(row["id"]))
+    await unneeded(row["sha256"] for row in rows)
+    if rows:
+        await db.execute(
+            *Clause("DELETE FROM attachment WHERE").join(one_of("id", [r["id"] for r in rows])).statement()
+        )
 
 
 async def unneeded(hashes: Iterable[str]) -> None:
@@ -25,6 +61,38 @@ async def unneeded(hashes: Iterable[str]) -> None:
         for sha256 in sorted(set(hashes) - {""})
     ]
     await db.insert_many("job", jobs, ignore=True)
+
+
+async def claim(folder: Path, sha256: str) -> bool:
+    """In the transaction that gives bytes to a row: no job takes them away any more. False: one has done so already."""
+    await db.execute("DELETE FROM job WHERE kind = $1 AND key = $2", DROP, sha256)
+    try:
+        files.size_of(folder, sha256)
+    except NotFound:
+        return False
+    return True
+
+
+async def tidy(folder: Path) -> int:
+    """One bounded step: files that nobody posted, then bytes without a row; how many there were."""
+    now = now_ms()
+    if now >= _pass.next_at:
+        if forgotten := await _forget_unposted(now - KEPT_MS):
+            return forgotten
+        await asyncio.to_thread(files.sweep, folder)
+        _pass.next_at = now + EVERY_MS
+    return await drop(folder)
+
+
+async def _forget_unposted(before_ms: int) -> int:
+    async with db.transaction():
+        rows = await db.fetch(
+            "SELECT id, sha256 FROM attachment WHERE post_id IS NULL AND created_at < $1 ORDER BY id LIMIT $2",
+            before_ms,
+            AT_ONCE,
+        )
+        await forget(rows)
+    return len(rows)
 
 
 async def drop(folder: Path) -> int:

@@ -7,7 +7,7 @@ import msgspec
 
 from server import database as db
 from server import live
-from server.actions import holding, naming, poll_rows
+from server.actions import file_bytes, holding, naming, poll_rows
 from server.actions.audit import note
 from server.actions.notices import notify
 from server.errors import Conflict, Invalid, NotFound
@@ -59,7 +59,7 @@ async def refuse(viewer: Resident, space_id: int, post_id: int, reason: str) -> 
         )
         for table in ("post_version", "mention", "reaction", "search_row", *poll_rows.TABLES):
             await db.execute(f"DELETE FROM {table} WHERE post_id = $1", post_id)
-        await db.execute("UPDATE attachment SET post_id = NULL WHERE post_id = $1", post_id)
+        await file_bytes.leave(post_id)
         await holding.tell_author(Kind.POST_REFUSED, space, held.author_id, held.activity, reason)
         await _tell_here(held.author_id, space.id, f"refused:{post_id}", reason)
         await note(viewer, "refuse_post", subject=str(post_id), space_id=space.id, reason=reason)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from server import database as db
-from server.actions import holding, poll_rows
+from server.actions import file_bytes, holding, poll_rows
 from server.actions.finding import make_findable
 from server.actions.poll_rows import NewPoll
 from server.clock import now_ms
@@ -91,7 +91,7 @@ async def take_back(
     )
     for table in ("post_version", "mention", "reaction", "notice", "search_row", *poll_rows.TABLES):
         await db.execute(f"DELETE FROM {table} WHERE post_id = $1", post_id)
-    await db.execute("UPDATE attachment SET post_id = NULL WHERE post_id = $1", post_id)
+    await file_bytes.leave(post_id)
     await db.execute("UPDATE event SET original = '' WHERE post_id = $1", post_id)
     if await holding.forget(post_id):
         return  # nobody has heard of it

@@ -346,10 +346,7 @@ async def _erase_files(post_ids: Sequence[int]) -> int:
     """Forgets the files of posts, and leaves a job for the bytes of each."""
     query = Clause("SELECT id, sha256 FROM attachment WHERE").join(one_of("post_id", post_ids))
     rows = await db.fetch(*query.statement())
-    for row in rows:
-        await db.execute("DELETE FROM job WHERE kind = 'fetch_file' AND key = $1", str(row["id"]))
-    await file_bytes.unneeded(row["sha256"] for row in rows)
-    await db.execute(*Clause("DELETE FROM attachment WHERE").join(one_of("post_id", post_ids)).statement())
+    await file_bytes.forget(rows)
     return len(rows)
 
 

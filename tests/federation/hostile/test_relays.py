@@ -1,5 +1,6 @@
 """What a host adds around what it relays, and what a receiver does with it: the rules RR1 to RR7, one by one."""
 
+import asyncio
 import json
 from hashlib import sha256
 from typing import Any
@@ -16,13 +17,14 @@ from federation.signatures.multibase import encode_multibase
 from federation.signatures.proofs import with_proof
 from federation.vocabulary import PUBLIC, moment
 from server import database as db
-from server.actions import follows
+from server.actions import file_bytes, follows
 from server.actions.gestures import react
 from server.actions.posts import Draft, publish
 from server.clock import now_ms
 from server.errors import NotFound
 from server.openness import Level
 from server.queries import posts as reading_posts
+from tests.federation.harness import worded
 from tests.federation.stranger import (
     Actor,
     Here,
@@ -330,6 +332,27 @@ async def test_RR5_a_file_of_a_third_author_comes_from_the_host_with_its_digest(
         assert await theirs.take(theirs.announce(create, **around)) == ""
     states = await db.fetch("SELECT state FROM attachment ORDER BY id DESC LIMIT 3")
     assert states == [{"state": "failed"}] * 3 and theirs.mia.server.there.requests == []
+
+
+async def test_a_picture_that_is_taken_back_on_its_way_leaves_nothing_here(theirs: Theirs) -> None:
+    away = theirs.group.server.new("media")
+    document = {"type": "Document", "mediaType": "image/png", "url": away, "size": 500}
+    folder = theirs.here.instance.settings.files_dir
+
+    async def taken_back(writer: asyncio.StreamWriter) -> None:
+        [post] = await db.fetch("SELECT id FROM post ORDER BY id DESC LIMIT 1")
+        await file_bytes.leave(post["id"])
+        writer.write(answer(worded("canari"), "Content-Type: image/png"))
+
+    theirs.group.server.scene(away.removeprefix(theirs.group.server.base), taken_back)
+    create = theirs.mia.proved(theirs.create(theirs.mia, attachment=[document]))
+    around = {"parvis:media": [{"url": away, "parvis:replica": away}]}
+    card = {"parvis:passport": theirs.card(theirs.mia)}
+    assert await theirs.take(theirs.announce(create, **card, **around)) == ""
+    await files.fetch_waiting(theirs.here.instance)
+    assert [path for path in folder.rglob("*") if path.is_file()], "the bytes have come"
+    await file_bytes.drop(folder)
+    assert not [path for path in folder.rglob("*") if path.is_file()]
 
 
 # --- RR6, RR7: what leaves ------------------------------------------------------------------------
