@@ -223,6 +223,9 @@ async def write_people(people: list[NewPerson], here: Addresses) -> list[Added]:
 async def suspend(viewer: Employee | Operator, account_id: int) -> None:
     """Shuts somebody out at once: sessions, tokens, links and memberships elsewhere end (T4, T8).
 
+    What they wrote stays, and so does who wrote it: this is how somebody leaves the house, and what was written in a
+    space is the space's. Nothing new of theirs comes in (A11); `erasing.erase` and stewards take back what there is.
+
     Raises Invalid for oneself, Conflict for the last administrator, NotFound, Forbidden.
     """
     demand_administrator(viewer)
