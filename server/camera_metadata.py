@@ -1,8 +1,8 @@
 """Pictures without what a camera or a program wrote into them: who, where, when, with which device.
 
 Pixels are not touched: what holds them is kept byte for byte, with the colours' profile and which way is up. What no
-decoder reads (behind the end, between the parts) goes, too. Formats: JPEG (ITU-T T.81), PNG, WebP, GIF89a; and AVIF
-(ISO/IEC 23008-12), where everything is found by its place, so that notes are written over.
+decoder reads (behind the end, between the parts) goes, too. Formats: JPEG (ITU-T T.81), PNG, WebP, GIF89a; AVIF and
+HEIC (ISO/IEC 23008-12), where everything is found by its place, so that notes are written over.
 """
 
 import re
@@ -218,7 +218,7 @@ def _blocks(data: Data, at: int) -> int:
     return min(at + 1, len(data))
 
 
-# --- AVIF -----------------------------------------------------------------------------------------
+# --- AVIF, HEIC -----------------------------------------------------------------------------------------
 
 _NOTES = (b"Exif", b"mime", b"uri ")
 _NO_EXIF = b"\0\0\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"
@@ -228,7 +228,7 @@ Box = tuple[bytes, int, int]
 """What it is, and where its content begins and ends."""
 
 
-def _avif(data: Data) -> Iterator[Piece]:
+def _heif(data: Data) -> Iterator[Piece]:
     at, over = 0, 0
     for kind, start, end in sorted(_notes(data), key=lambda note: note[1:]):
         if start < over:
@@ -311,7 +311,8 @@ _WALKS: dict[str, Callable[[Data], Iterator[Piece]]] = {
     "image/png": _png,
     "image/webp": _webp,
     "image/gif": _gif,
-    "image/avif": _avif,
+    "image/avif": _heif,
+    "image/heic": _heif,
 }
 CLEANED = frozenset(_WALKS)
 """The pictures that nothing but the picture is kept of."""

@@ -128,6 +128,8 @@ def _container(brand: bytes) -> str:
     """ISO base media files (ISO/IEC 14496-12) say their brand first."""
     if brand in (b"avif", b"avis"):
         return "image/avif"
+    if brand in (b"heic", b"heix", b"heim", b"heis", b"mif1"):
+        return "image/heic"  # what telephones take; kept without its notes, and not shown
     if brand == b"M4A ":
         return "audio/mp4"
     return "video/quicktime" if brand == b"qt  " else "video/mp4"

@@ -218,7 +218,8 @@ async def the_scene(demo: Demo) -> None:
     assert f"{SLUG}@{alice.node.host}" in await space_slugs(chloe)
     assert not [slug for slug in await space_slugs(driss) if SLUG in slug]
     here, there = await alice.sees(OF_CEVENNES), await chloe.sees(OF_CEVENNES)
-    assert [file["description"] for file in there["media_attachments"]] == ["Poste 3, relevés de la nuit"]
+    sheet, curve = there["media_attachments"]
+    assert (sheet["description"], bool(curve["preview_url"])) == ("Poste 3, relevés de la nuit", True)
     await the_sheet_comes_along(alice, here["id"])
     for person, post in ((bruno, here), (driss, there)):
         assert all(OF_CEVENNES not in seen["content"] for seen in await person.home())

@@ -194,6 +194,7 @@ def timed_addresses(scene: Scene) -> dict[str, tuple[str, str, str, str]]:
         "a post, page": ("pages", "colleague", f"/posts/{post}", f"/posts/{never(post)}"),
         "a post, API": ("tokens", "colleague", f"/api/v1/statuses/{post}", f"/api/v1/statuses/{never(post)}"),
         "a file": ("pages", "colleague", f"/media/{file}/a.png", f"/media/{never(file)}/a.png"),
+        "a small picture": ("pages", "colleague", f"/small/{file}", f"/small/{never(file)}"),
         "a space, document": ("documents", "linked, not named", f"/spaces/{slug}", f"/spaces/x{slug[1:]}"),
         "a post, document": ("documents", "linked, not named", f"/posts/{post}", f"/posts/{never(post)}"),
     }

@@ -15,6 +15,9 @@ READINGS = Sheet(
         "04:00   230,1 V   régulation locale     dérive  0,0 %",
         "06:00   230,3 V   régulation locale     dérive +0,1 %",
     ],
+    "Courbe-poste-3.png",
+    "Courbe : la tension du poste 3 monte jusqu’à 233 volts, puis reste à 230 volts après 1 h 30.",
+    [(0, 231.4), (1, 232.3), (2, 233.0), (3, 232.8), (3.5, 232.9), (4, 230.2), (5, 230.2), (6, 230.1), (8, 230.3)],
 )
 
 CEVENNES = [

@@ -43,11 +43,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A page of measurements, made into a PDF when it is attached."""
+    """A page of measurements, made into a PDF when it is attached, with its curve as a picture beside it.
+
+    `volts`: (hour since the first, volts).
+    """
 
     file_name: str
     title: str
     lines: Sequence[str]
+    curve_name: str
+    curve_words: str
+    volts: Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,15 @@ from federation.commands.opened import opened
 from federation.instance import Instance
 from federation.lookup import find_handle
 from server import database as db
-from server import files
+from server import pictures
 from server.actions import accounts, attachments, follows, gestures, links, membership, posts, preferences, spaces
 from server.limits import UPLOAD_BYTES
 from server.openness import LinkState, MemberState
 from server.settings import Settings
 from server.terminal import Failure
 from server.viewer import Employee, Operator
-from web.demo.sheets import pdf
-from web.demo.story import Company, Line, Place, Somebody, Story
+from web.demo.sheets import curve, pdf
+from web.demo.story import Company, Line, Place, Sheet, Somebody, Story
 
 OPERATOR = Operator("demo")
 PASSWORD = "parvis-demo"
@@ -166,16 +166,21 @@ class Teller:
             space_id=await self._space_of(place, line.author) if place else None,
             visibility=line.visibility,
             reply_to_id=await self._post_of(self.story.line(line.answers)) if line.answers else None,
-            file_ids=[await self._attach(author, line)] if line.sheet else [],
+            file_ids=await self._attach(author, line.sheet) if line.sheet else [],
             client_key=f"demo {line.text[:BEGINNING]}",
         )
         self._told[line.text] = await posts.publish(author, draft, self.instance.here)
 
-    async def _attach(self, author: Employee, line: Line) -> int:
-        assert line.sheet is not None
-        source = io.BytesIO(pdf(line.sheet))
-        stored = await asyncio.to_thread(files.store, self.instance.settings.files_dir, source, UPLOAD_BYTES)
-        return await attachments.bring(author, stored, line.sheet.file_name, line.sheet.title)
+    async def _attach(self, author: Employee, sheet: Sheet) -> list[int]:
+        brought = []
+        for name, words, content in (
+            (sheet.file_name, sheet.title, pdf(sheet)),
+            (sheet.curve_name, sheet.curve_words, curve(sheet)),
+        ):
+            folder = self.instance.settings.files_dir
+            stored = await pictures.bring_in(folder, io.BytesIO(content), UPLOAD_BYTES)
+            brought.append(await attachments.bring(author, stored, name, words))
+        return brought
 
     async def _answer_with_gestures(self, line: Line) -> None:
         for name, emoji in [*((name, "") for name in line.thanks), *line.gestures]:

@@ -157,6 +157,7 @@ def test_the_same_bytes_are_kept_once_and_read_in_ranges(tmp_path: Path) -> None
         (b"\xff\xd8\xff\xe0", "", "image/jpeg"),
         (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "", "image/webp"),
         (b"\x00\x00\x00\x18ftypavif", "", "image/avif"),
+        (b"\x00\x00\x00\x18ftypheic", "", "image/heic"),
         (b"\x00\x00\x00\x18ftypisom", "", "video/mp4"),
         (b"%PDF-1.7", "", "application/pdf"),
         (b"PK\x03\x04....data", "a.docx", "application/zip"),

@@ -58,12 +58,14 @@ def spoken() -> dict[str, bytes]:
     texts += (
         chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + SECRET) + chunk(b"quOi", SECRET) + chunk(b"tIME", SECRET[:7])
     )
+    avif = saved(corner(), "AVIF", exif=exif(TURNED), xmp=SECRET + b"!")
     return {
         "image/jpeg": jpeg[:20] + iptc + jpeg[20:late] + b"\xff\xfe" + iptc[2:] + jpeg[late:] + SECRET,
         "image/png": png[:33] + texts + png[33:] + SECRET,
         "image/webp": saved(corner(), "WEBP", exif=exif(), xmp=SECRET) + SECRET,
         "image/gif": saved(corner(), "GIF", comment=SECRET) + SECRET,
-        "image/avif": saved(corner(), "AVIF", exif=exif(TURNED), xmp=SECRET + b"!"),
+        "image/avif": avif,
+        "image/heic": avif,  # no library here writes one: the same boxes
     }
 
 
