@@ -17,6 +17,7 @@ from server.viewer import Guest
 from web.pages import showing
 from web.pages.visits import Form, Visit, number, see
 
+NOBODY = N_("Dites qui : le nom d’un·e collègue, ou nom@instance chez un partenaire.")
 UNKNOWN_PERSON = N_("« %(who)s » n’est connu ni ici ni chez une instance liée.")
 NAME_CHARACTERS = 200
 DESCRIPTION_CHARACTERS = 2000
@@ -146,6 +147,8 @@ async def _refused(visit: Visit, space: SeenSpace, refused: DomainError, who: st
 async def _actor(visit: Visit, who: str) -> int:
     """Whom a name means: a colleague, somebody we have met, or somebody that their instance knows."""
     name, _, host = who.strip().removeprefix("@").partition("@")
+    if not name:
+        raise Invalid(NOBODY, field="who")
     host = "" if host == visit.here.host else host.lower()
     try:
         return (await people.find(visit.me, name, host)).card.id

@@ -109,6 +109,7 @@ RULE_WORDS = {
     "hidden": N_("demande au sujet de ce qui n’est pas partagé avec elle"),
     "refused": N_("demande refusée"),
 }
+NOT_KNOWN_YET = N_("pas encore connue")
 MOST_DRAWN = 30
 """Instances on the map; the table has them all."""
 QUEUES = (
@@ -193,6 +194,8 @@ async def link(
 ) -> Response:
     """One linked instance: how it fares, what is shared with it, what it said that was refused."""
     speaks, _ = await speech_for(visit.request, visit.viewer)
+    card = found.card
+    known = bool(card.last_ok_at or card.last_heard_at or card.failing_since_at)
     return await show(
         visit,
         "link.html",
@@ -205,7 +208,7 @@ async def link(
         about=about,
         rules={one.rule: speaks.gettext(rule_words(one.rule)) for one in found.incidents},
         skew=lasting(speaks, abs(found.card.skew_ms or 0)),
-        health=speaks.gettext(HEALTH_WORDS.get(found.card.health, found.card.health)),
+        health=speaks.gettext(HEALTH_WORDS.get(found.card.health, found.card.health) if known else NOT_KNOWN_YET),
     )
 
 

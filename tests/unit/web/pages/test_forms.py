@@ -134,6 +134,8 @@ WRONG: dict[str, tuple[str, str, dict[str, str], int, str]] = {
         "partners",
     ),
     "somebody unknown": ("alice", "/spaces/offre/members", {"who": "personne"}, 422, "who"),
+    "nobody": ("alice", "/spaces/offre/members", {"who": " @ "}, 422, "who"),
+    "a place that is none": ("alice", "/posts", {"text": "bonjour", "where": "inconnu"}, 422, ""),
     "a name twice": ("odile", "/admin/people", {"name": "bruno"}, 409, "name"),
     "a guest without a sponsor": ("odile", "/admin/people", {"name": "n", "office": "guest"}, 422, "sponsor"),
     "no guest at all": ("odile", "/admin/people/bruno/extend", {"until": "2030-01-01"}, 422, ""),
