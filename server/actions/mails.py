@@ -6,7 +6,7 @@ kill -9 the same mail is sent under the same Message-ID. What it says is compose
 sent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from server import database as db
@@ -14,6 +14,7 @@ from server.clock import now_ms
 from server.credentials import token_hash
 from server.ids import EPOCH_MS, ID_BITS, new_id
 from server.limits import MAIL_ANSWERED_MS
+from server.openness import Audience
 from server.sql import Clause, among
 
 MINUTE_MS = 60 * 1000
@@ -250,6 +251,31 @@ async def leave(space_id: int, actor_id: int) -> None:
         actor_id,
         space_id,
     )
+
+
+async def narrowed(space_id: int, silent: Collection[Audience]) -> None:
+    """In the transaction that narrows a space: the addresses of those who may not answer there any more end.
+
+    `silent`: which of ours, members or not, colleagues or guests, have no right to answer now.
+    """
+    who = [_HERE[audience] for audience in _HERE if audience in silent]
+    if who:
+        await db.execute(
+            "UPDATE reply_address SET ended_at = $1 WHERE ended_at IS NULL"
+            " AND post_id IN (SELECT id FROM post WHERE space_id = $2) AND account_id IN (SELECT c.id FROM account c"
+            f" WHERE {' OR '.join(who)})",
+            now_ms(),
+            space_id,
+        )
+
+
+_MEMBER = "c.actor_id IN (SELECT m.actor_id FROM membership m WHERE m.space_id = $2 AND m.state = 'member')"
+_HERE = {
+    Audience.STAFF_MEMBER: f"(c.office <> 'guest' AND {_MEMBER})",
+    Audience.STAFF: f"(c.office <> 'guest' AND NOT {_MEMBER})",
+    Audience.GUEST_MEMBER: f"(c.office = 'guest' AND {_MEMBER})",
+    Audience.GUEST: f"(c.office = 'guest' AND NOT {_MEMBER})",
+}
 
 
 def _line(said: str) -> str:

@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 import msgspec
 
 from server import database as db
+from server.actions import mails
 from server.errors import Invalid
 from server.ids import new_id
-from server.openness import AfterClose, Audience, Existence, Level, LinkState, PartnerView
+from server.openness import AfterClose, Audience, Existence, Level, LinkState, PartnerView, Read, TakePart
 from server.refusals import N_
 from server.rights import OPEN_TO_ALL
 from server.space_policy import DAY_MS, PartnerTerms, SpacePolicy, canonical_json, cell_of
 
+OURS = (Audience.STAFF_MEMBER, Audience.STAFF, Audience.GUEST_MEMBER, Audience.GUEST)
 NO_LINK = N_("« %(host)s » n’est pas une instance liée : liez-la d’abord.")
 NO_SPONSOR = N_("« %(who)s » n’est pas une personne de cette instance.")
 
@@ -29,9 +31,18 @@ async def write(space_id: int, before: SpacePolicy, after: SpacePolicy, now: int
     await _columns(space_id, before, after, now, past)
     leaving = await _partners(space_id, before, after, now, past)
     done = Written(gone=[*leaving, *await _let_go(space_id, after)])
+    silent = {who for who in OURS if not _answers(after, who)}
+    if done.gone or any(_answers(before, who) for who in silent):
+        await mails.narrowed(space_id, silent)
     if past:
         done.opened = await _open_past(space_id, after)
     return done
+
+
+def _answers(policy: SpacePolicy, who: Audience) -> bool:
+    """Whether this audience reads and answers in such a space."""
+    cell = cell_of(policy, who)
+    return cell.read >= Read.LIMITED and cell.take_part >= TakePart.REPLY
 
 
 async def _columns(space_id: int, before: SpacePolicy, after: SpacePolicy, now: int, past: bool) -> None:

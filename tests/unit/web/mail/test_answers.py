@@ -6,12 +6,13 @@ import pytest
 
 from server import database as db
 from server.actions.accounts import suspend
-from server.actions.mails import forget_old_addresses
+from server.actions.mails import forget_old_addresses, keep_reply_address
 from server.actions.membership import remove
 from server.actions.posts import withdraw
 from server.actions.spaces import set_openness
 from server.ids import ID_BITS
 from server.limits import MAIL_ANSWERED_MS, MAIL_BYTES, MAIL_PARTS
+from server.mail_tokens import reply_token
 from server.openness import Level
 from server.settings import Settings
 from server.viewer import Operator
@@ -151,6 +152,24 @@ async def test_the_address_dies_with_the_right_and_says_so_without_naming_anythi
         await enter(direction, gwen)
         await db.execute("UPDATE membership SET since_at = 0")
         assert (await take(settings, raw)).code is Exit.REFUSED, "it does not come back to life"
+
+
+@ON_SQLITE
+async def test_a_narrowing_ends_the_addresses_with_the_rights_in_one_transaction(
+    cast: Cast, office: Office, settings: Settings
+) -> None:
+    """Untried in between, and opened again: they stay dead; those of members live on."""
+    team = await space("equipe", Level.INTERNAL, cast.alice, cast.odile)
+    post = await say(cast.alice, "@bruno et @odile un mot", team)
+    for who in (cast.bruno, cast.odile):
+        assert await keep_reply_address(who.account_id, post, reply_token(settings, who.account_id, post))
+    await set_openness(cast.alice, team, Level.CLOSED)
+    await set_openness(cast.alice, team, Level.INTERNAL)
+    outcomes = {}
+    for who, name in ((cast.bruno, "bruno"), (cast.odile, "odile")):
+        to = f"reponse+{reply_token(settings, who.account_id, post)}@aubrac.test"
+        outcomes[name] = (await take(settings, written(to, sender=f"{name}@courriel.test"))).code
+    assert outcomes == {"bruno": Exit.REFUSED, "odile": Exit.TAKEN}
 
 
 async def test_an_address_is_of_one_person_and_one_post_and_its_secret_is_kept_nowhere(
