@@ -12,6 +12,7 @@ from typing import Any
 
 from server import database as db
 from server import live
+from server.actions import mails
 from server.actions.audit import note
 from server.clock import now_ms
 from server.credentials import check_password, hash_password, new_token, token_hash
@@ -240,6 +241,7 @@ async def suspend(viewer: Employee | Operator, account_id: int) -> None:
         await db.execute("UPDATE account SET suspended_at = $1 WHERE id = $2", now, account_id)
         await db.execute("UPDATE actor SET suspended_at = $1 WHERE id = $2", now, row["actor_id"])
         await end_access(account_id)
+        await mails.end_reply_addresses(account_id)
         await _leave_elsewhere(row["actor_id"])
         await note(viewer, "suspend_person", subject=row["name"])
 

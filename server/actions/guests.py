@@ -5,7 +5,7 @@ is moved later on.
 """
 
 from server import database as db
-from server.actions import recalls
+from server.actions import mails, recalls
 from server.actions.accounts import end_access
 from server.actions.audit import note
 from server.actions.membership import out
@@ -44,6 +44,7 @@ async def _stays(now: int) -> int:
             if still is None:
                 continue
             await end_access(row["id"])
+            await mails.end_reply_addresses(row["id"])
             await db.execute("DELETE FROM feed_token WHERE account_id = $1", row["id"])
             for place in await db.fetch("SELECT space_id FROM membership WHERE actor_id = $1", row["actor_id"]):
                 await out(place["space_id"], row["actor_id"])

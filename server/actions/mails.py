@@ -232,6 +232,13 @@ async def end_reply_address(address_id: int) -> None:
     await db.execute("UPDATE reply_address SET ended_at = $1 WHERE id = $2 AND ended_at IS NULL", now_ms(), address_id)
 
 
+async def end_reply_addresses(account_id: int) -> None:
+    """In the caller's transaction: somebody is out, and what they were once written is answered no more."""
+    await db.execute(
+        "UPDATE reply_address SET ended_at = $1 WHERE account_id = $2 AND ended_at IS NULL", now_ms(), account_id
+    )
+
+
 async def forget_old_addresses() -> int:
     """One bounded step: addresses that nobody answers by any more; how many went."""
     return await db.execute(

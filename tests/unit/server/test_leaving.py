@@ -10,7 +10,7 @@ import pytest
 
 from server import database as db
 from server import files
-from server.actions import erasing, follows, gestures, membership, polls, posts
+from server.actions import erasing, follows, gestures, mails, membership, polls, posts
 from server.actions.accounts import NewPerson, add_person
 from server.actions.poll_rows import NewPoll
 from server.archiving import write_archive
@@ -115,7 +115,11 @@ async def test_who_is_erased_leaves_no_word_and_no_name_and_whoever_was_told_is_
     await follows.follow(cast.bruno, cast.alice.actor_id)
     await follows.asked(cast.chloe, cast.bruno.actor_id, "https://kestrel.test/follows/1")
 
+    await mails.keep_reply_address(cast.bruno.account_id, theirs, "secret")
+    await db.insert("mailbox", {"account_id": cast.bruno.account_id, "error": "550 bruno"})
+
     taken = await erasing.erase(cast.odile, cast.bruno.account_id)
+    assert await db.fetch("SELECT 1 FROM mailbox UNION SELECT 1 FROM reply_address") == []
     assert (taken.posts, taken.reactions, taken.votes) == (2, 1, 1)
     assert len(await db.fetch("SELECT 1 FROM event WHERE kind = 'tallied' AND post_id = $1", poll)) == 2
     assert not await db.fetch("SELECT 1 FROM post WHERE author_id = $1 AND deleted_at IS NULL", cast.bruno.actor_id)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from server import database as db
-from server.actions.accounts import suspend
+from server.actions.accounts import reinstate, suspend
 from server.actions.mails import forget_old_addresses, keep_reply_address
 from server.actions.membership import remove
 from server.actions.posts import withdraw
@@ -147,6 +147,9 @@ async def test_the_address_dies_with_the_right_and_says_so_without_naming_anythi
     if how == "guests only read":
         await db.execute("UPDATE space SET narrowed = '{}'")
         assert (await take(settings, raw)).code is Exit.REFUSED, "it does not come back to life"
+    if how == "suspended":
+        await reinstate(Operator(), gwen.account_id)
+        assert (await take(settings, raw)).code is Exit.REFUSED, "nor with its person"
     if how == "narrowed":
         await set_openness(cast.alice, direction, Level.PARTNERS)
         await enter(direction, gwen)
