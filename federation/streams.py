@@ -13,6 +13,7 @@ from federation.lanes import forget
 from federation.pages import ERRORS, Failure, Heard
 from server import database as db
 from server import live
+from server.actions import polls
 from server.clock import now_ms
 from server.ids import new_id
 
@@ -85,12 +86,14 @@ async def heard(peer_id: int, told: Heard) -> bool:
 
 
 async def _refused(peer_id: int, failure: Failure) -> None:
-    await db.execute(
-        "UPDATE delivery SET error = $1 WHERE peer_id = $2 AND number = $3 AND state = 'sent'",
+    rows = await db.fetch(
+        "UPDATE delivery SET error = $1 WHERE peer_id = $2 AND number = $3 AND state = 'sent' RETURNING event_id",
         failure.code[:100],
         peer_id,
         failure.seq,
     )
+    for row in rows:
+        await polls.not_counted(row["event_id"])
 
 
 async def rewind(peer_id: int, want: int) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from server import database as db
 from server import live
 from server.actions.notices import notify
@@ -153,6 +155,25 @@ async def tallied(post_id: int, space_id: int | None, tally: Tally) -> None:
         if await counted(post_id, tally):
             fact = live.Fact(Kind.TALLIED.value, post_id=post_id, space_id=space_id)
             db.after_commit(partial(live.publish, fact))
+
+
+async def not_counted(event_id: int) -> None:
+    """Whoever counts a poll did not take a vote of one of ours, if this fact is one: then it is none here either."""
+    event = await db.fetch_one(
+        "SELECT post_id, space_id, actor_id, data FROM event WHERE id = $1 AND kind = $2", event_id, Kind.VOTED.value
+    )
+    if event is None:
+        return
+    gone = await db.execute(
+        "DELETE FROM vote WHERE post_id = $1 AND actor_id = $2 AND position = $3 AND uri = $4",
+        event["post_id"],
+        event["actor_id"],
+        msgspec.json.decode(event["data"]).get("option", -1),
+        f"event:{event_id}",
+    )
+    if gone:
+        fact = live.Fact(Kind.TALLIED.value, post_id=event["post_id"], space_id=event["space_id"])
+        db.after_commit(partial(live.publish, fact))
 
 
 async def take_back_votes(actor_id: int) -> int:

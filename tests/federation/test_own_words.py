@@ -60,6 +60,9 @@ def said(kind: str, number: int, thing: Any) -> dict[str, Any]:
     return {"type": kind, "id": f"{HOST}/activities/{number}", "actor": ALICE, "audience": SPACE, "object": thing}
 
 
+QUESTION = {"type": "Question", "oneOf": [{"type": "Note", "name": name} for name in ("oui", "non")]}
+
+
 def words(post: int, content: str, **more: Any) -> dict[str, Any]:
     there = {"type": "Note", "id": f"{HOST}/posts/{post}", "attributedTo": ALICE, "audience": SPACE, "to": [SPACE]}
     return {**there, "content": content, "published": "2026-11-25T10:00:00Z", **more}
@@ -68,7 +71,9 @@ def words(post: int, content: str, **more: Any) -> dict[str, Any]:
 async def test_a_post_its_edit_a_gesture_and_what_was_taken_back_come_again_once(ours: Ours) -> None:
     first, second, create, update, like, undo, delete = (new_id() for _ in range(7))
     assert await ours.again(said("Create", create, words(first, "<p>un</p>")))
-    assert await ours.again(said("Create", new_id(), words(second, "<p>deux</p>")))
+    assert await ours.again(said("Create", new_id(), words(second, "<p>deux</p>", **QUESTION)))
+    titles = await db.fetch("SELECT title FROM poll_option WHERE post_id = $1 ORDER BY position", second)
+    assert [row["title"] for row in titles] == ["oui", "non"]
     assert not await ours.again(said("Create", create, words(first, "<p>autre</p>"))), "a fact that is known"
     await ours.again(said("Update", update, words(first, "<p>mieux</p>", updated="2026-11-25T10:05:00Z")))
     await ours.again(said("Update", new_id(), words(first, "<p>vieux</p>", updated="2026-11-25T10:04:00Z")))

@@ -7,6 +7,8 @@ import pytest
 
 from federation.composing import Receiver, compose
 from federation.outbox import sequence_waiting
+from federation.pages import Failure, Heard
+from federation.streams import heard
 from federation.vocabulary import moment
 from server import database as db
 from server.actions.poll_rows import NewPoll
@@ -103,6 +105,24 @@ async def test_only_the_host_of_a_space_says_how_a_poll_in_it_stands_and_that_is
     [row] = await db.fetch("SELECT edited_at, html FROM post")
     assert row == {"edited_at": None, "html": "<p>?</p>"}
     assert await db.fetch("SELECT id FROM event WHERE kind = 'post_edited'") == []
+
+
+async def test_a_vote_that_its_host_does_not_count_is_none_here_either(theirs: Theirs) -> None:
+    where = {"to": [theirs.group.uri], "audience": theirs.group.uri}
+    ask = theirs.chloe.says("Create", question(theirs.chloe, "oui", "non", **where), to=[theirs.group.uri])
+    assert await theirs.here.take(theirs.announce(ask), theirs.pin.ed) == ""
+    [post] = await db.fetch("SELECT id FROM post")
+    alice = theirs.here.alice
+    await vote(alice, post["id"], [1])
+    await sequence_waiting(theirs.here.instance)
+    [delivery] = await db.fetch("SELECT d.id, d.peer_id FROM delivery d JOIN event e ON e.id = d.event_id")
+    await db.execute("UPDATE delivery SET number = 1")
+    await db.execute("DELETE FROM stream")
+    stream = {"id": delivery["id"], "peer_id": delivery["peer_id"], "generation": "a", "given": 1}
+    await db.insert("stream", stream)
+    assert await stands(alice, post["id"]) == ([0, 1], 1)
+    assert await heard(delivery["peer_id"], Heard("a", 1, 1, [Failure(1, "policy")]))
+    assert await stands(alice, post["id"]) == ([0, 0], 0)
 
 
 async def test_an_edit_that_asks_something_else_drops_the_votes_and_one_that_does_not_keeps_them(ours: Ours) -> None:
