@@ -70,6 +70,14 @@ CEVENNES = [
         thanks=["paul"],
     ),
     Line("chloe", "Noté pour Alès ; le transporteur appelle Paul une heure avant.", answers="order", thanks=["fatou"]),
+    Line(
+        "fatou",
+        "Visite du poste 4 avec la mairie de Florac : quel jour vous arrange ? Je réserve la navette pour le plus "
+        "choisi.",
+        "projet-cevennes",
+        options=["mardi matin", "jeudi matin", "vendredi après-midi"],
+        votes=[("alice", 1), ("karim", 1), ("paul", 0), ("chloe", 1), ("jonas", 2)],
+    ),
 ]
 
 PARTNERS = [

@@ -60,7 +60,8 @@ class Sheet:
 class Line:
     """Somebody says something in a place, to colleagues, or in answer to another line by its key.
 
-    `thanks`: who thanks for it; `gestures`: who answers with which emoji.
+    `thanks`: who thanks for it; `gestures`: who answers with which emoji. `options`: what a poll offers, and `votes`
+    who chooses which, by its place.
     """
 
     author: str
@@ -71,6 +72,8 @@ class Line:
     sheet: Sheet | None = None
     thanks: Sequence[str] = ()
     gestures: Sequence[tuple[str, str]] = ()
+    options: Sequence[str] = ()
+    votes: Sequence[tuple[str, int]] = ()
     visibility: Visibility = Visibility.COLLEAGUES
 
 

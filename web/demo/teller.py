@@ -17,8 +17,19 @@ from federation.instance import Instance
 from federation.lookup import find_handle
 from server import database as db
 from server import pictures
-from server.actions import accounts, attachments, follows, gestures, links, membership, posts, preferences, spaces
-from server.limits import UPLOAD_BYTES
+from server.actions import (
+    accounts,
+    attachments,
+    follows,
+    gestures,
+    links,
+    membership,
+    polls,
+    posts,
+    preferences,
+    spaces,
+)
+from server.limits import POLL_LONGEST_S, UPLOAD_BYTES
 from server.openness import LinkState, MemberState
 from server.settings import Settings
 from server.terminal import Failure
@@ -168,6 +179,7 @@ class Teller:
             reply_to_id=await self._post_of(self.story.line(line.answers)) if line.answers else None,
             file_ids=await self._attach(author, line.sheet) if line.sheet else [],
             client_key=f"demo {line.text[:BEGINNING]}",
+            poll=polls.poll_of(line.options, False, POLL_LONGEST_S) if line.options else None,
         )
         self._told[line.text] = await posts.publish(author, draft, self.instance.here)
 
@@ -186,6 +198,9 @@ class Teller:
         for name, emoji in [*((name, "") for name in line.thanks), *line.gestures]:
             if name in self._staff:
                 await gestures.react(self._staff[name], await self._post_of(line), emoji)
+        for name, choice in line.votes:
+            if name in self._staff:
+                await polls.vote(self._staff[name], await self._post_of(line), [choice])
 
     async def _space_of(self, place: Place, author: str) -> int:
         slug = place.slug

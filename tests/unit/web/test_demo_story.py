@@ -15,7 +15,7 @@ def test_nobody_speaks_or_thanks_who_is_not_in_the_room() -> None:
     for line in STORY.lines:
         place = STORY.place_of(line)
         inside = {place.owner, *place.members, *place.invited} if place else set(NAMES)
-        heard = {line.author, *line.thanks, *(name for name, _ in line.gestures)}
+        heard = {line.author, *line.thanks, *(name for name, _ in (*line.gestures, *line.votes))}
         strangers += [(line.text[:40], name) for name in heard - inside]
     assert strangers == []
 
