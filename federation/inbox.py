@@ -38,7 +38,7 @@ from server.errors import Unavailable
 from server.group_commit import GroupCommit
 from server.ids import new_id
 from server.limits import DOCUMENT_BYTES
-from server.queries.former import moves
+from server.queries.former import left_by, moves
 from server.sql import Clause, one_of
 
 log = logging.getLogger("parvis.inbox")
@@ -109,6 +109,8 @@ class Inbox:
             if is_move(said):
                 await moved(self.instance, sender, said)
                 return
+            if not sender.linked and await left_by(sender.host):
+                raise Refused("The instance that was at this address has moved.", sender.host)
             known = await moves()
             said = as_now(said, known)
             admit(self.instance, sender, said)

@@ -10,6 +10,7 @@ from federation.lookup import base_of, fetch_document, remember
 from server.actions import link_keys, links
 from server.actions.link_rows import TheirSide
 from server.errors import Conflict
+from server.queries.former import new_host
 from server.viewer import Employee, Operator
 
 
@@ -19,6 +20,7 @@ async def meet(instance: Instance, host: str, *, compare: bool = False) -> Their
     `compare`: people are about to compare its key, so it may be another than the pinned one.
     """
     name = host.strip().lower().removeprefix("https://").removeprefix("http://").rstrip("/")
+    name = await new_host(name)
     if name == instance.here.host:
         raise Refused("That is this instance itself.")
     base = await base_of(instance, name)

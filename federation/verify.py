@@ -59,12 +59,11 @@ async def verify(instance: Instance, request: SignedRequest) -> VerifiedSender:
         raise Untrusted("Nobody signs to us with a key of ours.", facts.key_id)
     host = host_at(facts.key_id)
     standing = await _standing(host)
-    if standing["id"] is None and await left_by(host):
-        raise Refused("The instance that was at this address has moved.", host)  # whoever is there now is not it
     if standing["blocked_at"] is not None:
         raise Refused("This instance is not heard here.", host)
     linked = standing["state"] == LinkState.ACTIVE
-    handshake = not linked and not instance.open
+    left = not linked and await left_by(host) is not None  # whoever is there now is not who was: see `inbox`
+    handshake = not linked and (left or not instance.open)
     pin = _pin_named(standing, facts.key_id)
     if pin:
         held = _pinned(facts.key_id, pin)

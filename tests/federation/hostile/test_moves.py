@@ -11,6 +11,7 @@ from federation.vocabulary import moment
 from server import database as db
 from server.clock import now_ms
 from server.openness import Level
+from server.queries.former import moves
 from tests.federation.stranger import Actor, Here, Json, OtherServer, enter, everything, linked, met, mirrored
 
 pytestmark = pytest.mark.anyio
@@ -97,7 +98,7 @@ async def test_D12_the_old_domain_in_other_hands_speaks_for_nobody(closed: Here,
     old.publish()
     await refused(closed, mallory.says("Create", mallory.note()), mallory.ed, "has moved")
     await refused(closed, old.says("Undo", "x"), old.ed, "has moved")
-    await refused(closed, word(old, closed, new), old.ed, "has moved")
+    await refused(closed, word(old, closed, new), old.ed, "pinned key")
 
 
 async def test_D12_a_link_that_does_not_flow_stays_where_it_is(closed: Here, old: Actor, new: Actor) -> None:
@@ -150,13 +151,22 @@ async def test_D12_an_old_word_said_again_moves_nothing_back(
     del new.server.there.scenes["/actor"]
     assert (await closed.hear(word(home, closed, new), home.ed, path="/actor/inbox")).status_code == 202
     assert await host() == inconnu.host
-    await refused(closed, first, new.ed, "has moved")
+    await refused(closed, first, new.ed)
     # and back to where it was once: that is a move like others, and an older word of it is none
     back = at(new.server, home)
     del inconnu.there.scenes["/actor"]
-    stale = word(back, closed, home, published=first["published"])
-    await refused(closed, stale, back.ed)
+    await refused(closed, word(back, closed, home, published=first["published"]), back.ed, "said later")
     assert await host() == inconnu.host
+    assert (await closed.hear(word(back, closed, home), back.ed, path="/actor/inbox")).status_code == 202
+    assert await host() == back.server.host
+    known = await moves()
+    assert [known.now(f"{one.base}/posts/7") for one in (old.server, inconnu, back.server)] == [
+        f"{back.server.base}/posts/7"
+    ] * 3
+    chloe = back.server.actor("chloe")
+    assert (await closed.hear(chloe.says("Like", "https://x.example/1"), back.ed)).status_code == 202, (
+        "it is heard again"
+    )
 
 
 # --- what becomes of it ----------------------------------------------------------------------------
