@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from federation.authors import Author, author_of, check_ahead
 from federation.errors import FederationError, Malformed, NobodyHere, Refused, Unreachable
 from federation.handlers import handler_for, take_together
 from federation.handlers.call import Call
+from federation.hearsay import by_names_here
 from federation.instance import Instance
 from federation.lookup import KnownActor, exactly, read_ahead, read_exactly, remember
 from federation.membership_wishes import wish
@@ -158,7 +159,7 @@ async def _work_off(instance: Instance, rows: list[dict[str, Any]], round_: _Rou
         with remembering():
             await _ask_ahead(page)
             for read in page:
-                item = await prepare(instance, read)
+                item = await prepare(instance, await _named(instance, read))
                 done.append(item)
                 if item.again or asyncio.get_running_loop().time() > until:
                     await round_.hand_in(done)
@@ -174,6 +175,19 @@ def _read(row: dict[str, Any], known: Moves) -> _Read:
         return _Read(row, said, known, inner_activity(said) if relays else None)
     except Exception as error:
         return _Read(row, None, known, error=error)
+
+
+async def _named(instance: Instance, read: _Read) -> _Read:
+    """The same, with people of third instances by the names that they have here, when its host says of others."""
+    said = read.said
+    if said is None or not read.row["linked"] or "parvis:formerly" not in said.document:
+        return read
+    try:
+        said = await by_names_here(instance, said, read.row["peer_id"])
+        inner = None if read.inner is None else inner_activity(said)
+    except FederationError as error:
+        return replace(read, error=error, said=None)
+    return replace(read, said=said, inner=inner)
 
 
 async def _ask_ahead(page: list[_Read]) -> None:

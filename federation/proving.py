@@ -42,7 +42,7 @@ def holds(
             return False
         for key_id, owner, kind, value in keys:
             if key_id == named.key_id and owner == author and kind == "multikey":
-                check_proof(facts, public_key_from_multikey(key_id, owner, value))
+                check_proof(facts, public_key_from_multikey(facts.key_id, facts.key_id.partition("#")[0], value))
                 return True
     except FederationError:
         return False

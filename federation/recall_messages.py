@@ -13,6 +13,7 @@ from server import database as db
 from server.actions.recalls import TARGET
 from server.clock import now_ms
 from server.events import Kind
+from server.queries.former import formerly
 from server.recall_terms import OPEN, RecallScope
 
 
@@ -57,6 +58,7 @@ async def _recall(instance: Instance, fact: Fact, peer_id: int) -> Message | Non
         return None
     peer = await db.fetch_one("SELECT base_url FROM peer WHERE id = $1", peer_id)
     scope = RecallScope(target["scope"])
+    uris = await items_of(target["id"])
     listed = Listed(
         recall_id=target["recall_id"],
         space_uri=fact.space_uri,
@@ -66,7 +68,8 @@ async def _recall(instance: Instance, fact: Fact, peer_id: int) -> Message | Non
         up_to=target["created_at"],
         keep=target["keep"],
         deadline_at=target["deadline_at"],
-        uris=await items_of(target["id"]) if target["items"] <= INLINE else None,
+        uris=uris if target["items"] <= INLINE else None,
+        formerly=await formerly(uris),
     )
     document = recall(fact, listed, f"{peer['base_url']}/actor" if peer else "", instance.here)
     return await _proved(instance, document, peer_id)

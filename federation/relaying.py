@@ -22,6 +22,7 @@ from federation.signatures.proofs import with_proof
 from federation.vocabulary import CONTEXT, moment
 from server import database as db
 from server.clock import now_ms
+from server.queries.former import formerly
 from server.viewer import peer_side
 
 VALID_MS = 30 * 24 * 3_600_000
@@ -67,6 +68,8 @@ async def envelope(instance: Instance, post: Told, peer_id: int, members: list[s
         )
         if parent is not None:
             around["parvis:parent"] = f"{here.post(parent['id'])}/replica"
+    if former := await once(("formerly", post.id), lambda: formerly((post.uri, post.reply_to_uri or ""))):
+        around["parvis:formerly"] = former
     if post.poll is not None:
         around["parvis:tally"] = question(post, peer_side(peer_id))
     if post.author_peer_id is None:

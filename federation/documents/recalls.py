@@ -1,7 +1,7 @@
 """What a host takes back, its list page by page, and the receipt that answers it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from federation.documents.activities import Fact, Message
@@ -26,6 +26,7 @@ class Listed:
     keep: str
     deadline_at: int
     uris: Sequence[str] | None
+    formerly: Mapping[str, Sequence[str]] = field(default_factory=dict)  # origins of third instances that moved
 
 
 def recall_uri(space_uri: str, recall_id: int) -> str:
@@ -58,6 +59,7 @@ def recall(fact: Fact, listed: Listed, to: str, here: Addresses) -> dict[str, An
         "object": collection,
         "parvis:keep": listed.keep,
         "parvis:deadline": moment(listed.deadline_at),
+        **({"parvis:formerly": dict(listed.formerly)} if listed.formerly else {}),
     }
 
 

@@ -50,6 +50,8 @@ def _asked(call: Call) -> purges.Asked:
     uris = _uris(came["orderedItems"], INLINE) if isinstance(came, dict) and "orderedItems" in came else None
     if uris is not None and (len(uris) != items or root_of(uris) != root):
         raise Refused("The list is not the one whose root is told.", call.said.id)
+    if uris is not None:
+        uris = _uris(what.get("orderedItems"), INLINE)
     first = identifier(what.get("first"))
     if uris is None and items and (not first or not same_origin(first, call.said.actor)):
         raise Malformed("“first” must be an address of the space's origin.")

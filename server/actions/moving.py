@@ -110,3 +110,42 @@ async def _peer(peer_id: int, old: str, new: str) -> None:
         peer_id,
         f"%@{here}",
     )
+
+
+async def rename_attested(host_peer_id: int, old: str, new: str, new_peer_id: int) -> None:
+    """People whom we know on the word of one space's host, and from nobody else, are at another address by its word."""
+    start, prefix = len(old) + 1, f"{old}/"
+    rows = await db.fetch(
+        "SELECT a.id FROM actor a JOIN passport p ON p.uri = a.uri AND p.peer_id = $1"
+        " WHERE SUBSTR(a.uri, 1, CAST($2 AS INTEGER)) = $3 AND a.fetched_at IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM passport o WHERE o.uri = a.uri AND o.peer_id <> $1)"
+        " AND NOT EXISTS (SELECT 1 FROM actor n WHERE n.uri = CAST($4 AS TEXT) || SUBSTR(a.uri, CAST($2 AS INTEGER)))",
+        host_peer_id,
+        start,
+        prefix,
+        new,
+    )
+    for row in rows:
+        for table, column, owner in (
+            ("passport", "uri", "uri = (SELECT uri FROM actor WHERE id = $5)"),
+            ("post", "uri", "author_id = $5"),
+            ("reaction", "uri", "actor_id = $5"),
+            ("actor", "uri", "id = $5"),
+        ):
+            await db.execute(
+                f"UPDATE {table} SET {column} = CAST($1 AS TEXT) || SUBSTR({column}, CAST($2 AS INTEGER))"
+                f" WHERE SUBSTR({column}, 1, CAST($3 AS INTEGER)) = $4 AND {owner}",
+                new,
+                start,
+                start,
+                prefix,
+                row["id"],
+            )
+        await db.execute("UPDATE actor SET peer_id = $1, host = $2 WHERE id = $3", new_peer_id, host_of(new), row["id"])
+        await db.execute("UPDATE post SET peer_id = $1 WHERE author_id = $2", new_peer_id, row["id"])
+    await db.execute(
+        "UPDATE passport SET keys = REPLACE(keys, CAST($1 AS TEXT), CAST($2 AS TEXT)) WHERE peer_id = $3",
+        f'"{old}/',
+        f'"{new}/',
+        host_peer_id,
+    )

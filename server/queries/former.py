@@ -5,6 +5,7 @@ was said before, and still comes or is kept as it came, is read as it would be s
 a hash of its id (an activity that came, a post taken back) is remembered under the first address it ever had.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +90,20 @@ async def our_former() -> list[str]:
         " ORDER BY moved_at DESC, id DESC"
     )
     return [row["base_url"] for row in rows]
+
+
+async def formerly(addresses: Iterable[str]) -> dict[str, list[str]]:
+    """Of other instances that these addresses are of, those that moved: where they are, and where they were."""
+    rows = await db.fetch(
+        "SELECT base_url, now_url FROM former_origin WHERE peer_id IS NOT NULL AND base_url <> now_url ORDER BY id"
+    )
+    found: dict[str, list[str]] = {}
+    if rows:
+        origins = {"/".join(address.split("/")[:3]) for address in addresses}
+        for row in rows:
+            if row["now_url"] in origins or row["base_url"] in origins:
+                found.setdefault(row["now_url"], []).append(row["base_url"])
+    return found
 
 
 async def left_by(host: str) -> dict[str, Any] | None:

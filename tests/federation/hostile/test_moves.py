@@ -1,5 +1,6 @@
 """D12: a partner moves. The pinned key moves its link and nothing else does; then nothing is lost or doubled."""
 
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from server import database as db
 from server.clock import now_ms
 from server.openness import Level
 from server.queries.former import moves
+from tests.federation.hostile.test_relays import Theirs
 from tests.federation.stranger import Actor, Here, Json, OtherServer, enter, everything, linked, met, mirrored
 
 pytestmark = pytest.mark.anyio
@@ -223,3 +225,83 @@ async def test_D12_everything_of_theirs_goes_along_and_what_comes_by_old_ids_is_
     await closed.process()
     [post] = await db.fetch("SELECT html FROM post")
     assert "mieux" in post["html"]
+
+
+# --- what the host of a space says of a third instance that moved ----------------------------------
+
+
+@pytest.fixture
+async def third(closed: Here, kestrel: OtherServer, merle: OtherServer) -> Theirs:
+    """A space at Kestrel in which Mia, of Merle, writes: we know her by Kestrel's passports."""
+    pin, group = await linked(kestrel), kestrel.actor("cevennes", "Group", "/spaces/cevennes")
+    group.publish(followers=f"{group.uri}/members")
+    space_id = await mirrored(group, closed.alice)
+    return Theirs(closed, pin, group, kestrel.actor("chloe"), merle.actor("mia"), space_id)
+
+
+def elsewhere(server: OtherServer, who: Actor) -> Actor:
+    there = server.actor(who.name)
+    there.ed = PrivateKey(f"{there.uri}#ed25519", who.ed.key)
+    there.publish()
+    return there
+
+
+def renamed(value: Any, old: OtherServer, new: OtherServer) -> Any:
+    return json.loads(json.dumps(value).replace(old.base, new.base))
+
+
+async def mias() -> list[str]:
+    return [row["uri"] for row in await db.fetch("SELECT uri FROM actor WHERE name = 'mia'")]
+
+
+async def test_D12_whom_we_know_by_a_host_alone_is_the_same_person_under_the_new_name(
+    third: Theirs, merle: OtherServer, inconnu: OtherServer
+) -> None:
+    mia, here = third.mia, elsewhere(inconnu, third.mia)
+    around = {"parvis:passport": third.card(here), "parvis:formerly": {inconnu.base: [merle.base]}}
+    first, second = third.create(mia), mia.proved(third.create(mia))
+    assert await third.take(third.announce(mia.proved(first), **{"parvis:passport": third.card(mia)})) == ""
+    edited = {**renamed(first["object"], merle, inconnu), "content": "<p>mieux</p>", "updated": moment(now_ms())}
+    said = here.proved(here.says("Update", edited, to=first["to"]))
+    assert await third.take(third.announce(said, **around)) == ""
+    assert await mias() == [here.uri]
+    [post] = await db.fetch("SELECT uri, html FROM post")
+    assert post["uri"] == edited["id"] and "mieux" in post["html"], "an edit is no second post"
+    assert await third.take(third.announce(second, **around)) == "", "what she signed by her old name is hers"
+    assert len(await db.fetch("SELECT id FROM post WHERE author_id = (SELECT id FROM actor WHERE name = 'mia')")) == 2
+    gone = third.group.says("Delete", edited["id"])
+    assert await third.take(third.announce(gone, **around)) == ""
+    assert len(await third.posts()) == 1, "and what the host takes back is found"
+    assert merle.there.requests == inconnu.there.requests == [], "nobody but the host was asked"
+
+
+async def test_D12_what_a_host_says_of_a_partner_of_ours_waits_for_its_own_word(
+    third: Theirs, merle: OtherServer, inconnu: OtherServer
+) -> None:
+    old = await linked(merle)
+    await met(third.mia)
+    new, mia = at(inconnu, old), elsewhere(inconnu, third.mia)
+    around = {"parvis:passport": third.card(mia), "parvis:formerly": {inconnu.base: [merle.base]}}
+    assert await third.take(third.announce(mia.proved(third.create(mia)), **around)) == ""
+    assert await mias() == [third.mia.uri], "she is who gave us her key"
+    del merle.there.scenes["/actor"]
+    assert (await third.here.hear(word(new, third.here, old), new.ed, path="/actor/inbox")).status_code == 202
+    assert await mias() == [mia.uri]
+    [post] = await db.fetch("SELECT uri FROM post WHERE space_id = $1", third.id)
+    assert post["uri"].startswith(inconnu.base)
+
+
+async def test_D12_a_host_renames_neither_us_nor_whoever_spoke_for_themselves(
+    third: Theirs, merle: OtherServer, inconnu: OtherServer
+) -> None:
+    await met(third.mia)
+    mallory = inconnu.actor("mia")
+    create = third.create(mallory)
+    for former in (merle.base, third.here.base, third.pin.server.base, "nonsense", f"{merle.base}/x"):
+        around = {"parvis:passport": third.card(mallory), "parvis:formerly": {inconnu.base: [former]}}
+        await third.take(third.announce(mallory.proved(create), **around))
+        around["parvis:formerly"] = {former: [inconnu.base]}
+        await third.take(third.announce(third.create(mallory), **around))
+    assert third.mia.uri in await mias()
+    [alice] = await db.fetch("SELECT uri FROM actor WHERE name = 'alice'")
+    assert alice["uri"] == third.here.person("alice")
