@@ -15,6 +15,7 @@ from federation.vocabulary import moment
 from server import database as db
 from server import files, models
 from server.actions import purges
+from server.actions.moving import follow
 from server.actions.polls import vote
 from server.actions.posts import Draft, publish
 from server.clock import now_ms
@@ -261,3 +262,18 @@ def test_every_table_that_is_about_a_post_is_erased_with_it_or_named_here() -> N
     tables = [model for model in vars(models).values() if isinstance(model, type) and issubclass(model, Model)]
     about = {model._meta.db_table for model in tables if {"post", "post_id"} & set(model._meta.fields_map)}
     assert about == erased | emptied
+
+
+async def test_D12_what_a_host_took_back_before_it_moved_is_gone_and_answered_where_it_is_now(theirs: Theirs) -> None:
+    uris = [await theirs.tells() for _ in range(2)]
+    old, new = theirs.group.server.base, "http://ailleurs.example"
+    assert (await theirs.here.hear(theirs.recall(uris), theirs.pin.ed)).status_code == 202, "and waits"
+    [peer] = await db.fetch("SELECT peer_id FROM link")
+    async with db.transaction():
+        await follow(peer["peer_id"], old, new, now_ms())
+    await theirs.here.process()
+    theirs.group.server = OtherServer(theirs.group.server.there, new)
+    receipt = await theirs.purged()
+    assert CANARY not in str(await everything())
+    assert receipt is not None and receipt["parvis:root"] == root_of(uris), "of the list as it was told"
+    assert receipt["inReplyTo"].startswith(f"{new}/recalls/") and receipt["parvis:purged"]["items"] == 2

@@ -1,11 +1,13 @@
 """What a partner answers to a recall of ours: believed when it signed it and it can be true; else shown, with why."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from federation.composing import Receiver, compose
+from federation.moving_out import Moved, move
 from federation.outbox import sequence_waiting
 from federation.recalling import urgent, work_off
 from federation.signatures.proofs import with_proof
@@ -17,6 +19,7 @@ from server.actions.spaces import set_openness, unname_partner
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden, NotFound
 from server.events import Kind, record
+from server.ids import Addresses, new_id
 from server.openness import Level
 from server.queries import notifications
 from server.queries.recalls import TargetCard, find, listed
@@ -331,3 +334,17 @@ async def test_what_others_wrote_and_was_announced_is_announced_no_more(here: He
         "actor": here.space("ouvert"),
         "object": uri,
     }
+
+
+async def test_D12_a_receipt_for_what_we_took_back_before_we_moved_counts(asked: Asked) -> None:
+    old, receipt = asked.here.instance, await asked.receipt()
+    new = Addresses("https://ailleurs.example")
+    asked.here.instance = replace(old, here=new, settings=replace(old.settings, base_url=new.base))
+    assert (await move(asked.here.instance)) == Moved(old.here.base, (asked.pin.server.host,))
+    assert await move(asked.here.instance) is None, "again: nothing more"
+    body = {"body": json.dumps(receipt), "activity_hash": "0" * 64, "sender_uri": asked.pin.ed.key_id, "linked": True}
+    [peer] = await db.fetch("SELECT peer_id FROM link")
+    await db.insert("receipt", {"id": new_id(), "peer_id": peer["peer_id"], "received_at": now_ms(), **body})
+    await asked.here.process()
+    assert (await asked.target()).state == "confirmed"
+    assert await asked.link_state() == "active"
