@@ -267,7 +267,7 @@ def test_every_table_that_is_about_a_post_is_erased_with_it_or_named_here() -> N
 async def test_D12_what_a_host_took_back_before_it_moved_is_gone_and_answered_where_it_is_now(theirs: Theirs) -> None:
     uris = [await theirs.tells() for _ in range(2)]
     old, new = theirs.group.server.base, "http://ailleurs.example"
-    assert (await theirs.here.hear(theirs.recall(uris), theirs.pin.ed)).status_code == 202, "and waits"
+    assert (await theirs.here.hear(theirs.recall(uris, scope="item"), theirs.pin.ed)).status_code == 202
     [peer] = await db.fetch("SELECT peer_id FROM link")
     async with db.transaction():
         await follow(peer["peer_id"], old, new, now_ms())
