@@ -13,6 +13,7 @@ from server import database as db
 from server.clock import now_ms
 from server.openness import Level
 from server.queries.former import moves
+from tests.federation.hostile.test_peering_door import Door
 from tests.federation.hostile.test_relays import Theirs
 from tests.federation.stranger import Actor, Here, Json, OtherServer, enter, everything, linked, met, mirrored
 
@@ -229,6 +230,26 @@ async def test_D12_everything_of_theirs_goes_along_and_what_comes_by_old_ids_is_
     await closed.process()
     [post] = await db.fetch("SELECT html FROM post")
     assert "mieux" in post["html"]
+
+
+@REFUSALS
+async def test_D12_a_page_that_came_before_the_move_and_comes_again_after_it_counts_once(
+    closed: Here, old: Actor, new: Actor
+) -> None:
+    chloe = old.server.actor("chloe")
+    await met(chloe)
+    asked = chloe.says("Follow", closed.person("alice"))
+    door = Door(closed, old, old, chloe)
+    assert (await door.post(door.page(asked))).status_code == 202
+    assert (await closed.hear(word(new, closed, old), new.ed, path="/actor/inbox")).status_code == 202
+    door.pin = new
+    again = renamed(asked, old.server, new.server)
+    answer = await door.post(door.page(again, {**again, "id": f"{again['id']}0"}, generation="g2"))
+    assert answer.status_code == 202 and answer.json()["acked"] == 2
+    await closed.process()
+    assert len(await db.fetch("SELECT id FROM receipt")) == 2 and len(await db.fetch("SELECT id FROM follow")) == 1
+    [stream] = await db.fetch("SELECT their_generation, got FROM stream")
+    assert (stream["their_generation"], stream["got"]) == ("g2", 2)
 
 
 @REFUSALS

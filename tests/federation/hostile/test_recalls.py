@@ -264,10 +264,15 @@ def test_every_table_that_is_about_a_post_is_erased_with_it_or_named_here() -> N
     assert about == erased | emptied
 
 
-async def test_D12_what_a_host_took_back_before_it_moved_is_gone_and_answered_where_it_is_now(theirs: Theirs) -> None:
+@pytest.mark.parametrize("begun", [False, True])
+async def test_D12_what_a_host_took_back_before_it_moved_is_gone_and_answered_where_it_is_now(
+    theirs: Theirs, begun: bool
+) -> None:
     uris = [await theirs.tells() for _ in range(2)]
     old, new = theirs.group.server.base, "http://ailleurs.example"
     assert (await theirs.here.hear(theirs.recall(uris, scope="item"), theirs.pin.ed)).status_code == 202
+    if begun:
+        await theirs.here.process()
     [peer] = await db.fetch("SELECT peer_id FROM link")
     async with db.transaction():
         await follow(peer["peer_id"], old, new, now_ms())
