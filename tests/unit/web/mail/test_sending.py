@@ -19,8 +19,10 @@ from server.settings import Settings
 from server.viewer import Operator
 from tests.cast import Cast, guest, say, space
 from tests.unit.web.mail.office import ON_SQLITE, Office, address_all, html_of, send, settings_for, text_of, time_passes
+from web.api.notifications import KINDS
 from web.mail.composing import one_line
 from web.mail.postman import Postman
+from web.mail.wording import SENTENCES
 
 pytestmark = pytest.mark.anyio
 BRUNO, ALICE, GWEN = "bruno@courriel.test", "alice@courriel.test", "gwen@courriel.test"
@@ -29,6 +31,10 @@ BRUNO, ALICE, GWEN = "bruno@courriel.test", "alice@courriel.test", "gwen@courrie
 async def narrow(space_id: int, audience: str, notices: int) -> None:
     narrowed = msgspec.json.encode({audience: {"notices": notices}}).decode()
     await db.execute("UPDATE space SET narrowed = $1 WHERE id = $2", narrowed, space_id)
+
+
+def test_every_kind_of_notice_has_its_sentence() -> None:
+    assert {kind for kinds in KINDS.values() for kind in kinds} == set(SENTENCES)
 
 
 OUT = {
