@@ -202,11 +202,9 @@ async def _follow(link: dict[str, Any], base: str, document: IncomingActor, said
 
 
 async def _make_room(host: str, peer_id: int) -> None:
-    """Who was met at the new address before the move was said, and left nothing but their name, is this instance."""
-    stray = await db.fetch_one("SELECT id FROM peer WHERE host = $1", host)
-    if stray is None:
-        return
-    await db.execute("UPDATE receipt SET peer_id = $1, seq = NULL WHERE peer_id = $2", peer_id, stray["id"])
-    for table in ("link_incident", "withdrawal", "stream", "actor"):
-        await db.execute(f"DELETE FROM {table} WHERE peer_id = $1", stray["id"])
-    await db.execute("DELETE FROM peer WHERE id = $1", stray["id"])
+    """Whoever was met at the new address before the move was said is of this instance, and who was known stays one."""
+    stray = await db.fetch_one("SELECT id, base_url FROM peer WHERE host = $1", host)
+    if stray is not None:
+        old = await db.fetch_one("SELECT base_url FROM peer WHERE id = $1", peer_id)
+        assert old is not None
+        await moving.become_one(stray["id"], stray["base_url"], peer_id, old["base_url"])

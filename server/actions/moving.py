@@ -112,6 +112,59 @@ async def _peer(peer_id: int, old: str, new: str) -> None:
     )
 
 
+MET: tuple[tuple[str, str, str], ...] = (
+    ("mention", "actor_id", "post_id"),
+    ("follow", "follower_id", "followed_id"),
+    ("follow", "followed_id", "follower_id"),
+    ("membership", "actor_id", "space_id"),
+)
+"""Where somebody may stand who was only met: the table, the column, and beside what they stand there once."""
+
+
+async def become_one(stray_id: int, new: str, peer_id: int, old: str) -> None:
+    """What is known of an instance at its new address, before it was known to be the one at the old, is known of it.
+
+    Raises IntegrityError when that is more than people who were met.
+    """
+    await db.execute("UPDATE receipt SET peer_id = $1, seq = NULL WHERE peer_id = $2", peer_id, stray_id)
+    twice = await db.fetch(
+        "SELECT n.id AS stray, o.id AS kept FROM actor n JOIN actor o ON o.peer_id = $1"
+        " AND o.uri = CAST($2 AS TEXT) || SUBSTR(n.uri, CAST($3 AS INTEGER)) WHERE n.peer_id = $4",
+        peer_id,
+        old,
+        len(new) + 1,
+        stray_id,
+    )
+    for row in twice:
+        for table, column, beside in MET:
+            await db.execute(
+                f"UPDATE {table} SET {column} = $1 WHERE {column} = $2 AND NOT EXISTS (SELECT 1 FROM {table} x"
+                f" WHERE x.{column} = $1 AND x.{beside} = {table}.{beside})",
+                row["kept"],
+                row["stray"],
+            )
+            await db.execute(f"DELETE FROM {table} WHERE {column} = $1", row["stray"])
+        for table, column in (("notice", "by_id"), ("event", "actor_id")):
+            await db.execute(f"UPDATE {table} SET {column} = $1 WHERE {column} = $2", row["kept"], row["stray"])
+        await db.execute("DELETE FROM actor WHERE id = $1", row["stray"])
+    for table in ("actor", "membership"):
+        await db.execute(f"UPDATE {table} SET peer_id = $1 WHERE peer_id = $2", peer_id, stray_id)
+    await db.execute(
+        "UPDATE delivery SET peer_id = $1, seq = seq + (SELECT last_seq FROM peer WHERE id = $1), number = NULL"
+        " WHERE peer_id = $2",
+        peer_id,
+        stray_id,
+    )
+    await db.execute(
+        "UPDATE peer SET last_seq = last_seq + (SELECT last_seq FROM peer WHERE id = $1) WHERE id = $2",
+        stray_id,
+        peer_id,
+    )
+    for table in ("link_incident", "withdrawal", "stream"):
+        await db.execute(f"DELETE FROM {table} WHERE peer_id = $1", stray_id)
+    await db.execute("DELETE FROM peer WHERE id = $1", stray_id)
+
+
 async def rename_attested(host_peer_id: int, old: str, new: str, new_peer_id: int) -> None:
     """People whom we know on the word of one space's host, and from nobody else, are at another address by its word."""
     start, prefix = len(old) + 1, f"{old}/"

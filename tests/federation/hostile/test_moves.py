@@ -6,12 +6,16 @@ from typing import Any
 import pytest
 
 from federation import processing, refusals, verify
+from federation.outbox import sequence_waiting
 from federation.signatures.keys import PrivateKey, generate_ed25519
 from federation.signatures.proofs import with_proof
 from federation.vocabulary import moment
 from server import database as db
+from server.actions.follows import follow
+from server.actions.posts import Draft, publish
 from server.clock import now_ms
-from server.openness import Level
+from server.ids import new_id
+from server.openness import Level, Visibility
 from server.queries.former import moves
 from tests.federation.hostile.test_peering_door import Door
 from tests.federation.hostile.test_relays import Theirs
@@ -230,6 +234,27 @@ async def test_D12_everything_of_theirs_goes_along_and_what_comes_by_old_ids_is_
     await closed.process()
     [post] = await db.fetch("SELECT html FROM post")
     assert "mieux" in post["html"]
+
+
+async def test_D12_who_was_met_at_the_new_address_before_the_move_was_said_is_the_one_we_knew(
+    closed: Here, old: Actor, new: Actor
+) -> None:
+    chloe, early, zoe = old.server.actor("chloe"), new.server.actor("chloe"), new.server.actor("zoe")
+    known, met_early = await met(chloe), await met(early)
+    await met(zoe)
+    post_id = await publish(closed.alice, Draft("@chloe", None, visibility=Visibility.COLLEAGUES), closed.instance.here)
+    for actor_id in (known, met_early):
+        await db.insert("mention", {"id": new_id(), "post_id": post_id, "actor_id": actor_id})
+    await follow(closed.alice, met_early)
+    await sequence_waiting(closed.instance)
+    assert (await closed.hear(word(new, closed, old), new.ed, path="/actor/inbox")).status_code == 202
+    people = await db.fetch("SELECT id, uri FROM actor WHERE kind = 'person' AND peer_id IS NOT NULL ORDER BY name")
+    assert [(row["id"] == known, row["uri"]) for row in people] == [(True, early.uri), (False, zoe.uri)]
+    assert [row["actor_id"] for row in await db.fetch("SELECT actor_id FROM mention")] == [known]
+    assert [row["followed_id"] for row in await db.fetch("SELECT followed_id FROM follow")] == [known]
+    assert len(await db.fetch("SELECT id FROM peer")) == 1
+    [waiting] = await db.fetch("SELECT inbox FROM delivery WHERE state = 'pending'")
+    assert waiting["inbox"].startswith(new.server.base)
 
 
 @REFUSALS
