@@ -164,6 +164,19 @@ async def test_a_plain_server_votes_where_it_may_and_is_told_counts_as_it_unders
     assert await stands(here.alice, post_id) == ([0, 0], 0), "who is gone is not counted"
 
 
+async def test_in_a_network_space_plain_servers_vote_in_the_question_of_the_space_itself(ours: Ours) -> None:
+    here, eve = ours.here, ours.eve
+    place = await here.open_space("reseau", Level.NETWORK)
+    [row] = await db.fetch("SELECT id, peer_id FROM actor WHERE uri = $1", eve.uri)
+    post_id, uri = await asked(here, place)
+    await enter(place, row["id"], eve.server)
+    assert await here.take(ballot(eve, f"{uri}/mirror", to=here.space("reseau")), eve.ed) == ""
+    assert await stands(here.alice, post_id) == ([0, 1], 1)
+    [update] = await told(here, post_id, row["peer_id"])
+    assert (update["actor"], update["object"]["id"]) == (here.space("reseau"), f"{uri}/mirror")
+    assert (update["object"]["type"], update["object"]["votersCount"]) == ("Question", 1)
+
+
 async def test_a_poll_of_somebody_followed_stands_as_its_author_says(ours: Ours) -> None:
     here, eve = ours.here, ours.eve
     ask = eve.says("Create", question(eve, "oui", "non", endTime=moment(now_ms() + HOUR_MS)), to=[here.person("alice")])
