@@ -103,6 +103,7 @@ async def test_D12_who_holds_a_domain_and_not_the_key_moves_nothing(closed: Here
     assert set(await counted()) == {"unproved move"}
 
 
+@REFUSALS
 async def test_D12_the_old_domain_in_other_hands_speaks_for_nobody(closed: Here, old: Actor, new: Actor) -> None:
     assert (await closed.hear(word(new, closed, old), new.ed, path="/actor/inbox")).status_code == 202
     mallory = old.server.actor("chloe")
@@ -158,6 +159,7 @@ async def test_D12_an_address_that_has_a_link_takes_no_other(
     await refused(closed, word(other, closed, old), other.ed, "pinned key")
 
 
+@REFUSALS
 async def test_D12_an_old_word_said_again_moves_nothing_back(
     closed: Here, old: Actor, new: Actor, inconnu: OtherServer
 ) -> None:
