@@ -196,7 +196,7 @@ class Node:
             except httpx.TransportError:
                 return 0
 
-        await until(up, lambda status: status == 200, f"{self.name} answers; {self.log()}")
+        await until(up, lambda status: status == 200, f"{self.name} answers; {self.log()}", 60)
 
     def log(self) -> str:
         path = self.folder / "log"
