@@ -195,8 +195,11 @@ class Teller:
         return brought
 
     async def _answer_with_gestures(self, line: Line) -> None:
+        place = self.story.place_of(line)
         for name, emoji in [*((name, "") for name in line.thanks), *line.gestures]:
             if name in self._staff:
+                if place:
+                    await self._space_of(place, name)  # who is not in yet does not see what has arrived
                 await gestures.react(self._staff[name], await self._post_of(line), emoji)
         for name, choice in line.votes:
             if name in self._staff:
