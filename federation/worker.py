@@ -31,11 +31,7 @@ from federation.streaming import LinkSender
 from federation.streams import greet
 from federation.upkeep import look_after
 from server import database as db
-from server import live
-from server.actions.file_bytes import tidy
-from server.actions.retention import run_retention
-from server.actions.sweeping import sweep
-from server.actions.timers import run_due
+from server import live, upkeep
 from server.events import Kind
 from server.rounds import AFTER_FAILURE_S, Step, go_round
 
@@ -81,13 +77,10 @@ class Worker:
             (lambda: sequence_waiting(self.instance), [kind.value for kind in Kind]),
             (self._send, ("sequenced", "served", "receipt")),
             (lambda: fetch_waiting(self.instance), ("file",)),
-            (lambda: tidy(self.instance.settings.files_dir), ("post_withdrawn",)),
             (lambda: look_after(self.instance), ("receipt",)),
             (lambda: resync_waiting(self.instance), ("served",)),
-            (run_due, ("access",)),
-            (run_retention, ()),
-            (sweep, ()),
             (lambda: work_off(self.instance), ("recall", "served", "receipt", "post_withdrawn")),
+            *upkeep.steps(self.instance.settings.files_dir),
         ]
         self._loops = [asyncio.create_task(go_round(step, kinds, EVERY_S, log)) for step, kinds in steps]
         self._begun.set()

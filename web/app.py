@@ -27,6 +27,7 @@ from server.errors import DomainError, Invalid, Unavailable
 from server.ids import Addresses
 from server.refusals import N_
 from server.settings import Settings
+from server.upkeep import keep_up
 from server.viewer import Employee
 from web import errors, health, session, static_files
 from web import routes as pages
@@ -157,13 +158,16 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def _background(instance: Instance) -> AsyncIterator[tuple[Worker | None, list[asyncio.Task[None]]]]:
-    """What goes on beside the answers: deliveries unless nobody is told anything, mail where there is a mail server."""
+    """What goes on beside the answers: dates that come, deliveries unless nobody is told anything, mail where there is
+    a mail server."""
     worker = Worker(instance) if instance.federates else None
     async with AsyncExitStack() as stack:
         running = []
         if instance.settings.mail_server is not None:
             running.append(await stack.enter_async_context(_running(Postman(instance.settings).run())))
-        if worker is not None:
+        if worker is None:
+            running.append(await stack.enter_async_context(_running(keep_up(instance.settings.files_dir))))
+        else:
             delivering = await stack.enter_async_context(_running(worker.run()))
             await worker.begun(delivering)
             running.append(delivering)

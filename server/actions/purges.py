@@ -338,6 +338,7 @@ MADE_OF_POSTS = (
     ("post_version", "derived"),
     ("mention", "derived"),
     ("reaction", "derived"),
+    ("reply_address", "derived"),
     *((table, "derived") for table in poll_rows.TABLES),
 )
 

@@ -1,5 +1,6 @@
 """The API as it is served: one real process, one real socket."""
 
+import asyncio
 import signal
 import socket
 import subprocess
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from server import database as db
+from server.clock import now_ms
 
 PARVIS = Path(sys.executable).with_name("parvis")
 DEADLINE_S = 20.0
@@ -66,3 +70,31 @@ def test_a_post_goes_in_by_one_token_and_comes_out_by_another(base: str, tmp_pat
         assert alice.get("/readyz").text == "ready\n"
         assert "parvis_waiting" in httpx.get(f"{base}/metrics").text
         assert httpx.get(f"{base}/metrics", headers={"x-forwarded-for": "203.0.113.9"}).status_code == 404
+
+
+def test_a_date_comes_also_where_nobody_is_told_anything(base: str, database_url: str, tmp_path: Path) -> None:
+    with httpx.Client(base_url=base) as alice:
+        alice.headers["authorization"] = f"Bearer {token_of(tmp_path, 'alice')}"
+        words = [
+            str(PARVIS),
+            "spaces",
+            "add",
+            "journal",
+            "--name",
+            "Journal",
+            "--level",
+            "internal",
+            "--owner",
+            "alice",
+        ]
+        subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+        asyncio.run(_end_of_all_spaces(database_url))
+        deadline = time.monotonic() + DEADLINE_S
+        while (level := alice.get("/api/parvis/v1/spaces/journal").json()["level"]) != "closed":
+            assert time.monotonic() < deadline, level
+
+
+async def _end_of_all_spaces(database_url: str) -> None:
+    await db.connect(database_url)
+    await db.execute("UPDATE space SET closes_at = $1, then_level = 'closed'", now_ms() - 1)
+    await db.disconnect()
