@@ -135,7 +135,7 @@ SESSIONS = {
     "GET /spaces/{slug}/audience": "404 200 404 404 404 404 404",
     "GET /spaces/{slug}/members": "404 200 404 404 404 404 404",
     "POST /spaces/{slug}/members": "401 303 404 404 401 401 401",
-    "POST /spaces/{slug}/members/{id}/remove": "404 422 404 404 404 404 404",
+    "POST /spaces/{slug}/members/{id}/remove": "404 404 404 404 404 404 404",
     "GET /spaces/{slug}/queue": "404 200 404 404 404 404 404",
     "POST /spaces/{slug}/queue/{id}/approve": "404 404 404 404 404 404 404",
     "POST /spaces/{slug}/queue/{id}/refuse": "404 422 404 404 404 404 404",
