@@ -111,7 +111,9 @@ async def remove(visit: Visit) -> Response:
     space = await _found(visit)
     try:
         await membership.remove(visit.me, space.id, number(str(visit.request.path_params["id"])))
-    except (*REFUSALS, NotFound) as refused:
+    except NotFound as gone:  # on a page that shows them still: it has moved on
+        return await _refused(visit, space, Conflict(gone.sentence))
+    except REFUSALS as refused:
         return await _refused(visit, space, refused)
     return see(f"/spaces/{space.slug}/members")
 
