@@ -10,6 +10,7 @@ from federation.page_memory import once
 from federation.vocabulary import CONTEXT, PUBLIC, moment
 from server import database as db
 from server.ids import Addresses
+from server.media_types import digest_multibase
 from server.openness import Identity, Level, Office, PartnerView, Visibility
 from server.queries import identity
 from server.sql import Clause, one_of
@@ -187,7 +188,11 @@ def note(post: Told, here: Addresses, side: str | None = None) -> dict[str, Any]
 
 
 def file_document(file: dict[str, Any], here: Addresses) -> dict[str, Any]:
-    """An attachment (FEP-1311): its bytes are at `url`, for those who may read the post."""
+    """An attachment (FEP-1311): its bytes are at `url`, for those who may read the post.
+
+    Of ours it says the digest, which the author's proof covers: whoever mirrors it cannot serve other bytes.
+    """
+    digest = file["digest"] if file["source_uri"] else digest_multibase(file["sha256"])
     document = {
         "type": "Document",
         "mediaType": file["media_type"],
@@ -198,8 +203,8 @@ def file_document(file: dict[str, Any], here: Addresses) -> dict[str, Any]:
     }
     if file["width"]:
         document |= {"width": file["width"], "height": file["height"]}
-    if file["digest"]:
-        document["digestMultibase"] = file["digest"]
+    if digest:
+        document["digestMultibase"] = digest
     return document
 
 

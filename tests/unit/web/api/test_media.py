@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from federation.documents import posts as documents
 from server import database as db
 from server.limits import UPLOAD_BYTES
+from server.media_types import sha256_of
 from tests.cast import HERE, Cast
 from tests.unit.web.api.client import Client
 
@@ -128,6 +129,7 @@ async def test_a_picture_loses_what_the_camera_wrote_and_gets_a_small_one(
     document = documents.note((await documents.read_many_told([int(post["id"])]))[int(post["id"])], HERE)
     [attached] = document["attachment"]
     assert (attached["width"], attached["height"], attached["size"]) == (1200, 900, row["size"])
+    assert sha256_of(attached["digestMultibase"]) == row["sha256"], "of the bytes that are sent, not of those that came"
 
 
 async def test_what_is_no_picture_has_no_small_one(alice: Client) -> None:
