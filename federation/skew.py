@@ -45,8 +45,13 @@ async def recall() -> None:
             _follow(row["host"], row["skew_ms"])
 
 
-def noticed(host: str, date: str) -> None:
-    """Notes the Date header (RFC 9110 §6.6.1, whole seconds) of an answer that just came; kept later, by `keep`."""
+def noticed(host: str, date: str, age: str = "") -> None:
+    """Notes the Date header (RFC 9110 §6.6.1, whole seconds) of an answer that just came; kept later, by `keep`.
+
+    With an `age` (RFC 9111 §5.1) it came out of a cache, and its Date is when it was put there: that is no clock.
+    """
+    if age not in ("", "0"):
+        return
     try:
         when = parsedate_to_datetime(date)
         at = int(when.replace(tzinfo=when.tzinfo or UTC).timestamp() * 1000) + 500

@@ -138,7 +138,7 @@ class Transport(httpx.AsyncBaseTransport):
         try:
             async with session.post(_wire_url(target.url), headers=headers, data=body, allow_redirects=False) as answer:
                 said = await _read(answer, 0 if answer.status in _REDIRECTS else ANSWER_LIMIT, cut=True)
-                skew.noticed(host_at(target.url), answer.headers.get("date", ""))
+                _notice(target, answer.headers)
                 return Answered(answer.status, answer.headers, said)
         except (aiohttp.ClientError, OSError) as error:
             raise _explain(error, target) from error
@@ -210,7 +210,7 @@ class Transport(httpx.AsyncBaseTransport):
                     if answer.status in _REDIRECTS:
                         limit, cut = 0, True
                     content = await _read(answer, limit, cut)
-                    skew.noticed(host_at(target.url), answer.headers.get("date", ""))
+                    _notice(target, answer.headers)
             except (aiohttp.ClientError, OSError) as error:
                 raise _explain(error, target) from error
         headers = [pair for pair in answer.raw_headers if pair[0].lower() not in _REWRITTEN]
@@ -356,6 +356,10 @@ class _Place:
         self._users -= 1
         if not self._users:
             del self._hosts[self._host]
+
+
+def _notice(target: Target, headers: Mapping[str, str]) -> None:
+    skew.noticed(host_at(target.url), headers.get("date", ""), headers.get("age", ""))
 
 
 async def _read(answer: aiohttp.ClientResponse, limit: int, cut: bool) -> bytes:
