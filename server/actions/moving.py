@@ -5,10 +5,16 @@ and nothing of what it leads to: who is a member, which posts stand where and wh
 somebody signed is kept as they signed it, and read through `server.queries.former`.
 """
 
+import msgspec
+
 from server import database as db
+from server.actions.plans import hash_of
 from server.clock import now_ms
 from server.ids import host_of, new_id
+from server.queries import policies
 from server.queries.former import MOVING
+from server.space_policy import from_json
+from server.sql import Clause, one_of
 
 ADDRESSES: dict[str, tuple[str, ...]] = {
     "actor": ("uri", "inbox", "shared_inbox", "followers_uri"),
@@ -33,10 +39,10 @@ QUOTING: dict[str, tuple[str, ...]] = {
     "event": ("data",),
     "job": ("payload",),
     "passport": ("keys",),
-    "post": ("html",),
-    "post_version": ("html",),
 }
-"""Columns of JSON or HTML in which addresses stand between quotation marks."""
+"""Columns of JSON in which addresses stand between quotation marks."""
+LINKING: dict[str, tuple[str, ...]] = {"post": ("html",), "post_version": ("html",)}
+"""Columns of HTML: where its links lead is written anew, and what people read in it stays as it was said."""
 AS_IT_CAME: dict[str, tuple[str, ...]] = {
     "event": ("original",),
     "held_post": ("original",),
@@ -46,13 +52,19 @@ AS_IT_CAME: dict[str, tuple[str, ...]] = {
 """Columns that hold what somebody signed, or a list whose digest was told: they stay."""
 
 
+async def alone() -> None:
+    """Nobody else moves, and nothing that was received takes effect, until the caller's transaction ends."""
+    if db.engine_name() == "postgres":
+        await db.fetch(f"SELECT pg_advisory_xact_lock({MOVING})")
+
+
 async def follow(peer_id: int | None, old: str, new: str, said_at: int) -> None:
     """From now on what was at `old` is at `new` (both without a slash at the end). `peer_id`: who moved, None: we.
 
-    `said_at`: when the mover said so (ms, its clock).
+    `said_at`: when the mover said so (ms, its clock). The caller is `alone`, and has looked since whether it may be.
     """
-    if db.engine_name() == "postgres":
-        await db.fetch(f"SELECT pg_advisory_xact_lock({MOVING})")
+    await alone()
+    asked = [] if peer_id is None else await _asked_for(peer_id, host_of(old))
     for table, columns in ADDRESSES.items():
         for column in columns:
             await db.execute(
@@ -66,10 +78,14 @@ async def follow(peer_id: int | None, old: str, new: str, said_at: int) -> None:
     for table, columns in QUOTING.items():
         for column in columns:
             await _replace(table, column, f'"{old}/', f'"{new}/')
+    for table, columns in LINKING.items():
+        for column in columns:
+            await _replace(table, column, f'="{old}/', f'="{new}/')
     await _replace("policy_change", "wanted", f'"{host_of(old)}":', f'"{host_of(new)}":')
     await _remember(peer_id, old, new, said_at)
     if peer_id is not None:
         await _peer(peer_id, old, new)
+        await _still_asked_for(asked)
 
 
 async def _replace(table: str, column: str, old: str, new: str) -> None:
@@ -110,6 +126,36 @@ async def _peer(peer_id: int, old: str, new: str) -> None:
         peer_id,
         f"%@{here}",
     )
+
+
+async def _asked_for(peer_id: int, host: str) -> list[int]:
+    """Changes of openness that wait, are still the plan that was shown, and name this partner before or after."""
+    rows = await db.fetch(
+        "SELECT id FROM policy_change WHERE state IN ('waiting', 'planned') AND (wanted LIKE CAST($1 AS TEXT)"
+        " OR space_id IN (SELECT space_id FROM space_partner WHERE peer_id = $2))",
+        f'%"{host}":%',
+        peer_id,
+    )
+    plans_now = await _plans([row["id"] for row in rows])
+    return [change_id for change_id, (known, plan) in plans_now.items() if known == plan]
+
+
+async def _still_asked_for(change_ids: list[int]) -> None:
+    """They are the same changes with the partner's new name: who agreed has agreed, who may agree still may."""
+    for change_id, (_, plan) in (await _plans(change_ids)).items():
+        await db.execute("UPDATE policy_change SET plan_hash = $1 WHERE id = $2", plan, change_id)
+
+
+async def _plans(change_ids: list[int]) -> dict[int, tuple[str, str]]:
+    """Of each change: the hash that it was asked for with, and that of its plan now."""
+    query = Clause("SELECT c.*, s.slug, s.epoch FROM policy_change c JOIN space s ON s.id = c.space_id WHERE")
+    rows = await db.fetch(*query.join(one_of("c.id", change_ids)).statement()) if change_ids else []
+    found = {}
+    for row in rows:
+        before, after = await policies.current(row["space_id"]), from_json(msgspec.json.decode(row["wanted"]))
+        plan = hash_of(row["slug"], row["epoch"], before, after, bool(row["past"]))
+        found[row["id"]] = (row["plan_hash"], plan)
+    return found
 
 
 MET: tuple[tuple[str, str, str], ...] = (

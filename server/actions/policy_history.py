@@ -8,14 +8,19 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from server import database as db
 from server.clock import now_ms
+from server.ids import host_of
 from server.queries import policies
 from server.space_policy import SpacePolicy, canonical, canonical_json, digest_of
 from server.viewer import Employee, Operator
 
 BEGINNING = "0" * 64
 AT_ONCE = 500
+ADDING = 7077002
+"""The lock between two who add a version, on PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class Made:
 async def append(viewer: Employee | Operator, space_id: int, made: Made) -> int:
     """Adds one version in the caller's transaction; its number, without gaps over all spaces."""
     if db.engine_name() == "postgres":
-        await db.fetch("SELECT pg_advisory_xact_lock(7077002)")
+        await db.fetch(f"SELECT pg_advisory_xact_lock({ADDING})")
     last = await db.fetch_one("SELECT number, hash FROM policy_version ORDER BY number DESC LIMIT 1")
     row: dict[str, Any] = {
         "number": last["number"] + 1 if last else 1,
@@ -95,6 +100,7 @@ async def verify(noted: str = "") -> Verdict:
     """
     faults: list[Fault] = []
     found = not noted
+    now = await _hosts_now()
     previous, expected, last = BEGINNING, 1, dict[int, tuple[int, str]]()
     async for row in _chain():
         slug = row["slug"]
@@ -105,7 +111,7 @@ async def verify(noted: str = "") -> Verdict:
         if hash_of(row) != row["hash"]:
             faults.append(Fault(row["number"], slug, "rewritten"))
         epoch, after = last.get(row["space_id"], (0, row["before"]))
-        if row["epoch"] <= epoch or row["before"] != after:
+        if row["epoch"] <= epoch or _as_now(row["before"], now) != _as_now(after, now):
             faults.append(Fault(row["number"], slug, "epoch"))
         last[row["space_id"]] = (row["epoch"], row["after"])
         previous, expected = row["hash"], row["number"] + 1
@@ -114,9 +120,28 @@ async def verify(noted: str = "") -> Verdict:
         faults.append(Fault(0, "", "head"))
     for space_id, (epoch, after) in last.items():
         space = await db.fetch_one("SELECT slug, epoch FROM space WHERE id = $1", space_id)
-        if space is None or space["epoch"] < epoch or canonical(await policies.current(space_id)) != after:
+        if (
+            space is None
+            or space["epoch"] < epoch
+            or canonical(await policies.current(space_id)) != _as_now(after, now)
+        ):
             faults.append(Fault(0, space["slug"] if space else str(space_id), "behind"))
     return Verdict(expected - 1, previous, tuple(faults))
+
+
+async def _hosts_now() -> dict[str, str]:
+    """Partners that moved: the host that an older version names, and the one that names them today."""
+    rows = await db.fetch("SELECT host, now_url FROM former_origin WHERE peer_id IS NOT NULL")
+    return {row["host"]: host_of(row["now_url"]) for row in rows}
+
+
+def _as_now(policy: str, now: dict[str, str]) -> str:
+    """A policy as a version keeps it, with each partner by the host where it is now."""
+    if not any(host in policy for host in now):
+        return policy
+    told = msgspec.json.decode(policy)
+    told["partners"] = {now.get(host, host): terms for host, terms in told["partners"].items()}
+    return canonical_json(told)
 
 
 async def _chain() -> AsyncIterator[dict[str, Any]]:

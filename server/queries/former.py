@@ -12,7 +12,7 @@ from typing import Any
 from server import database as db
 from server.ids import host_of
 
-MOVING = 7077002
+MOVING = 7077003
 """The lock between a move and what takes effect meanwhile, on PostgreSQL."""
 
 

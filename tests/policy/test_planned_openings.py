@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from server import database as db
-from server.actions import break_glass, openness, plans, timers
+from server.actions import break_glass, moving, openness, plans, timers
 from server.actions.openness import Door, How, Outcome
 from server.clock import now_ms
 from server.errors import Conflict, Invalid
@@ -66,6 +66,22 @@ async def test_a_planned_opening_to_who_is_linked_no_more_does_not_keep_other_sp
     assert await state_of(change_id) == "stale"
     told = await db.fetch("SELECT actor_id FROM notice WHERE key = $1", f"openness:{change_id}:stale")
     assert [row["actor_id"] for row in told] == [cast.alice.actor_id]
+
+
+@pytest.mark.anyio
+async def test_a_planned_opening_to_a_partner_that_moves_meanwhile_is_the_same_opening(cast: Cast) -> None:
+    team = await company.space("team", Level.CLOSED, cast.alice)
+    late = await company.space("late", Level.CLOSED, cast.alice)
+    known = (PartnerTerms(KESTREL),)
+    change_id, stale = [
+        await planned(cast, one, replace(await policies.current(one), level=Level.PARTNERS, partners=known))
+        for one in (team, late)
+    ]
+    await openness.change(cast.alice, late, replace(await policies.current(late), level=Level.INTERNAL), PAGE)
+    await moving.follow(cast.kestrel.peer_id, f"https://{KESTREL}", "https://falke.test", now_ms())
+    await timers.run_due()
+    assert [terms.host for terms in (await policies.current(team)).partners] == ["falke.test"]
+    assert [await state_of(one) for one in (change_id, stale)] == ["applied", "stale"], "what was stale stays so"
 
 
 @pytest.mark.anyio
