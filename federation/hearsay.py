@@ -8,7 +8,7 @@ them: so what they edit, or the host takes back, finds the posts that came under
 
 from typing import Any
 
-from federation.errors import Malformed
+from federation.errors import Malformed, Unreachable
 from federation.instance import Instance
 from federation.lookup import peer_for
 from federation.page_memory import forget, once
@@ -16,9 +16,15 @@ from federation.reading import Activity, as_now, many
 from federation.trust import host_at, origin, same_origin
 from server import database as db
 from server.actions.moving import rename_attested
+from server.clock import now_ms
 from server.queries.former import Moves
 
 MOST = 10
+RENAMES_AN_HOUR = 10
+"""How often one host may have people renamed: each time all that names them is written anew."""
+HOUR_MS = 3_600_000
+_renames: dict[int, list[int]] = {}
+"""By host, when it did; of linked ones only, so there are few."""
 
 
 async def by_names_here(instance: Instance, said: Activity, peer_id: int) -> Activity:
@@ -63,6 +69,7 @@ async def _linked(base: str) -> bool:
 
 
 async def _follow(peer_id: int, old: str, new: str) -> None:
+    """Raises Unreachable when this host has had its turns: what it says is tried again."""
     known = await db.fetch_one(
         "SELECT id FROM passport WHERE peer_id = $1 AND SUBSTR(uri, 1, CAST($2 AS INTEGER)) = $3 LIMIT 1",
         peer_id,
@@ -71,6 +78,10 @@ async def _follow(peer_id: int, old: str, new: str) -> None:
     )
     if known is None:
         return
+    lately = [at for at in _renames.get(peer_id, ()) if at > now_ms() - HOUR_MS]
+    if len(lately) >= RENAMES_AN_HOUR:
+        raise Unreachable("The host said too often that somebody moved: it is heard again later.")
+    _renames[peer_id] = [*lately, now_ms()]
     async with db.transaction():
         await rename_attested(peer_id, old, new, await peer_for(new))
     forget()

@@ -33,7 +33,7 @@ from server.actions.audit import note
 from server.actions.link_keys import tell_administrators
 from server.actions.link_rows import wake
 from server.clock import now_ms
-from server.errors import DomainError
+from server.errors import DomainError, Unavailable
 from server.limits import AHEAD_MS
 from server.openness import LinkState
 from server.queries.former import left_by, moves
@@ -43,6 +43,9 @@ from server.viewer import PeerServer
 log = logging.getLogger("parvis.moving")
 
 MOST_FORMER = 20
+"""Addresses that an instance may have left: each is looked at in all that comes."""
+AGAIN_AFTER_MS = 3_600_000
+"""How soon it may move again: each time all that names it is written anew, and others wait meanwhile."""
 RULE = "move"
 
 
@@ -61,14 +64,14 @@ async def moved(instance: Instance, sender: VerifiedSender, said: Activity) -> N
         raise Refused("That is said to another instance.", said.id)
     former = [_base(identifier(one)) for one in many(said.object["parvis:movedFrom"])[:MOST_FORMER]]
     link = await _link_from(former)
-    if link is None:
-        if sender.linked:
-            return  # it is known there already
-        raise Refused("No instance that is linked here was at that address.", sender.host)
-    pins = _as_if_at(base, await pinned_keys(link["peer_id"]))
-    if not any(holds(said.document, said.actor, [key]) for key in pins):
+    if link is None and sender.linked:
+        return  # it is known there already
+    pins = _as_if_at(base, await pinned_keys(link["peer_id"])) if link else []
+    if link is None or not any(holds(said.document, said.actor, [key]) for key in pins):
+        # the same for whoever is linked here and for whoever is not: that is nothing for strangers to find out
         error = Untrusted("That an instance moved is proved with the pinned key.", said.id, rule=RULE)
-        await refusals.unproved(link["host"], error)
+        if link is not None:
+            await refusals.unproved(link["host"], error)
         raise error
     try:
         document = await _agreed(instance, said, link, pins)
@@ -99,11 +102,13 @@ async def _for_us(instance: Instance, said: Activity) -> bool:
 
 
 async def _link_from(former: list[str]) -> dict[str, Any] | None:
-    """The link with whoever stands at one of these, as far as we know."""
+    """The link with whoever stands at one of these, as far as we know: an active one, or else the last address's.
+
+    Several stand there when people made a new link instead of letting the old one follow.
+    """
     query = Clause("SELECT l.*, q.host, q.base_url FROM link l JOIN peer q ON q.id = l.peer_id WHERE")
     rows = await db.fetch(*query.join(one_of("q.base_url", dict.fromkeys(former))).statement())
-    if len(rows) > 1:
-        raise Refused("Several instances would become one.")
+    rows.sort(key=lambda row: (row["state"] != LinkState.ACTIVE, former.index(row["base_url"])))
     return rows[0] if rows else None
 
 
@@ -126,11 +131,11 @@ async def _agreed(instance: Instance, said: Activity, link: dict[str, Any], pins
     """What the new address shows, when both ends agree. Raises FederationError."""
     if link["state"] != LinkState.ACTIVE:
         raise Refused("The link of the instance that moves is not active.", link["host"])
-    if not 0 < _when(said) <= now_ms() + AHEAD_MS:
+    if not _when(said) > 0:
         raise Malformed("A move says when it was made.", said.id)
-    last = await db.fetch_one("SELECT MAX(said_at) AS at FROM former_origin WHERE peer_id = $1", link["peer_id"])
-    if last is not None and _when(said) <= (last["at"] or 0):
-        raise Refused("The instance said later that it is elsewhere.", said.id)
+    if _when(said) > now_ms() + AHEAD_MS:  # by a clock that is ahead: a while later it may be said again
+        raise Refused("When a move says that it was made is not yet.", said.id)
+    await _not_too_often(link["peer_id"], said)
     await _free(instance, said.actor, link)
     document = await meet(instance, said.actor)
     values = {value for _, _, _, value in pins}
@@ -141,6 +146,17 @@ async def _agreed(instance: Instance, said: Activity, link: dict[str, Any], pins
         raise Refused("The new address does not say that it was at the old one.", said.actor)
     await _old_agrees(instance, link["base_url"], said.actor, values)
     return document
+
+
+async def _not_too_often(peer_id: int, said: Activity) -> None:
+    """It says so after what it said before, not again within the hour, and has not been at too many addresses."""
+    left = await db.fetch("SELECT host, said_at, moved_at FROM former_origin WHERE peer_id = $1", peer_id)
+    if any(_when(said) <= row["said_at"] for row in left):
+        raise Refused("The instance said later that it is elsewhere.", said.id)
+    if any(row["moved_at"] > now_ms() - AGAIN_AFTER_MS for row in left):
+        raise Refused("The instance moved within the hour: it may again later.", said.id, status=429)
+    if len(left) >= MOST_FORMER and host_at(said.actor) not in {row["host"] for row in left}:
+        raise Refused("The instance has been at too many addresses.", said.id)
 
 
 async def _free(instance: Instance, actor: str, link: dict[str, Any]) -> None:
@@ -182,6 +198,7 @@ async def _follow(link: dict[str, Any], base: str, document: IncomingActor, said
     peer_id, old = link["peer_id"], link["base_url"]
     try:
         async with db.transaction():
+            await moving.alone()
             row = await db.fetch_one(
                 "SELECT l.state, q.base_url FROM link l JOIN peer q ON q.id = l.peer_id WHERE l.peer_id = $1", peer_id
             )
@@ -196,6 +213,8 @@ async def _follow(link: dict[str, Any], base: str, document: IncomingActor, said
             await tell_administrators(peer_id, "moved")
             db.after_commit(forget_sealed)
             wake()
+    except Unavailable:
+        raise  # it says so again later
     except (IntegrityError, DomainError) as error:
         raise Refused("Somebody else is known at the new address.", str(error)) from None
     log.warning("a partner moved", extra={"action": "link.moved", "peer": host_at(base), "reason": link["host"]})

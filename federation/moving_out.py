@@ -17,6 +17,7 @@ from server.errors import Conflict
 from server.events import Kind, record
 from server.ids import host_of
 from server.place import standing_at
+from server.queries.former import left_by
 from server.refusals import N_
 from server.viewer import Operator
 
@@ -42,7 +43,9 @@ async def move(instance: Instance) -> Moved | None:
         return None
     if host_of(old) == here.host:
         raise Conflict(SAME_HOST, params={"old": old, "new": here.base})
-    if await db.fetch_one("SELECT id FROM peer WHERE host = $1", here.host):
+    left = await left_by(here.host)
+    theirs = left is not None and left["peer_id"] is not None
+    if theirs or await db.fetch_one("SELECT id FROM peer WHERE host = $1", here.host):
         raise Conflict(TAKEN, params={"new": here.base})
     async with db.transaction():
         await _forget_stray(here.instance)

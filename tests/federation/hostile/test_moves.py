@@ -1,12 +1,16 @@
 """D12: a partner moves. The pinned key moves its link and nothing else does; then nothing is lost or doubled."""
 
+import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from federation import processing, refusals, verify
+from federation import hearsay, moving, processing, refusals, verify
+from federation.moving_out import move
 from federation.outbox import sequence_waiting
+from federation.reading import actor as read_actor
 from federation.signatures.keys import PrivateKey, generate_ed25519
 from federation.signatures.proofs import with_proof
 from federation.vocabulary import moment
@@ -14,7 +18,8 @@ from server import database as db
 from server.actions.follows import follow
 from server.actions.posts import Draft, publish
 from server.clock import now_ms
-from server.ids import new_id
+from server.errors import Conflict
+from server.ids import Addresses, new_id
 from server.openness import Level, Visibility
 from server.queries.former import moves
 from tests.federation.hostile.test_peering_door import Door
@@ -32,6 +37,8 @@ REFUSALS = pytest.mark.parametrize(
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "REFETCH_MS", 0)
     monkeypatch.setattr(refusals, "UNPROVED_EVERY_MS", 0)
+    monkeypatch.setattr(moving, "AGAIN_AFTER_MS", 0)
+    hearsay._renames.clear()
 
 
 @pytest.fixture
@@ -129,7 +136,8 @@ async def test_D12_the_new_address_agrees_or_nothing_moves(closed: Here, old: Ac
     await refused(closed, said, new.ed, "at the old one")
     new.publish(alsoKnownAs=[old.uri])
     await refused(closed, word(new, closed, old, published="yesterday"), new.ed, "when")
-    await refused(closed, word(new, closed, old, published=moment(now_ms() + 86_400_000)), new.ed, "when")
+    ahead = await closed.hear(word(new, closed, old, published=moment(now_ms() + 86_400_000)), new.ed)
+    assert ahead.status_code == 403, "it is said again when that time has come: 400 would be given up"
     other = word(new, closed, old)
     other["object"]["object"] = "https://c.example/actor"
     await refused(closed, dict(with_proof({k: v for k, v in other.items() if k != "proof"}, new.ed, now_ms())), new.ed)
@@ -147,6 +155,74 @@ async def test_D12_who_has_the_key_of_an_instance_that_is_still_there_does_not_t
     old.publish(movedTo=new.uri)
     assert (await closed.hear(word(new, closed, old), new.ed, path="/actor/inbox")).status_code == 202
     assert await host() == new.server.host
+
+
+@REFUSALS
+async def test_D12_whoever_says_that_others_moved_does_not_learn_who_is_linked_here(
+    closed: Here, old: Actor, new: Actor, inconnu: OtherServer
+) -> None:
+    mallory = inconnu.instance()
+    said = [word(mallory, closed, old), word(mallory, closed, new), word(mallory, closed, mallory)]
+    answers = [await closed.hear(one, mallory.ed, path="/actor/inbox") for one in said]
+    assert len({(answer.status_code, answer.content) for answer in answers}) == 1
+
+
+@REFUSALS
+async def test_D12_nobody_moves_twice_in_an_hour_nor_without_end(
+    closed: Here, old: Actor, new: Actor, inconnu: OtherServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "AGAIN_AFTER_MS", 3_600_000)
+    assert (await closed.hear(word(new, closed, old), new.ed, path="/actor/inbox")).status_code == 202
+    there = at(inconnu, new)
+    del new.server.there.scenes["/actor"]
+    said = word(there, closed, new)
+    assert (await closed.hear(said, there.ed, path="/actor/inbox")).status_code == 429
+    assert await host() == new.server.host
+    await db.execute("UPDATE former_origin SET moved_at = moved_at - 3600001")
+    monkeypatch.setattr(moving, "MOST_FORMER", 1)
+    await refused(closed, said, there.ed, "too many")
+    monkeypatch.setattr(moving, "MOST_FORMER", 2)
+    assert (await closed.hear(said, there.ed, path="/actor/inbox")).status_code == 202
+
+
+async def test_D12_of_two_moves_at_once_one_is_made(closed: Here, old: Actor, new: Actor, inconnu: OtherServer) -> None:
+    await met(old.server.actor("chloe"))
+    there = at(inconnu, old)
+    [link] = await db.fetch("SELECT l.*, q.host, q.base_url FROM link l JOIN peer q ON q.id = l.peer_id")
+    document = {one.uri: read_actor(one.document) for one in (new, there)}
+    ways = [moving._follow(link, one.server.base, document[one.uri], now_ms()) for one in (new, there)]
+    done = await asyncio.gather(*ways, return_exceptions=True)
+    assert [type(one).__name__ for one in done if one is not None] == ["Refused"]
+    [peer] = await db.fetch("SELECT base_url FROM peer WHERE host <> '' AND id = $1", link["peer_id"])
+    uris = [row["uri"] for row in await db.fetch("SELECT uri FROM actor WHERE peer_id = $1", link["peer_id"])]
+    assert len(uris) == 2 and all(uri.startswith(peer["base_url"]) for uri in uris)
+
+
+@REFUSALS
+async def test_D12_a_link_that_was_made_anew_meanwhile_is_the_one_that_moves(
+    closed: Here, old: Actor, new: Actor, inconnu: OtherServer
+) -> None:
+    await db.execute("UPDATE link SET state = 'ended'")
+    await linked(new.server)
+    there = at(inconnu, new)
+    del new.server.there.scenes["/actor"]
+    said = there.says(
+        "Update",
+        word(there, closed, new)["object"] | {"parvis:movedFrom": [new.uri, old.uri]},
+        to=[closed.instance.here.instance],
+        published=moment(now_ms()),
+    )
+    answer = await closed.hear(dict(with_proof(said, there.ed, now_ms())), there.ed, path="/actor/inbox")
+    assert answer.status_code == 202, answer.text
+    hosts = {row["host"] for row in await db.fetch("SELECT q.host FROM link l JOIN peer q ON q.id = l.peer_id")}
+    assert hosts == {inconnu.host, old.server.host}
+
+
+@REFUSALS
+async def test_D12_we_do_not_move_to_where_a_partner_was(closed: Here, old: Actor, new: Actor) -> None:
+    assert (await closed.hear(word(new, closed, old), new.ed, path="/actor/inbox")).status_code == 202
+    with pytest.raises(Conflict):
+        await move(replace(closed.instance, here=Addresses(old.server.base)))
 
 
 @REFUSALS
@@ -361,6 +437,25 @@ async def test_D12_what_a_host_says_of_a_partner_of_ours_waits_for_its_own_word(
     assert await mias() == [mia.uri]
     [post] = await db.fetch("SELECT uri FROM post WHERE space_id = $1", third.id)
     assert post["uri"].startswith(inconnu.base)
+
+
+@REFUSALS
+async def test_D12_a_host_renames_nobody_again_and_again(
+    third: Theirs, merle: OtherServer, inconnu: OtherServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearsay, "RENAMES_AN_HOUR", 2)
+    card = {"parvis:passport": third.card(third.mia)}
+    assert await third.take(third.announce(third.mia.proved(third.create(third.mia)), **card)) == ""
+    said = third.announce(third.mia.proved(third.create(third.mia)), **card)
+    bases = [merle.base, inconnu.base]
+    for turn in range(3):
+        now, before = bases[(turn + 1) % 2], bases[turn % 2]
+        again = said | {"id": third.group.server.new("activities"), "parvis:formerly": {now: [before]}}
+        assert (await third.here.hear(again, third.pin.ed)).status_code == 202
+        await third.here.process()
+    assert await mias() == [third.mia.uri], "there, back, and not there again"
+    [waiting] = await db.fetch("SELECT attempts FROM receipt WHERE processed_at IS NULL")
+    assert waiting["attempts"] == 1
 
 
 @REFUSALS
