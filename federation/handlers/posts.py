@@ -29,20 +29,17 @@ async def create(call: Call) -> None:
     incoming = note(call.said.object)
     owns_note(call.said, incoming)
     chosen = ballot_in(incoming)
-    asked = await _asked(call, incoming.in_reply_to) if chosen else None
-    if asked is None:
+    if not chosen:
         await _take(call, incoming)
         return
-    post = await reading_posts.find_by_uri(call.person, asked)
+    # also where there is no poll any more: a vote is secret, so it never becomes a post
+    post = await reading_posts.find_by_uri(call.person, _asked(call, incoming.in_reply_to))
     await polls.vote_from_elsewhere(call.person, post.id, chosen, incoming.id)
 
 
-async def _asked(call: Call, uri: str) -> str | None:
-    """The address of the poll that a vote is for, by which we know it; None when there is no poll here."""
-    base = call.instance.here.base
-    uri = uri.removesuffix("/mirror") if uri.startswith(f"{base}/posts/") else uri
-    row = await db.fetch_one("SELECT c.post_id FROM poll c JOIN post p ON p.id = c.post_id WHERE p.uri = $1", uri)
-    return None if row is None else uri
+def _asked(call: Call, uri: str) -> str:
+    """The address of the post that a vote is for, by which we know it."""
+    return uri.removesuffix("/mirror") if uri.startswith(f"{call.instance.here.base}/posts/") else uri
 
 
 async def _take(call: Call, incoming: IncomingNote) -> None:

@@ -13,7 +13,7 @@ from federation.vocabulary import moment
 from server import database as db
 from server.actions.poll_rows import NewPoll
 from server.actions.polls import vote
-from server.actions.posts import Draft, publish
+from server.actions.posts import Draft, publish, withdraw
 from server.clock import now_ms
 from server.openness import Level, Visibility
 from server.queries import posts
@@ -71,6 +71,18 @@ async def test_no_vote_counts_but_that_of_somebody_who_may_by_themselves_and_in_
     assert "déjà voté" in await ours.nothing(ballot(ours.chloe, uri, "lundi"), ours.pin.ed, "peer")
     assert await stands(ours.here.alice, post_id) == ([0, 1], 1)
     assert [row["id"] for row in await db.fetch("SELECT id FROM post")] == sorted([post_id, int(over.split("/")[-1])])
+
+
+async def test_a_vote_never_becomes_a_post_and_a_poll_that_is_hidden_is_not_there(ours: Ours) -> None:
+    gone, uri = await asked(ours.here, ours.id)
+    chat = await publish(ours.here.alice, Draft("bonjour", ours.id), ours.here.instance.here)
+    secret, hidden = await asked(ours.here)
+    await withdraw(ours.here.alice, gone)
+    for address in (uri, hidden, ours.here.instance.here.post(secret + 1)):
+        await ours.nothing(ballot(ours.chloe, address, to=ours.uri, audience=ours.uri), ours.pin.ed, "peer")
+    assert await db.fetch("SELECT DISTINCT code FROM receipt") == [{"code": "not-found"}], "told the same of all three"
+    await ours.nothing(ballot(ours.chloe, ours.here.instance.here.post(chat), to=ours.uri), ours.pin.ed, "peer")
+    assert len(await db.fetch("SELECT id FROM post")) == 3
 
 
 async def test_R3_a_poll_that_is_none_is_refused_as_a_whole(ours: Ours) -> None:
