@@ -5,7 +5,7 @@ from typing import Any
 
 from federation.errors import Malformed
 from federation.reading import IncomingNote, first, many, moment, text, type_of
-from server.actions.poll_rows import MOST_VOTES, NewPoll, Tally
+from server.actions.poll_rows import MOST_VOTES, NewPoll, Tally, title_of
 from server.clock import now_ms
 from server.limits import NAME_BYTES, POLL_OPTION_CHARACTERS_ELSEWHERE, POLL_OPTIONS_ELSEWHERE
 
@@ -45,19 +45,14 @@ def ballot_in(incoming: IncomingNote) -> str:
     document = incoming.document
     if type_of(document) != "Note" or not incoming.in_reply_to or incoming.content or incoming.files:
         return ""
-    return _words(text(document.get("name"), "name", NAME_BYTES))
+    return title_of(text(document.get("name"), "name", NAME_BYTES))
 
 
 def _title(item: Any, name: str) -> str:
-    title = _words(text(item.get("name"), "name", NAME_BYTES)) if isinstance(item, dict) else ""
+    title = title_of(text(item.get("name"), "name", NAME_BYTES)) if isinstance(item, dict) else ""
     if not title or len(title) > POLL_OPTION_CHARACTERS_ELSEWHERE:
         raise Malformed(f"An answer of “{name}” has no name, or one that is too long.")
     return title
-
-
-def _words(said: str) -> str:
-    """A name on one line, without what cannot be seen."""
-    return "".join(filter(str.isprintable, " ".join(said.split())))
 
 
 def _votes(item: dict[str, Any]) -> int:

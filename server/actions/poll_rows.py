@@ -11,6 +11,8 @@ from server.queries.polls import titles
 TABLES = ("vote", "poll_option", "poll")
 """What a poll is made of, each row of its post: gone when the post is."""
 MOST_VOTES = (1 << 31) - 1
+_JOINERS = "\u200c\u200d"
+"""Not printable by themselves, but part of words and of emoji made of several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,14 @@ class Tally:
 
     votes: tuple[int, ...]
     voters: int
+
+
+def title_of(said: str) -> str:
+    """A choice as it is offered and voted for: on one line, without what cannot be seen. A vote names it, so whoever
+    asks and whoever counts must read it alike.
+    """
+    seen = "".join(c for c in " ".join(said.split()) if c.isprintable() or c in _JOINERS)
+    return seen.strip(f" {_JOINERS}")
 
 
 async def write_polls(polls: Sequence[tuple[int, NewPoll]]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from server import database as db
 from server import live
 from server.actions.notices import notify
-from server.actions.poll_rows import NewPoll, Tally, counted
+from server.actions.poll_rows import NewPoll, Tally, counted, title_of
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden, Invalid, NotFound
 from server.events import Kind, record
@@ -44,7 +44,7 @@ AT_ONCE = 50
 
 def poll_of(options: Sequence[str], multiple: bool, seconds: int | None) -> NewPoll:
     """What one of our people asks; `seconds` until it ends, None for a poll that does not. Raises Invalid."""
-    wanted = tuple(found for option in options if (found := " ".join(option.split())))
+    wanted = tuple(found for option in options if (found := title_of(option)))
     if len(wanted) < 2:
         raise Invalid(FEW_OPTIONS, field="poll")
     if len(wanted) > POLL_OPTIONS:

@@ -65,6 +65,7 @@ def test_what_no_poll_can_ask_is_refused(options: tuple[str, ...], seconds: int,
     with pytest.raises(Invalid, match=field):
         poll_of(options, False, seconds)
     assert poll_of(("un", "deux "), False, None) == NewPoll(("un", "deux"))
+    assert poll_of(("\u202e👩\u200d💻", "\u200d", "deux\u2060"), False, None) == NewPoll(("👩\u200d💻", "deux"))
 
 
 async def test_who_may_not_vote_or_chooses_wrongly_changes_nothing(cast: Cast) -> None:
