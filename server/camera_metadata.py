@@ -158,7 +158,7 @@ def _webp(data: Data) -> Iterator[Piece]:
         stop = min(at + 8 + length + length % 2, end)
         if kind == b"VP8X" and length >= 10 and not chunks:
             head = (at, stop)
-        elif kind in _FRAMES:
+        elif kind in _FRAMES and len(chunks) < MOST_PARTS:
             chunks.append((at, stop))
         else:
             dropped = True
@@ -292,15 +292,17 @@ def _places(data: Data, start: int, end: int, inside: int) -> Iterator[tuple[int
 
     version, sizes = int.from_bytes(data[start : start + 1], "big"), number(2)
     offset, length, base, index = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
+    left = _MOST_BOXES  # pieces of all items: they may take no room, so the file's end does not bound them
     for _ in range(min(number(2 if version < 2 else 4), _MOST_BOXES)):
         item = number(2 if version < 2 else 4)
         method = number(2) & 15 if version else 0
         number(2)
         begin = number(base) + (inside if method == 1 else 0)
-        for _ in range(min(number(2), _MOST_BOXES)):
+        for _ in range(number(2)):
+            left -= 1
             number(index if version else 0)
             place = (item, begin + number(offset), number(length))
-            if at > end:
+            if at > end or left < 0:
                 return
             if method in (0, 1):
                 yield place
