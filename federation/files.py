@@ -70,9 +70,11 @@ async def _keep(instance: Instance, file_id: int, file: dict[str, str]) -> None:
         raise Unreachable("The file cannot be had now.", str(answer.status_code))
     if answer.status_code != 200:
         raise Refused("The file is refused.", str(answer.status_code))
-    if file["digest"] and sha256_of(file["digest"]) != hashlib.sha256(answer.content).hexdigest():
+    sha256 = hashlib.sha256(answer.content).hexdigest()
+    if file["digest"] and sha256_of(file["digest"]) != sha256:
         raise Malformed("The file is not the one that its author declared.", uri, rule="digest")
     folder = instance.settings.files_dir
+    await file_bytes.expect(sha256)
     stored = await asyncio.to_thread(files.store, folder, io.BytesIO(answer.content), MEDIA_BYTES)
     stored = await pictures.with_small(folder, stored)
     async with db.transaction():

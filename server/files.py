@@ -96,6 +96,11 @@ class Arriving:
         return self._head
 
     @property
+    def sha256(self) -> str:
+        """In hex, of what has come until now."""
+        return self._digest.hexdigest()
+
+    @property
     def file(self) -> BinaryIO:
         """For another process to write into."""
         return self._file
@@ -108,7 +113,7 @@ class Arriving:
 
     def keep(self) -> Stored:
         """Makes the file last, and gives it its name."""
-        sha256 = self._digest.hexdigest()
+        sha256 = self.sha256
         self._keep_as(_place(self._folder, sha256))
         return Stored(sha256, self._size, self._head)
 

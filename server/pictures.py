@@ -8,15 +8,18 @@ back knows that none can appear afterwards, and a reader never waits for a decod
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 
 from server import files
 from server.camera_metadata import CLEANED, pieces_without_metadata
+from server.errors import NotFound
 from server.files import CHUNK_BYTES, Arriving, Stored
 from server.media_types import sniff
 
@@ -38,12 +41,16 @@ _SIZES = re.compile(rb"([1-9]\d{0,6}) ([1-9]\d{0,6})")
 _drawers = anyio.CapacityLimiter(AT_ONCE)
 
 
-async def bring_in(folder: Path, source: BinaryIO, limit: int) -> Stored:
+Coming = Callable[[str], Coroutine[Any, Any, None]]
+"""Told the SHA-256 of bytes before they get their name."""
+
+
+async def bring_in(folder: Path, source: BinaryIO, limit: int, coming: Coming) -> Stored:
     """Keeps a file of our own people, of at most `limit` bytes: a picture without its metadata, and with a small one.
 
     Raises TooLarge or Unavailable; nothing stays behind then.
     """
-    return await with_small(folder, await anyio.to_thread.run_sync(_store, folder, source, limit))
+    return await with_small(folder, await anyio.to_thread.run_sync(_store, folder, source, limit, coming))
 
 
 async def with_small(folder: Path, stored: Stored) -> Stored:
@@ -54,19 +61,26 @@ async def with_small(folder: Path, stored: Stored) -> Stored:
     return await anyio.to_thread.run_sync(_draw, folder, stored, kind, limiter=_drawers)
 
 
-def _store(folder: Path, source: BinaryIO, limit: int) -> Stored:
+def _store(folder: Path, source: BinaryIO, limit: int, coming: Coming) -> Stored:
     with Arriving(folder, limit) as arriving:
         while piece := source.read(CHUNK_BYTES):
             arriving.write(piece)
         media_type = sniff(arriving.head)
-        return _cleaned(folder, arriving, media_type, limit) if media_type in CLEANED else arriving.keep()
+        return (
+            _cleaned(folder, arriving, media_type, limit, coming) if media_type in CLEANED else _keep(arriving, coming)
+        )
 
 
-def _cleaned(folder: Path, arriving: Arriving, media_type: str, limit: int) -> Stored:
+def _keep(arriving: Arriving, coming: Coming) -> Stored:
+    anyio.from_thread.run(coming, arriving.sha256)
+    return arriving.keep()
+
+
+def _cleaned(folder: Path, arriving: Arriving, media_type: str, limit: int, coming: Coming) -> Stored:
     with arriving.read() as data:
         pieces = pieces_without_metadata(data, media_type)
         if pieces == [(0, len(data))]:
-            return arriving.keep()
+            return _keep(arriving, coming)
         with Arriving(folder, limit) as clean:
             for piece in pieces:
                 if isinstance(piece, bytes):
@@ -74,11 +88,15 @@ def _cleaned(folder: Path, arriving: Arriving, media_type: str, limit: int) -> S
                     continue
                 for start in range(*piece, CHUNK_BYTES):
                     clean.write(data[start : min(start + CHUNK_BYTES, piece[1])])
-            return clean.keep()
+            return _keep(clean, coming)
 
 
 def _draw(folder: Path, stored: Stored, kind: str) -> Stored:
-    with Arriving(folder, _SMALL_BYTES) as small, files.whole(folder, stored.sha256) as whole:
+    try:
+        opened = files.whole(folder, stored.sha256)
+    except NotFound:
+        return stored  # taken away meanwhile, which whoever claims it is told
+    with Arriving(folder, _SMALL_BYTES) as small, opened as whole:
         try:
             done = subprocess.run(
                 [sys.executable, "-I", "-W", "ignore", str(_DRAWER), kind],

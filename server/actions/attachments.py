@@ -1,9 +1,14 @@
 """Files that our people bring: kept by their bytes, named by their owner, carried by a post later or never."""
 
+from pathlib import Path
+from typing import BinaryIO
+
 from server import database as db
+from server import pictures
+from server.actions import file_bytes
 from server.clock import now_ms
-from server.errors import NotFound, TooLarge
-from server.files import Stored
+from server.errors import NotFound, TooLarge, Unavailable
+from server.files import DISK_FAULT, Stored
 from server.ids import new_id
 from server.limits import DESCRIPTION_BYTES
 from server.media_types import safe_name, sniff
@@ -11,10 +16,30 @@ from server.refusals import N_
 from server.viewer import Resident
 
 LONG_DESCRIPTION = N_("La description du fichier dépasse %(limit)s octets.")
+TRIES = 3
+
+
+async def take_in(
+    viewer: Resident, folder: Path, source: BinaryIO, limit: int, name: str, description: str = ""
+) -> int:
+    """Keeps the bytes of a file, at most `limit`, and notes it; returns its id. Raises TooLarge or Unavailable.
+
+    The same bytes may be taken away at this moment, because nothing needed them until now: then they are kept anew.
+    """
+    _check(description)
+    for _ in range(TRIES):
+        source.seek(0)
+        stored = await pictures.bring_in(folder, source, limit, file_bytes.expect)
+        async with db.transaction():
+            if await file_bytes.claim(folder, stored.sha256):
+                return await bring(viewer, stored, name, description)
+    raise Unavailable(DISK_FAULT, detail="its bytes were taken away while it came")
 
 
 async def bring(viewer: Resident, stored: Stored, name: str, description: str = "") -> int:
-    """Notes a file whose bytes are kept; returns its id. It is its owner's alone until a post carries it."""
+    """In the transaction that claims its bytes: notes a file; returns its id. It is its owner's alone until a post
+    carries it.
+    """
     _check(description)
     file_id, name = new_id(), safe_name(name)
     row = {

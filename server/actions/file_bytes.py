@@ -1,7 +1,9 @@
 """Files that nothing needs any more: their rows, their bytes, and the small pictures beside them.
 
 Whoever forgets the row of a file leaves a job in the same transaction; the bytes go when it is done, if no other row
-names them. A file of our own people that no post carries is kept for a day, so that it can be posted (again).
+names them. So does whoever brings bytes, before they get their name: until a row claims them, nothing else would know
+of them after a kill -9. A file of our own people that no post carries is kept for a day, so that it can be posted
+(again).
 """
 
 import asyncio
@@ -21,6 +23,8 @@ DROP = "drop_file"
 """The job that removes the bytes of a file which no row needs."""
 AT_ONCE = 100
 KEPT_MS = 24 * 3600 * 1000
+UNCLAIMED_MS = 3600 * 1000
+"""How long bytes may wait for the row that names them."""
 EVERY_MS = 3600 * 1000
 """How long between two looks for files that nobody posted."""
 
@@ -55,22 +59,42 @@ async def forget(rows: Sequence[Mapping[str, Any]]) -> None:
 
 async def unneeded(hashes: Iterable[str]) -> None:
     """Leaves a job for each of these (SHA-256 in hex), which some row has named until now."""
-    now = now_ms()
+    now, wanted = now_ms(), sorted(set(hashes) - {""})
+    await _leave_jobs(wanted, now)
+    if wanted:
+        sooner = Clause("UPDATE job SET due_at = ? WHERE kind = ? AND due_at > ? AND", (now, DROP, now))
+        await db.execute(*sooner.join(one_of("key", wanted)).statement())
+
+
+async def expect(sha256: str) -> None:
+    """Before bytes get their name: unless a row claims them soon, they go."""
+    await _leave_jobs([sha256], now_ms() + UNCLAIMED_MS)
+
+
+async def _leave_jobs(hashes: Sequence[str], due_at: int) -> None:
     jobs = [
-        {"id": new_id(), "kind": DROP, "key": sha256, "due_at": now, "created_at": now}
-        for sha256 in sorted(set(hashes) - {""})
+        {"id": new_id(), "kind": DROP, "key": sha256, "due_at": due_at, "created_at": now_ms()} for sha256 in hashes
     ]
     await db.insert_many("job", jobs, ignore=True)
 
 
 async def claim(folder: Path, sha256: str) -> bool:
     """In the transaction that gives bytes to a row: no job takes them away any more. False: one has done so already."""
+    await _alone(sha256)
     await db.execute("DELETE FROM job WHERE kind = $1 AND key = $2", DROP, sha256)
     try:
         files.size_of(folder, sha256)
     except NotFound:
         return False
     return True
+
+
+async def _alone(sha256: str) -> None:
+    """One at a time gives these bytes to a row or takes them away, to the end of its transaction: SQLite's single
+    writer does so already.
+    """
+    if db.engine_name() == "postgres":
+        await db.fetch("SELECT pg_advisory_xact_lock(CAST($1 AS BIGINT))", int(sha256[:15], 16))
 
 
 async def tidy(folder: Path) -> int:
@@ -85,9 +109,10 @@ async def tidy(folder: Path) -> int:
 
 
 async def _forget_unposted(before_ms: int) -> int:
+    alone = " FOR UPDATE SKIP LOCKED" if db.engine_name() == "postgres" else ""  # one that is being posted stays
     async with db.transaction():
         rows = await db.fetch(
-            "SELECT id, sha256 FROM attachment WHERE post_id IS NULL AND created_at < $1 ORDER BY id LIMIT $2",
+            f"SELECT id, sha256 FROM attachment WHERE post_id IS NULL AND created_at < $1 ORDER BY id LIMIT $2{alone}",
             before_ms,
             AT_ONCE,
         )
@@ -97,11 +122,14 @@ async def _forget_unposted(before_ms: int) -> int:
 
 async def drop(folder: Path) -> int:
     """Removes bytes that no row needs any more, some of them; how many jobs came to their end."""
-    jobs = await db.fetch("SELECT id, key FROM job WHERE kind = $1 ORDER BY due_at LIMIT $2", DROP, AT_ONCE)
+    jobs = await db.fetch(
+        "SELECT id, key FROM job WHERE kind = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3", DROP, now_ms(), AT_ONCE
+    )
     for job in jobs:
         async with db.transaction():
-            # inside a writing transaction, so that nobody gives these bytes to a new row meanwhile
-            await db.execute("DELETE FROM job WHERE id = $1", job["id"])
+            await _alone(job["key"])
+            if not await db.execute("DELETE FROM job WHERE id = $1", job["id"]):
+                continue  # a row has claimed them, or another process took them away
             if not await db.fetch_one("SELECT id FROM attachment WHERE sha256 = $1 LIMIT 1", job["key"]):
                 files.remove(folder, job["key"])
     return len(jobs)

@@ -7,7 +7,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server import files, pictures
+from server import files
 from server.actions import attachments as verbs
 from server.errors import Invalid, TooLarge
 from server.limits import DESCRIPTION_BYTES, DOCUMENT_BYTES, UPLOAD_BYTES
@@ -32,8 +32,9 @@ async def bring(call: Call) -> Response:
         if not isinstance(upload, UploadFile):
             raise Invalid(NO_FILE, field="file")
         description = Fields({"description": form.getlist("description")}).text("description", DESCRIPTION_BYTES)
-        stored = await pictures.bring_in(settings.files_dir, upload.file, UPLOAD_BYTES)
-        file_id = await verbs.bring(call.me, stored, upload.filename or "", description)
+        file_id = await verbs.take_in(
+            call.me, settings.files_dir, upload.file, UPLOAD_BYTES, upload.filename or "", description
+        )
     return json(present.attachment(await attachments.find(call.me, file_id), call.here))
 
 

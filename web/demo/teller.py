@@ -16,7 +16,6 @@ from federation.commands.opened import opened
 from federation.instance import Instance
 from federation.lookup import find_handle
 from server import database as db
-from server import pictures
 from server.actions import (
     accounts,
     attachments,
@@ -190,8 +189,7 @@ class Teller:
             (sheet.curve_name, sheet.curve_words, curve(sheet)),
         ):
             folder = self.instance.settings.files_dir
-            stored = await pictures.bring_in(folder, io.BytesIO(content), UPLOAD_BYTES)
-            brought.append(await attachments.bring(author, stored, name, words))
+            brought.append(await attachments.take_in(author, folder, io.BytesIO(content), UPLOAD_BYTES, name, words))
         return brought
 
     async def _answer_with_gestures(self, line: Line) -> None:

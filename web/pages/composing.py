@@ -5,7 +5,6 @@ from secrets import token_urlsafe
 
 from starlette.datastructures import UploadFile
 
-from server import pictures
 from server.actions import attachments, polls
 from server.actions.poll_rows import NewPoll
 from server.actions.posts import TOO_MANY_FILES, Draft
@@ -88,10 +87,9 @@ async def bring(visit: Visit, uploads: list[UploadFile]) -> tuple[int, ...]:
     """Keeps the files that came with a form; their ids. Raises Invalid, TooLarge or Unavailable."""
     if len(uploads) > ATTACHMENTS:
         raise Invalid(TOO_MANY_FILES, field="files", params={"limit": ATTACHMENTS})
-    found = []
+    folder, found = visit.settings.files_dir, []
     for upload in uploads:
-        stored = await pictures.bring_in(visit.settings.files_dir, upload.file, UPLOAD_BYTES)
-        found.append(await attachments.bring(visit.me, stored, upload.filename or ""))
+        found.append(await attachments.take_in(visit.me, folder, upload.file, UPLOAD_BYTES, upload.filename or ""))
     return tuple(found)
 
 

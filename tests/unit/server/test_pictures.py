@@ -104,7 +104,10 @@ def test_what_is_broken_is_read_to_its_end_and_no_further(data: bytes, media_typ
 
 
 async def brought(folder: Path, data: bytes) -> Stored:
-    return await pictures.bring_in(folder, io.BytesIO(data), LIMIT)
+    async def coming(_: str) -> None:
+        """Nobody has to remember it."""
+
+    return await pictures.bring_in(folder, io.BytesIO(data), LIMIT, coming)
 
 
 def small_of(folder: Path, stored: Stored) -> bytes:

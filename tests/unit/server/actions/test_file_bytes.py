@@ -1,5 +1,6 @@
 """Files that nothing needs go with their small pictures: when a post is taken back, a person erased, a day is over."""
 
+import asyncio
 import io
 from pathlib import Path
 
@@ -8,9 +9,10 @@ from PIL import Image
 
 from server import database as db
 from server import pictures
-from server.actions import erasing, file_bytes, posts
-from server.actions.attachments import bring
+from server.actions import attachments, erasing, file_bytes, posts
+from server.actions.attachments import take_in
 from server.clock import now_ms
+from server.files import Stored
 from server.viewer import Resident
 from tests import cast as company
 from tests.cast import HERE, Cast
@@ -33,12 +35,15 @@ def looks_now(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_bytes, "_pass", file_bytes._Pass())
 
 
-async def with_picture(who: Resident, folder: Path, colour: str = "teal") -> int:
-    """A post with a picture of one colour."""
+def picture(colour: str = "teal") -> io.BytesIO:
     drawn = io.BytesIO()
     Image.new("RGB", (4, 3), colour).save(drawn, "PNG")
-    drawn.seek(0)
-    file = await bring(who, await pictures.bring_in(folder, drawn, 10_000), "plan.png")
+    return drawn
+
+
+async def with_picture(who: Resident, folder: Path, colour: str = "teal") -> int:
+    """A post with a picture of one colour."""
+    file = await take_in(who, folder, picture(colour), 10_000, "plan.png")
     return await posts.publish(who, posts.Draft("ci-joint", file_ids=[file]), HERE)
 
 
@@ -90,3 +95,64 @@ async def test_bytes_that_a_new_row_claims_stay_and_those_that_are_gone_cannot_b
     await file_bytes.unneeded([row["sha256"]])
     assert await left(folder) == 0
     assert not await file_bytes.claim(folder, row["sha256"])
+
+
+async def test_bytes_that_go_while_the_same_come_again_are_there_in_the_end(
+    cast: Cast, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await with_picture(cast.alice, folder)
+    [row] = await db.fetch("SELECT sha256 FROM attachment")
+    await db.execute("DELETE FROM attachment")
+    draw, kept = pictures.with_small, list[Stored]()
+
+    async def while_they_go(where: Path, stored: Stored) -> Stored:
+        if not kept:
+            await file_bytes.unneeded([row["sha256"]])
+            await file_bytes.drop(where)
+        kept.append(await draw(where, stored))
+        return kept[-1]
+
+    monkeypatch.setattr(pictures, "with_small", while_they_go)
+    await with_picture(cast.bruno, folder)
+    assert [stored.width for stored in kept] == [0, 4]
+    assert await left(folder) == 2, "Bruno's picture and its small one"
+
+
+async def test_two_processes_do_not_give_and_take_away_the_same_bytes_at_once(cast: Cast, folder: Path) -> None:
+    await with_picture(cast.alice, folder)
+    [row] = await db.fetch("SELECT sha256 FROM attachment")
+    await db.execute("DELETE FROM attachment")
+    claimed, forgotten = asyncio.Event(), asyncio.Event()
+
+    async def bring_again() -> None:
+        async with db.transaction():
+            assert await file_bytes.claim(folder, row["sha256"])
+            await attachments.bring(cast.bruno, Stored(row["sha256"], 1, b"x"), "plan.png")
+            claimed.set()
+            await asyncio.wait({asyncio.ensure_future(forgotten.wait())}, timeout=0.3)
+
+    bringing = asyncio.create_task(bring_again())
+    await claimed.wait()
+    await file_bytes.unneeded([row["sha256"]])  # somebody else's row of these bytes goes, which the claim cannot see
+    dropped = await file_bytes.drop(folder)
+    forgotten.set()
+    await bringing
+    assert dropped == 1 and await left(folder) == 2, "they are Bruno's now"
+
+
+async def test_bytes_of_which_a_dead_process_left_no_row_go_and_those_that_are_wanted_gone_go_at_once(
+    cast: Cast, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(*_: object) -> bool:
+        raise RuntimeError("kill -9")
+
+    monkeypatch.setattr(file_bytes, "claim", die)
+    for colour in ("teal", "gold"):
+        with pytest.raises(RuntimeError, match="kill"):
+            await take_in(cast.alice, folder, picture(colour), 10_000, "plan.png")
+    assert await left(folder) == 4, "a row may still come"
+    [first, _] = await db.fetch("SELECT key FROM job ORDER BY key")
+    await file_bytes.unneeded([first["key"]])
+    assert await left(folder) == 2
+    await db.execute("UPDATE job SET due_at = due_at - $1", file_bytes.UNCLAIMED_MS)
+    assert await left(folder) == 0
