@@ -100,7 +100,7 @@ async def claim(account_id: int) -> Claim | None:
         )
         if row is None:
             return None
-        mine = "actor_id = (SELECT actor_id FROM account WHERE id = $1) AND mail_due_at IS NOT NULL"
+        mine = "actor_id = (SELECT actor_id FROM account WHERE id = $1) AND mail_due_at > 0"
         await db.execute(
             f"UPDATE notice SET mail_due_at = NULL WHERE {mine} AND (read_at IS NOT NULL OR created_at < $2)",
             account_id,
@@ -150,7 +150,7 @@ async def put_aside(one: Claim, said: str) -> None:
     async with db.transaction():
         await _settle(one, 0, "aside_at = $4, error = $5", now_ms(), _line(said))
         await db.execute(
-            "UPDATE notice SET mail_due_at = NULL WHERE mail_due_at IS NOT NULL"
+            "UPDATE notice SET mail_due_at = NULL WHERE mail_due_at > 0"
             " AND actor_id = (SELECT actor_id FROM account WHERE id = $1)",
             one.account_id,
         )
@@ -183,7 +183,7 @@ async def _settle(one: Claim, not_before_at: int, changes: str, *values: object)
     )
     if done:
         await db.execute(
-            "UPDATE notice SET mail_due_at = NULL WHERE mail = $1"
+            "UPDATE notice SET mail_due_at = NULL WHERE mail = $1 AND mail_due_at > 0"
             " AND actor_id = (SELECT actor_id FROM account WHERE id = $2)",
             one.number,
             one.account_id,
@@ -203,7 +203,7 @@ async def stop(account_id: int) -> None:
 async def forget_waiting(account_id: int) -> None:
     """Nothing that waits for this account now is sent."""
     await db.execute(
-        "UPDATE notice SET mail_due_at = NULL WHERE mail_due_at IS NOT NULL"
+        "UPDATE notice SET mail_due_at = NULL WHERE mail_due_at > 0"
         " AND actor_id = (SELECT actor_id FROM account WHERE id = $1)",
         account_id,
     )

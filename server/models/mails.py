@@ -1,6 +1,7 @@
 """Mail to our own people: how it stands with each of them, and the addresses under which they answer."""
 
 from tortoise import fields
+from tortoise.indexes import Index
 from tortoise.models import Model
 
 from server.models.columns import maybe_moment, moment, own_id, reference
@@ -36,3 +37,4 @@ class ReplyAddress(Model):
     class Meta:
         table = "reply_address"
         unique_together = (("account_id", "post_id"),)
+        indexes = (Index(fields=("post_id",)),)

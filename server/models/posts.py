@@ -99,7 +99,7 @@ class Attachment(Model):
 
     class Meta:
         table = "attachment"
-        indexes = (Index(fields=("post_id",)),)
+        indexes = (Index(fields=("post_id",)), Index(fields=("sha256",)))
 
 
 class Mention(Model):
@@ -171,4 +171,9 @@ class Notice(Model):
     class Meta:
         table = "notice"
         unique_together = (("actor_id", "key"),)
-        indexes = (Index(fields=("actor_id", "id")), Index(fields=("mail_due_at",)))
+        indexes = (
+            Index(fields=("actor_id", "id")),
+            Index(fields=("mail_due_at",)),
+            Index(fields=("actor_id", "mail_due_at")),
+            Index(fields=("post_id",)),
+        )

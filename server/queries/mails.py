@@ -99,7 +99,7 @@ async def standings(viewer: Viewer, *, aside_only: bool = False) -> list[Standin
         """SELECT c.name, c.email, COALESCE(b.attempts, 0) AS attempts, COALESCE(b.error, '') AS error, b.aside_at,
                   COUNT(w.id) AS notices, MIN(w.created_at) AS since_at
            FROM account c LEFT JOIN mailbox b ON b.account_id = c.id
-           LEFT JOIN notice w ON w.actor_id = c.actor_id AND w.mail_due_at IS NOT NULL AND w.read_at IS NULL
+           LEFT JOIN notice w ON w.actor_id = c.actor_id AND w.mail_due_at > 0 AND w.read_at IS NULL
            WHERE c.email IS NOT NULL AND (b.aside_at IS NOT NULL OR (w.id IS NOT NULL AND CAST($1 AS INT) = 0))
            GROUP BY c.id, c.name, c.email, b.attempts, b.error, b.aside_at ORDER BY c.name LIMIT $2""",
         int(aside_only),

@@ -57,12 +57,12 @@ async def waiting(
 ) -> list[Waiting]:
     """What waits for this person, newest first: between the ids `after` and `before`, of these kinds if any are named.
 
-    `upward`: the ones just after `after` rather than the newest. `mail`: those that this mail carries and that were
-    not read.
+    `upward`: the ones just after `after` rather than the newest. `mail`: those that this mail carries, that were not
+    read and that still wait for it.
     """
     where = _theirs(viewer)
     if mail is not None:
-        where = where.then("AND w.mail = ? AND w.read_at IS NULL", mail)
+        where = where.then("AND w.mail = ? AND w.mail_due_at > 0 AND w.read_at IS NULL", mail)
     if kinds:
         where = where.and_(one_of("w.kind", kinds))
     if before is not None:

@@ -109,8 +109,9 @@ def subject(speaks: Speech, to: Recipient, items: Sequence[Item]) -> str:
 
 
 def encoded(name: str, line: str) -> str:
-    """A line as a header of ASCII alone (RFC 2047)."""
-    return Header(line, "us-ascii" if line.isascii() else "utf-8", header_name=name).encode(linesep="\r\n")
+    """A line as a header of ASCII alone (RFC 2047); what somebody wrote so that it looks encoded is shown as it is."""
+    plain = line.isascii() and "=?" not in line
+    return Header(line, "us-ascii" if plain else "utf-8", header_name=name).encode(linesep="\r\n")
 
 
 def one_line(text: str) -> str:

@@ -1,6 +1,7 @@
 """Notices by mail, over a real socket: who gets one, what it carries, and once."""
 
 import asyncio
+from email.header import decode_header, make_header
 
 import msgspec
 import pytest
@@ -20,7 +21,7 @@ from server.viewer import Operator
 from tests.cast import Cast, guest, say, space
 from tests.unit.web.mail.office import ON_SQLITE, Office, address_all, html_of, send, settings_for, text_of, time_passes
 from web.api.notifications import KINDS
-from web.mail.composing import one_line
+from web.mail.composing import encoded, one_line
 from web.mail.postman import Postman
 from web.mail.wording import SENTENCES
 
@@ -268,6 +269,8 @@ async def test_no_name_writes_a_header(cast: Cast, office: Office, settings: Set
     (message,) = office.messages(BRUNO)
     assert message["Bcc"] is None and message["Cc"] is None
     assert message["Subject"].startswith("Alice Bcc: eve@inconnu.test a parlé de vous")
+    disguised = "=?utf-8?q?Alice=E2=80=AE?= wrote"
+    assert str(make_header(decode_header(encoded("Subject", disguised)))) == disguised
     assert one_line("a\x00b\u2028c\u202ed") == "a b c d"
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
