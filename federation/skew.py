@@ -25,6 +25,11 @@ def towards(host: str) -> int:
     return _followed.get(host, 0)
 
 
+def moved(host: str, before: int) -> bool:
+    """Whether a host's clock turned out to be elsewhere than what was signed for it was dated by (D9)."""
+    return abs(towards(host) - before) >= FOLLOWED_FROM_MS
+
+
 def _follow(host: str, skew: int) -> None:
     if not FOLLOWED_FROM_MS <= abs(skew) <= FOLLOWED_TO_MS:
         _followed.pop(host, None)

@@ -180,7 +180,10 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def _follow(self, target: Target, accept: str, sign: Sign | None, limit: int) -> httpx.Response:
         for _ in range(MOST_REDIRECTS + 1):
+            followed = skew.towards(host_at(target.url))
             answer = await self._exchange(self._get(target, accept, sign), target, limit, cut=False)
+            if answer.status_code == 401 and sign and skew.moved(host_at(target.url), followed):
+                answer = await self._exchange(self._get(target, accept, sign), target, limit, cut=False)
             if answer.status_code not in _REDIRECTS:
                 return answer
             target = resolve(target, answer.headers.get("location", ""), self.networks)

@@ -72,7 +72,9 @@ def leaked(world: World) -> list[str]:
                 item = by_word(world, word.decode())
                 if not world.oracle.may_have_left_to(item, host, at, SLACK_S):
                     when = f"{at - item.at:.2f} s after it was written"
-                    found.append(f"{item.word} of {item.author} to {host or 'somebody'}, {when}")
+                    place = data.find(word)
+                    where = data[max(0, place - 900) : place + 300].decode(errors="replace")
+                    found.append(f"{item.word} of {item.author} to {host or 'somebody'}, {when}: …{where}…")
     return found
 
 

@@ -8,6 +8,7 @@ import socket
 import ssl
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Mapping
+from email.utils import formatdate
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -15,11 +16,13 @@ import httpx
 import pytest
 import trustme
 
+from federation import skew
 from federation import transport as door
 from federation.addresses import Network
 from federation.answers import ACTIVITY, ACTIVITY_STREAMS, NODEINFO, WEBFINGER, Accept, RefusedThere, read_body
 from federation.errors import FederationError, Gone, Malformed, Refused, Unreachable
 from federation.transport import MOST_REDIRECTS, PER_HOST, Lookup, Timeouts, Transport
+from server.clock import now_ms
 from tests.unit.federation.elsewhere import Elsewhere, answer, elsewhere, redirect
 
 pytestmark = pytest.mark.anyio
@@ -216,6 +219,27 @@ async def test_F11_each_hop_is_signed_for_itself_and_no_signature_travels_on(mak
         assert kestrel.requests[0].headers["signature"] == f"GET {kestrel.url('/a')}"
         assert other.requests[0].headers["signature"] == f"GET {other.url('/b?c=d')}"
         assert other.requests[0].headers["host"] == f"127.0.0.3:{other.port}"
+
+
+@pytest.mark.parametrize(("off_s", "asked"), [(5, 1), (-600, 2), (600, 2), (3600, 1)])
+async def test_D9_whose_clock_turns_out_to_be_minutes_off_is_asked_once_more(
+    make: Make, kestrel: Elsewhere, off_s: int, asked: int
+) -> None:
+    skew.forget()
+    dates: list[int] = []
+
+    def sign(method: str, url: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, str]:
+        dates.append(skew.towards(kestrel.url("/").split("/")[2]))
+        return headers
+
+    date = formatdate(now_ms() / 1000 + off_s, usegmt=True)
+    kestrel.scenes["/"] = answer(b"", f"Date: {date}", status="401 Unauthorized")
+    assert (await make().get(kestrel.url("/"), sign=sign)).status_code == 401
+    assert len(kestrel.requests) == asked
+    assert [round(ms / 10_000) for ms in dates] == [0, round(off_s / 10)][:asked]
+    await make().get(kestrel.url("/"), sign=sign)
+    assert len(kestrel.requests) == asked + 1, "what is known is not asked twice again"
+    skew.forget()
 
 
 async def test_O21_a_redirect_to_another_origin_is_noted(make: Make, kestrel: Elsewhere) -> None:
