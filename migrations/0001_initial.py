@@ -139,6 +139,7 @@ class Migration(migrations.Migration):
                 ("fetched_at", fields.BigIntField(null=True)),
                 ("suspended_at", fields.BigIntField(null=True)),
                 ("gone_at", fields.BigIntField(null=True)),
+                ("gone_side", fields.CharField(db_default="", max_length=128)),
                 ("created_at", fields.BigIntField()),
             ],
             options={

@@ -14,6 +14,7 @@ from server.actions.audit import note
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden
 from server.events import Kind, record
+from server.queries import sides
 from server.queries.offices import demand_administrator
 from server.refusals import N_
 from server.viewer import Employee, Operator
@@ -134,5 +135,11 @@ async def _forget(account_id: int, actor_id: int) -> None:
     await file_bytes.forget(theirs)
     for table in ("session", "access_token", "feed_token", "sign_in_link", "mailbox", "reply_address"):
         await db.execute(f"DELETE FROM {table} WHERE account_id = $1", account_id)
+    side = await sides.of_actor(actor_id)  # what is taken back of theirs stays hidden from blind partners
     await db.execute("DELETE FROM account WHERE id = $1", account_id)
-    await db.execute("UPDATE actor SET display_name = '', summary = '', gone_at = $1 WHERE id = $2", now_ms(), actor_id)
+    await db.execute(
+        "UPDATE actor SET display_name = '', summary = '', gone_at = $1, gone_side = $2 WHERE id = $3",
+        now_ms(),
+        side,
+        actor_id,
+    )

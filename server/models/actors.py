@@ -52,6 +52,7 @@ class Actor(Model):
     fetched_at = maybe_moment()
     suspended_at = maybe_moment()
     gone_at = maybe_moment()
+    gone_side = fields.CharField(max_length=128, db_default="")  # the outside organisation of a guest who was erased
     created_at = moment()
 
     class Meta:

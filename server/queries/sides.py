@@ -29,7 +29,7 @@ async def _by_actor(actor_ids: Iterable[int]) -> dict[int, str]:
     if not wanted:
         return {}
     query = Clause(
-        "SELECT a.id, a.peer_id, c.organisation FROM actor a"
+        "SELECT a.id, a.peer_id, a.gone_side, c.organisation FROM actor a"
         " LEFT JOIN account c ON c.actor_id = a.id AND c.office = 'guest' WHERE"
     )
     rows = await db.fetch(*query.join(one_of("a.id", wanted)).statement())
@@ -44,7 +44,7 @@ async def of_actor(actor_id: int) -> str:
 def _of_row(row: dict[str, Any]) -> str:
     if row["peer_id"] is not None:
         return peer_side(row["peer_id"])
-    return "" if row["organisation"] is None else guest_side(row["organisation"], row["id"])
+    return row["gone_side"] if row["organisation"] is None else guest_side(row["organisation"], row["id"])
 
 
 async def gestures_for(side: str, gestures: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:

@@ -10,6 +10,7 @@ from federation.composing import Receiver, compose
 from federation.outbox import sequence_waiting
 from server import database as db
 from server.actions import membership
+from server.actions.erasing import erase
 from server.actions.gestures import react
 from server.actions.poll_rows import NewPoll
 from server.actions.polls import vote, vote_from_elsewhere
@@ -18,7 +19,7 @@ from server.clock import now_ms
 from server.errors import Forbidden
 from server.openness import Level, PartnerView
 from server.queries import updates
-from server.viewer import Guest, RemotePerson
+from server.viewer import Guest, Operator, RemotePerson
 from tests.cast import HERE, KESTREL, Cast, enter, gather, guest, say, space, stranger
 from tests.unit.federation.asking import Asking, asking, introduce
 from tests.unit.federation.test_routes import another_partner, event_of
@@ -217,3 +218,24 @@ async def test_a_gesture_and_a_vote_that_wait_while_partners_become_blind_are_no
     assert [await compose(ask.instance, event["id"], to) is None for event in events] == [False, False]
     await db.execute("UPDATE space SET partner_view = 'blind' WHERE id = $1", world.space)
     assert [await compose(ask.instance, event["id"], to) is None for event in events] == [True, True]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_what_is_taken_back_of_an_erased_guest_is_not_told_to_those_who_never_heard_of_it(
+    cast: Cast, ask: Asking, app: Starlette
+) -> None:
+    world = World(cast, ask, app)
+    await world.people()
+    await world.open("atelier", PartnerView.BLIND)
+    await react(world.hugo, world.root, "👀")
+    await vote(world.hugo, world.poll, [0])
+    await sequence_waiting(ask.instance)
+    [newest] = await db.fetch("SELECT MAX(id) AS id FROM event")
+    await erase(Operator(), world.hugo.account_id)
+    await sequence_waiting(ask.instance)
+    taken = "e.kind IN ('reaction_undone', 'tallied') AND e.id > $1"
+    assert len(await db.fetch(f"SELECT id FROM event e WHERE {taken}", newest["id"])) == 2
+    told = await db.fetch(
+        f"SELECT e.kind FROM delivery d JOIN event e ON e.id = d.event_id WHERE {taken}", newest["id"]
+    )
+    assert told == [] and await updates.since(world.gwen, newest["id"]) == []
