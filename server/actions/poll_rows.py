@@ -8,8 +8,10 @@ from server.clock import now_ms
 from server.ids import new_id
 from server.queries.polls import titles
 
-TABLES = ("vote", "poll_option", "poll")
-"""What a poll is made of, each row of its post: gone when the post is."""
+TABLES = ("poll", "poll_option", "vote")
+"""What a poll is made of, each row of its post: gone when the post is. In this order: who votes now has the poll's row
+alone, so that the votes are deleted when none can come any more.
+"""
 MOST_VOTES = (1 << 31) - 1
 _JOINERS = "\u200c\u200d"
 """Not printable by themselves, but part of words and of emoji made of several."""

@@ -186,3 +186,19 @@ async def test_answers_are_found_by_readers_and_go_with_the_post(cast: Cast) -> 
     assert await search.posts(cast.alice, "brocolis") == []
     for table in ("poll", "poll_option", "vote", "search_row"):
         assert await db.fetch(f"SELECT * FROM {table}") == [], table
+
+
+async def test_a_vote_that_comes_while_its_poll_goes_goes_with_it(cast: Cast) -> None:
+    post, cast_it = await ask(cast.alice), asyncio.Event()
+
+    async def vote_slowly() -> None:
+        async with db.transaction():
+            await vote(cast.bruno, post, [0])
+            cast_it.set()
+            await asyncio.sleep(0.2)  # the other one is waiting for this to be committed, or deletes too soon
+
+    voting = asyncio.create_task(vote_slowly())
+    await cast_it.wait()
+    await posts.withdraw(cast.alice, post)
+    await voting
+    assert await votes() == []
