@@ -140,6 +140,23 @@ async def test_two_processes_do_not_give_and_take_away_the_same_bytes_at_once(ca
     assert dropped == 1 and await left(folder) == 2, "they are Bruno's now"
 
 
+async def test_a_file_that_is_posted_at_last_is_not_forgotten_at_that_moment(cast: Cast, folder: Path) -> None:
+    file, posted = await take_in(cast.alice, folder, picture(), 10_000, "plan.png"), asyncio.Event()
+    await db.execute("UPDATE attachment SET created_at = 0")
+
+    async def post_slowly() -> None:
+        async with db.transaction():
+            await posts.publish(cast.alice, posts.Draft("ci-joint", file_ids=[file]), HERE)
+            posted.set()
+            await asyncio.sleep(0.2)  # whoever forgets it looks meanwhile
+
+    posting = asyncio.create_task(post_slowly())
+    await posted.wait()
+    await file_bytes.tidy(folder)
+    await posting
+    assert len(await db.fetch("SELECT id FROM attachment WHERE post_id IS NOT NULL")) == 1 and await left(folder) == 2
+
+
 async def test_bytes_of_which_a_dead_process_left_no_row_go_and_those_that_are_wanted_gone_go_at_once(
     cast: Cast, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
