@@ -73,8 +73,8 @@ async def due(limit: int) -> list[int]:
     """The accounts for which a mail may go now, the longest waiting first."""
     now = now_ms()
     rows = await db.fetch(
-        "SELECT c.id, MIN(w.mail_due_at) AS since FROM notice w JOIN account c ON c.actor_id = w.actor_id"
-        " LEFT JOIN mailbox b ON b.account_id = c.id WHERE w.mail_due_at <= $1"
+        "SELECT c.id, MIN(w.mail_due_at) AS since FROM notice w CROSS JOIN account c"  # in this order
+        " LEFT JOIN mailbox b ON b.account_id = c.id WHERE c.actor_id = w.actor_id AND w.mail_due_at <= $1"
         " AND (b.account_id IS NULL OR (b.not_before_at <= $1 AND b.aside_at IS NULL))"
         " GROUP BY c.id ORDER BY since LIMIT $2",
         now,
