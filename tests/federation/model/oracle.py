@@ -51,6 +51,8 @@ class Oracle:
     member_since: dict[str, float] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
     allowed: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)  # host → changes of having a member
+    lived: list[tuple[float, dict[str, list[tuple[float, bool]]]]] = field(default_factory=list)
+    """What was so until a moment, which the host then forgot: what was sent meanwhile was sent rightly."""
     unsure: set[str] = field(default_factory=set)
     """Who was let in after the host's backup was made: their instance learns once a day that they are out."""
 
@@ -78,6 +80,7 @@ class Oracle:
     def went_back(self, then: "Oracle", at: float) -> None:
         """The host's database is that of an earlier moment: who is in, and which partners it names, is as then."""
         self.unsure |= {person for person in self.member_since if person not in then.member_since}
+        self.lived.append((at, self.allowed))
         self.named, self.allowed = set(then.named), {host: list(changes) for host, changes in then.allowed.items()}
         # what is written from now on has to be seen by partners' people: a copy that was recalled stays away
         self.member_since = {p: since if self.host_of[p] == self.home else at for p, since in then.member_since.items()}
@@ -102,7 +105,7 @@ class Oracle:
         """Whether a byte of an item may have been on its way to a host at a moment, or just before it."""
         if item.host == host or host == self.home:
             return ALLOWED
-        changes = self.allowed.get(host, [])
+        changes = next((then for until, then in self.lived if at <= until), self.allowed).get(host, [])
         inside = [
             (start, changes[place + 1][0] if place + 1 < len(changes) else float("inf"))
             for place, (start, now) in enumerate(changes)
