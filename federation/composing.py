@@ -27,7 +27,7 @@ from federation.documents.actors import OwnActor, application, group, person
 from federation.documents.links import about_link, members_disagree, moved, new_key
 from federation.documents.posts import Told, read_told
 from federation.instance import Instance
-from federation.keyring import instance_key, key_at, private_key
+from federation.keyring import instance_key, key_at, look_again, private_key
 from federation.outbox import may_be_told, posts_ahead
 from federation.own_actors import own_person
 from federation.proving import proved
@@ -218,6 +218,7 @@ async def _new_key(instance: Instance, fact: Fact, link: dict[str, Any]) -> Mess
     """That our key is another one; None when it was replaced again meanwhile."""
     if link["rekey_event_id"] != fact.id:
         return None
+    look_again(instance)
     document = new_key(fact, link, await application(instance), instance.here)
     key = await key_at(instance, fact.detail("key"))
     return Message(with_proof(document, key, now_ms()), instance.here.instance)

@@ -78,6 +78,16 @@ async def instance_key(instance: Instance) -> PrivateKey:
     return await private_key(instance, instance.here.instance, "ed25519")
 
 
+def looked_at(instance: Instance) -> float:
+    """When this process last looked which key is the instance's, by its monotonic clock."""
+    return _looked.get(instance.here.instance, 0.0)
+
+
+def look_again(instance: Instance) -> None:
+    """Something says that the instance's key is another one: it is read before it is used."""
+    _looked.pop(instance.here.instance, None)
+
+
 async def _stored(instance: Instance, actor_uri: str, algorithm: str) -> PrivateKey | None:
     row = await db.fetch_one(
         "SELECT k.uri, k.sealed_private FROM actor_key k JOIN actor a ON a.id = k.actor_id"

@@ -10,7 +10,7 @@ from functools import partial
 from time import monotonic
 
 from federation.instance import Instance
-from federation.keyring import LOOKS_EVERY_S, instance_actor_id, instance_key, key_at, private_key
+from federation.keyring import LOOKS_EVERY_S, instance_actor_id, instance_key, key_at, looked_at, private_key
 from federation.signatures import cavage, messages
 from federation.signatures.keys import PrivateKey
 from federation.skew import towards
@@ -64,20 +64,25 @@ async def sign_as_instance(instance: Instance, manner: Manner) -> Sign:
 
 async def key_towards(instance: Instance, host: str) -> PrivateKey:
     """The Ed25519 key of this instance that a partner holds: the newest, or the one before until it took the word."""
-    return (await _older(instance)).get(host) or await instance_key(instance)
+    newest = await instance_key(instance)
+    return (await _older(instance)).get(host, newest)
 
 
 _older_kept: dict[str, tuple[float, dict[str, PrivateKey]]] = {}
 
 
 async def _older(instance: Instance) -> dict[str, PrivateKey]:
-    """The hosts that do not know our present key yet, each with the one that it holds: nearly always none."""
+    """The hosts that do not know our present key yet, each with the one that it holds: nearly always none.
+
+    Asked after the key, and never older than it: a new key is for nobody who was not told of it.
+    """
     at, known = _older_kept.get(instance.here.base, (0.0, {}))
-    if monotonic() - at < LOOKS_EVERY_S:
+    if looked_at(instance) < at and monotonic() - at < LOOKS_EVERY_S:
         return known
+    at = monotonic()
     rows = await db.fetch(f"SELECT q.host, l.our_key_uri FROM link l JOIN peer q ON q.id = l.peer_id WHERE {NOT_TOLD}")
     found = {row["host"]: await key_at(instance, row["our_key_uri"]) for row in rows}
-    _older_kept[instance.here.base] = monotonic(), found
+    _older_kept[instance.here.base] = at, found
     return found
 
 

@@ -1,5 +1,6 @@
 """The key of a link: renewed by its owner's word and by nobody else's; whatever else shows another key stops it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -181,6 +182,27 @@ async def test_our_new_key_is_told_with_the_old_one_and_used_once_they_have_it(c
     await db.execute("UPDATE actor_key SET retired_at = retired_at - $1", link_keys.OVERLAP_MS + 1)
     document = (await closed.http.get(closed.instance.here.instance)).json()
     assert [key["id"] for key in document["assertionMethod"]] == [new.key_id]
+
+
+async def test_a_process_that_holds_the_old_key_tells_the_new_one_and_signs_with_the_old(
+    closed: Here, pin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`parvis link rotate` is another process than the one that tells: it told the old key again, and nobody knew."""
+    for module in (keyring, signing):
+        monkeypatch.setattr(module, "LOOKS_EVERY_S", 60.0)
+    old = await instance_key(closed.instance)
+    assert await signed_by(closed, pin) == old.key_id
+    held = dict(keyring._opened)
+    await rotate(closed.instance)
+    keyring._opened.update(held)
+    while await sequence_waiting(closed.instance):
+        pass
+    [delivery] = await db.fetch("SELECT * FROM delivery")
+    sealed = await compose(closed.instance, delivery["event_id"], Receiver(delivery["peer_id"], "x", True))
+    assert sealed is not None
+    [row] = await db.fetch("SELECT uri FROM actor_key WHERE algorithm = 'ed25519' AND retired_at IS NULL")
+    assert json.loads(sealed.body)["object"]["assertionMethod"][0]["id"] == row["uri"] != old.key_id
+    assert await signed_by(closed, pin) == old.key_id, "they do not know the new one yet"
 
 
 async def signed_by(here: Here, pin: Actor) -> str:
