@@ -178,7 +178,7 @@ def loosen(world: World, seen: dict[str, dict[str, Any]], host: str) -> None:
         post = seen.get(item.word)
         if item.host == host and (post is None or item.text not in post["content"]):
             item.loose = True
-        if post is not None and post["favourites_count"] != len(item.thanks):
+        if post is None or post["favourites_count"] != len(item.thanks):
             item.loose_thanks = True
 
 
