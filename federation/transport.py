@@ -182,7 +182,7 @@ class Transport(httpx.AsyncBaseTransport):
         for _ in range(MOST_REDIRECTS + 1):
             followed = skew.towards(host_at(target.url))
             answer = await self._exchange(self._get(target, accept, sign), target, limit, cut=False)
-            if answer.status_code == 401 and sign and skew.moved(host_at(target.url), followed):
+            if sign and 400 <= answer.status_code < 500 and skew.moved(host_at(target.url), followed):
                 answer = await self._exchange(self._get(target, accept, sign), target, limit, cut=False)
             if answer.status_code not in _REDIRECTS:
                 return answer
