@@ -27,6 +27,8 @@ class Item:
     """Whether it is there, and in which version, is not to be said: but who must not see it, is."""
     thanks: set[str] = field(default_factory=set)
     loose_thanks: bool = False
+    fragile: bool = False
+    """Its author's or a reader's instance was put back since: the host may be the only one that has it, or a thanks."""
 
     @property
     def word(self) -> str:

@@ -225,8 +225,11 @@ async def partner_loses(world: World, place: int, snapshot: Snapshot) -> None:
     host, oracle = world.nodes[place].host, world.oracle
     loosen(world, await view(world, "alice"), host)
     for item in since(world, snapshot):
+        item.fragile = True
         if item.host == host and item.author not in snapshot.then.member_since:
             item.loose = True
+    for item, before in zip(oracle.items, snapshot.then.items, strict=False):
+        item.fragile |= item.thanks != before.thanks
     for person, at in oracle.member_since.items():
         if world.place(person) == place and snapshot.then.member_since.get(person) != at:
             oracle.member_since[person] = time.monotonic() + LEARNS_S
@@ -242,14 +245,14 @@ async def host_loses(world: World, place: int, snapshot: Snapshot) -> None:
         told = any(word in posts and item.text in posts[word]["content"] for posts in seen for word in [item.word])
         if item.gone:
             item.gone, item.loose = False, True
-        elif item.host == oracle.home and not told:
+        elif (item.host == oracle.home and not told) or item.fragile:
             item.loose = True
         elif item.host != oracle.home and (item.author not in witnesses or item.word not in at_home):
             item.loose = True
         item.loose_thanks = True
     for item in oracle.items:
         before = then.items[item.number] if item.number < len(then.items) else None
-        if before is None or before.thanks != item.thanks:
+        if before is None or before.thanks != item.thanks or item.fragile:
             item.loose_thanks = True
 
 
