@@ -247,9 +247,10 @@ async def _remember_gone(purge: Mapping[str, Any], uris: Sequence[str]) -> None:
 async def _rest_of_space(purge: dict[str, Any]) -> None:
     """What of the space was not listed, then what says that it was: names, people, notices, refused documents."""
     rows = await db.fetch(
-        "SELECT id, peer_id, deleted_at FROM post WHERE space_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+        "SELECT id, peer_id, deleted_at FROM post WHERE space_id = $1 AND id > $2 AND id < $3 ORDER BY id LIMIT $4",
         purge["space_id"],
         purge["cursor"],
+        purge["id"],
         STEP,
     )
     if rows:
@@ -265,13 +266,19 @@ async def _rest_of_space(purge: dict[str, Any]) -> None:
 
 
 async def _forget_space(purge: dict[str, Any]) -> dict[str, int]:
-    """The space itself: an address stays, without a name."""
+    """The space itself: an address stays, without a name. Where somebody came in since, it is theirs again.
+
+    Who was in when it was taken back was put out then; whoever is in now came later, and so did what they read.
+    """
     space_id = purge["space_id"]
-    notices = await db.execute("DELETE FROM notice WHERE space_id = $1", space_id)
-    await db.execute("DELETE FROM membership WHERE space_id = $1", space_id)
-    await db.execute("UPDATE event SET original = '' WHERE space_id = $1 AND original <> ''", space_id)
+    notices = await db.execute("DELETE FROM notice WHERE space_id = $1 AND id < $2", space_id, purge["id"])
+    await db.execute(
+        "UPDATE event SET original = '' WHERE space_id = $1 AND original <> '' AND id < $2", space_id, purge["id"]
+    )
     space = await db.fetch_one(
-        "SELECT a.id, a.uri, a.name FROM space s JOIN actor a ON a.id = s.actor_id WHERE s.id = $1", space_id
+        "SELECT a.id, a.uri, a.name FROM space s JOIN actor a ON a.id = s.actor_id WHERE s.id = $1"
+        " AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.space_id = s.id)",
+        space_id,
     )
     derived = 1
     if space is not None:

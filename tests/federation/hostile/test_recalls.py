@@ -176,6 +176,21 @@ async def test_D4_a_copy_that_comes_late_does_not_come_back(theirs: Theirs) -> N
     await theirs.tells("<p>le reste va bien</p>")
 
 
+async def test_whoever_comes_in_again_before_all_is_taken_back_stays_and_keeps_what_came_since(theirs: Theirs) -> None:
+    """A host closed, and opened again: the end of the taking back put out whoever had come in meanwhile."""
+    before = await theirs.tells()
+    assert await theirs.here.take(theirs.recall([before]), theirs.pin.ed) == ""
+    row = {"id": new_id(), "space_id": theirs.id, "actor_id": theirs.here.alice.actor_id, "state": "member"}
+    await db.insert("membership", {**row, "role": "member", "since_at": now_ms(), "created_at": now_ms()})
+    since = await theirs.tells("<p>de retour</p>")
+    receipt = await theirs.purged()
+    assert receipt is not None and receipt["parvis:purged"]["items"] == 1
+    posts = {post["uri"]: post["html"] for post in await db.fetch("SELECT uri, html FROM post")}
+    assert (posts[before], posts[since]) == ("", "<p>de retour</p>")
+    [kept] = await db.fetch("SELECT state FROM membership WHERE space_id = $1", theirs.id)
+    assert kept["state"] == "member" and CANARY not in str(await everything())
+
+
 async def test_what_our_own_people_wrote_is_kept_only_where_the_host_lets_them(theirs: Theirs) -> None:
     own = await publish(theirs.here.alice, Draft("à nous", theirs.id), theirs.here.instance.here)
     uris = [await theirs.tells()]
