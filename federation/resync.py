@@ -162,7 +162,7 @@ async def _once_more(peer_id: int, space: Shared, uri: str, kind: Kind) -> bool:
     )
     if post is None or (kind is Kind.POST_WITHDRAWN) != (post["deleted_at"] is not None):
         return False
-    if not space.hosted and post["peer_id"] is not None:
+    if not space.hosted and (post["peer_id"] is not None or await _was_refused(peer_id, post["id"])):
         return False
     before = await db.fetch_one(
         "SELECT original FROM event WHERE post_id = $1 AND original <> '' AND kind IN ('post_published', 'post_edited')"
@@ -189,6 +189,20 @@ async def _once_more(peer_id: int, space: Shared, uri: str, kind: Kind) -> bool:
     await db.insert("event", event)
     await deliver(event, [(peer_id, inbox["inbox"])])
     return True
+
+
+async def _was_refused(peer_id: int, post_id: int) -> bool:
+    """Whether a host heard of a post of ours and would not have it.
+
+    It is not told again because its host forgot: whoever came in since would read what was never for them (I5).
+    """
+    told = await db.fetch(
+        "SELECT d.error FROM delivery d JOIN event e ON e.id = d.event_id WHERE e.post_id = $1 AND d.peer_id = $2"
+        " AND e.kind = 'post_published' AND d.state = 'sent' LIMIT 20",
+        post_id,
+        peer_id,
+    )
+    return bool(told) and all(row["error"] for row in told)
 
 
 # --- asking --------------------------------------------------------------------------------------

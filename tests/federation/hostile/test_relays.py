@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from federation import files, upkeep
+from federation import files, resync, upkeep
 from federation.composing import Receiver, compose
 from federation.outbox import sequence_waiting
 from federation.relaying import passport
@@ -498,3 +498,19 @@ async def test_a_follower_without_a_link_waits_for_the_person_and_one_of_a_partn
     await follows.decide(here.alice, follower, accepted=False)
     assert await db.fetch("SELECT id FROM follow WHERE follower_id = $1", follower) == []
     assert len(await db.fetch("SELECT id FROM event WHERE kind = 'follow_rejected'")) == 1
+
+
+async def test_I5_what_a_host_refused_is_not_told_it_again_because_it_forgot(theirs: Theirs) -> None:
+    """A host that was put back lacks it as it lacks what it lost; whoever came in since would read it."""
+    here = theirs.here.instance.here
+    refused, lost = [await publish(theirs.here.alice, Draft(text, theirs.id), here) for text in "ab"]
+    while await sequence_waiting(theirs.here.instance):
+        pass
+    [peer] = await db.fetch("SELECT peer_id AS id FROM space WHERE id = $1", theirs.id)
+    of_post = "event_id IN (SELECT id FROM event WHERE post_id = $1)"
+    await db.execute(f"UPDATE delivery SET state = 'sent', error = 'policy' WHERE {of_post}", refused)
+    await db.execute(f"UPDATE delivery SET state = 'sent' WHERE {of_post}", lost)
+    ours = {here.post(post): 0 for post in (refused, lost)}
+    assert await resync._tell(peer["id"], resync.Shared(theirs.id, theirs.group.uri, hosted=False), ours, {}) == 1
+    told = await db.fetch("SELECT post_id FROM event WHERE kind = 'post_published' ORDER BY id")
+    assert [row["post_id"] for row in told] == [refused, lost, lost]
