@@ -192,8 +192,9 @@ async def back_up(world: World) -> None:
     node = world.nodes[place]
     file = str(node.folder / f"backup{len(world.told)}")
     then = remember(world)
+    shown = frozenset(await view(world, "alice") if place == 0 else ())
     await node.cli("db", "backup", file)
-    world.snapshots[place] = Snapshot(file, time.monotonic(), then)
+    world.snapshots[place] = Snapshot(file, time.monotonic(), then, shown)
     world.say(f"{node.name} is backed up")
 
 
@@ -252,6 +253,8 @@ async def host_loses(world: World, place: int, snapshot: Snapshot) -> None:
         item.loose_thanks = True
     for item in oracle.items:
         before = then.items[item.number] if item.number < len(then.items) else None
+        if before is not None and not item.gone and item.word not in snapshot.shown:
+            item.loose = item.loose_thanks = True
         if before is None or before.thanks != item.thanks or item.fragile:
             item.loose_thanks = True
 

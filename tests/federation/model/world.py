@@ -30,11 +30,14 @@ FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
 @dataclass
 class Snapshot:
-    """A backup of one instance: its file, when it was made, and the oracle as it was then."""
+    """A backup of one instance: its file, when it was made, the oracle as it was then, and of the host what it showed:
+    what it has not had back yet from an earlier loss is not in it.
+    """
 
     file: str
     at: float
     then: Oracle
+    shown: frozenset[str] = frozenset()
 
 
 @dataclass
