@@ -41,7 +41,9 @@ from server.clock import now_ms
 from server.errors import NotFound
 from server.events import Kind
 from server.openness import Level
+from server.queries import spaces
 from server.queries.former import our_former
+from server.queries.newcomers import newcomers_from
 from server.sql import Clause, one_of
 from server.viewer import PeerServer
 
@@ -183,7 +185,7 @@ async def _about_others(instance: Instance, fact: Fact, event: dict[str, Any], t
     if fact.kind in ABOUT_LINKS:
         return await _about_link(instance, fact, to)
     if fact.kind is Kind.SPACE_CHANGED:
-        return await _space_changed(instance, fact, event)
+        return await _space_changed(instance, fact, event, to)
     if fact.kind is Kind.MEMBERS_DISAGREE:
         return members_disagree(fact, instance.here)
     if fact.kind is Kind.PERSON_CHANGED:
@@ -230,7 +232,7 @@ async def _moved(instance: Instance, fact: Fact, link: dict[str, Any], to: Recei
     return Message(with_proof(document, await key_towards(instance, to.host), now_ms()), instance.here.instance)
 
 
-async def _space_changed(instance: Instance, fact: Fact, event: dict[str, Any]) -> Message | None:
+async def _space_changed(instance: Instance, fact: Fact, event: dict[str, Any], to: Receiver) -> Message | None:
     row = await db.fetch_one(
         "SELECT a.uri, a.name, a.display_name, a.summary, a.created_at, s.level, s.epoch, s.proofs FROM space s"
         " JOIN actor a ON a.id = s.actor_id WHERE s.id = $1 AND s.peer_id IS NULL",
@@ -239,7 +241,9 @@ async def _space_changed(instance: Instance, fact: Fact, event: dict[str, Any]) 
     if row is None:
         return None
     level, epoch, proofs = Level(row.pop("level")), row.pop("epoch"), bool(row.pop("proofs"))
-    document = await group(instance, OwnActor(**row), level, epoch, full=True, proofs=proofs)
+    seen = (await spaces.around(PeerServer(to.peer_id, to.linked), [event["space_id"]]))[event["space_id"]]
+    newcomers = await newcomers_from(seen)
+    document = await group(instance, OwnActor(**row), level, epoch, full=True, proofs=proofs, newcomers_from=newcomers)
     return changed_actor(fact, document, instance.here, [fact.space_members])
 
 

@@ -19,12 +19,13 @@ from federation.instance import Instance
 from federation.json_reading import parse_json
 from federation.membership_wishes import AGAIN_MS, wish
 from federation.page_memory import forget, once
-from federation.reading import identifier, many
+from federation.reading import identifier, many, moment
 from federation.roots import root_of
 from federation.signing import manner_towards, sign_as_instance
 from federation.trust import host_at, same_origin
 from server import database as db
 from server.actions import membership_lists
+from server.actions.membership_lists import Listed
 from server.clock import now_ms
 from server.queries import spaces
 
@@ -103,7 +104,7 @@ async def compare(instance: Instance, job: dict[str, Any]) -> None:
             await _later(job, {**payload, "before": root}, "the lists still differ")
 
 
-async def _fetch_list(instance: Instance, members_uri: str, space_uri: str) -> set[str]:
+async def _fetch_list(instance: Instance, members_uri: str, space_uri: str) -> Listed:
     """Our people, as the host counts them: every page. Raises FederationError for a list that is not whole."""
     if not same_origin(members_uri, space_uri):
         raise Refused("The list of members is of another origin than the space.", members_uri)
@@ -117,16 +118,20 @@ class _Reader:
     members_uri: str
     address: str
 
-    async def read(self) -> set[str]:
+    async def read(self) -> Listed:
         whole = await self._get(self.address)
         total, epoch = whole.get("totalItems"), whole.get("parvis:policyEpoch")
         found: list[str] = []
+        since: Listed = {}
         at, pages = identifier(whole.get("first")), 0
         while at:
             page = await self._get(at)
             if identifier(page.get("partOf")) != self.address or page.get("parvis:policyEpoch") != epoch:
                 raise Malformed("The pages of the list are not of one list, or not of one moment.")
-            found += [self._ours(item) for item in many(page.get("orderedItems"))]
+            told = [self._ours(item) for item in many(page.get("orderedItems"))]
+            dates = page.get("parvis:since")
+            since |= {uri: moment(dates.get(uri)) if isinstance(dates, dict) else None for uri in told}
+            found += told
             at, pages = identifier(page.get("next")), pages + 1
             if pages > MOST_PAGES or len(found) > MOST_MEMBERS:
                 raise Malformed("The list is too long.")
@@ -134,7 +139,7 @@ class _Reader:
             raise Malformed("Somebody stands in the list twice.")
         if type(total) is int and total != len(found):
             raise Malformed("The list is shorter or longer than it says.")
-        return set(found)
+        return since
 
     def _ours(self, item: Any) -> str:
         uri = identifier(item)

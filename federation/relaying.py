@@ -59,6 +59,7 @@ async def envelope(instance: Instance, post: Told, peer_id: int, members: list[s
         "parvis:membersRoot": root_of(members),
         "parvis:membersCount": len(members),
         "parvis:replica": f"{here.post(post.id)}/replica",
+        "parvis:published": moment(post.published_at),
     }
     if post.reply_to_uri:
         parent = await db.fetch_one(

@@ -25,11 +25,12 @@ from federation.peering import PATH as PEERING
 from federation.peering import Peering
 from federation.recall_messages import page_of
 from federation.verify import verify
-from federation.vocabulary import CONTEXT
+from federation.vocabulary import CONTEXT, moment
 from server import database as db
 from server.errors import NotFound
 from server.queries import collected, posts
 from server.queries.collected import Entries
+from server.queries.newcomers import newcomers_from
 from server.queries.posts import SeenPost
 from server.queries.withdrawn import was_public
 from server.viewer import PeerServer, Viewer, side_of
@@ -120,10 +121,16 @@ class Documents:
         found = await own_space(self.instance, await self._viewer(request), request.path_params["slug"])
         space = found.space
         row = await db.fetch_one("SELECT proofs FROM space WHERE id = $1", space.id)
-        proofs = row is None or bool(row["proofs"])
-        return document(
-            await actors.group(self.instance, found.actor, space.level, space.epoch, full=found.full, proofs=proofs)
+        told = await actors.group(
+            self.instance,
+            found.actor,
+            space.level,
+            space.epoch,
+            full=found.full,
+            proofs=row is None or bool(row["proofs"]),
+            newcomers_from=await newcomers_from(space),
         )
+        return document(told)
 
     # --- their collections ------------------------------------------------------------------------
 
@@ -182,7 +189,9 @@ class Documents:
         after = _after(request)
         entries = await collected.members(viewer, found.space, after, own_only=uri != whole)
         page = collections.page(uri, after, entries, collections.addresses(entries))
-        return document({**page, "parvis:policyEpoch": found.space.epoch})
+        since = {entry.uri: moment(entry.at) for entry in entries.entries} if uri != whole else {}
+        more = {"parvis:since": since} if since else {}
+        return document({**page, **more, "parvis:policyEpoch": found.space.epoch})
 
     async def recall_items(self, request: Request) -> Response:
         """What was taken back from the instance that asks; its link may have ended, its key stands."""

@@ -9,13 +9,9 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from server import database as db
-from server.clock import now_ms
+from server.clock import APART_MS, NEAR_MS, now_ms
 
 MOST_KEPT = 1000
-FOLLOWED_FROM_MS = 30_000
-"""Nearer than that every window of a signature holds, and nothing is moved."""
-FOLLOWED_TO_MS = 900_000
-"""Further off than that is no clock to follow: its administrator has to set it."""
 _seen: dict[str, int] = {}
 _followed: dict[str, int] = {}
 
@@ -27,11 +23,11 @@ def towards(host: str) -> int:
 
 def moved(host: str, before: int) -> bool:
     """Whether a host's clock turned out to be elsewhere than what was signed for it was dated by (D9)."""
-    return abs(towards(host) - before) >= FOLLOWED_FROM_MS
+    return abs(towards(host) - before) >= NEAR_MS
 
 
 def _follow(host: str, skew: int) -> None:
-    if not FOLLOWED_FROM_MS <= abs(skew) <= FOLLOWED_TO_MS:
+    if not NEAR_MS <= abs(skew) <= APART_MS:
         _followed.pop(host, None)
     elif host in _followed or len(_followed) < MOST_KEPT:
         _followed[host] = skew
@@ -41,8 +37,8 @@ async def recall() -> None:
     """Takes up what was known before this process began."""
     rows = await db.fetch(
         "SELECT host, skew_ms FROM peer WHERE ABS(skew_ms) BETWEEN $1 AND $2 LIMIT $3",
-        FOLLOWED_FROM_MS,
-        FOLLOWED_TO_MS,
+        NEAR_MS,
+        APART_MS,
         MOST_KEPT,
     )
     for row in rows:

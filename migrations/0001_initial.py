@@ -583,6 +583,7 @@ class Migration(migrations.Migration):
                 ("proofs", fields.BooleanField(db_default=True)),
                 ("checked_at", fields.BigIntField(null=True)),
                 ("unsure_at", fields.BigIntField(null=True)),
+                ("newcomers_from", fields.BigIntField(null=True)),
                 ("frozen_at", fields.BigIntField(null=True)),
                 ("managed_by", fields.CharField(db_default="", max_length=300)),
                 ("managed_fields", fields.TextField(db_default="[]", unique=False)),

@@ -3,6 +3,13 @@
 import time
 from collections.abc import Callable
 
+APART_MS = 15 * 60 * 1000
+"""How far the clock of another instance may be from ours and be followed: one further off has to be set by its
+administrator.
+"""
+NEAR_MS = 30_000
+"""Nearer than that every window of a signature holds, and nothing is moved."""
+
 _source: Callable[[], int] | None = None
 
 

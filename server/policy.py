@@ -15,7 +15,7 @@ Effective rights are computed when something is read; nothing is copied onto ite
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from server.openness import (
@@ -60,6 +60,7 @@ class SpaceFacts:
     history_days: int = 0
     blind: bool = False  # partners do not see each other
     less: tuple[tuple[Audience, Less], ...] = ()  # rights that a dial takes, by audience
+    newcomers_from: int | None = None  # elsewhere: who comes in reads what its host dates since then
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,6 @@ class PostFacts:
     stamp_blind: bool = False  # partners did not see each other when it was written
     side: str = ""  # the outside organisation that it is from or for
     held: bool = False  # waits for a steward
-    received_at: int | None = None  # of a space elsewhere: when its host told it to us
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,8 +363,7 @@ def _what_stops(viewer: Viewer, post: PostFacts, standing: Standing, now: int) -
 
 
 def _too_old(cell: Rights, post: PostFacts, space: SpaceFacts, standing: Standing, now: int) -> Stop | None:
-    came_at = post.published_at if post.received_at is None else post.received_at
-    if cell.read is Read.LIMITED and came_at < _limit(standing, now):
+    if cell.read is Read.LIMITED and post.published_at < _limit(space, standing, now):
         return Stop.DAYS_BACK if standing.since_at is None else Stop.JOINED
     if cell.days and post.published_at < now - cell.days * DAY_MS:
         return Stop.DAYS
@@ -386,9 +385,12 @@ def _sees_side(post: PostFacts, space: SpaceFacts, standing: Standing) -> bool:
     return post.side == standing.side
 
 
-def _limit(standing: Standing, now: int) -> int:
-    """From when on a limited past is read: members since they came, others for some time."""
-    return now - DAYS_BACK_MS if standing.since_at is None else standing.since_at
+def _limit(space: SpaceFacts, standing: Standing, now: int) -> int:
+    """From when on a limited past is read: members since they came, or what its host opens to all; others for some
+    time.
+    """
+    since = now - DAYS_BACK_MS if standing.since_at is None else standing.since_at
+    return since if space.newcomers_from is None else min(since, space.newcomers_from)
 
 
 def _opened(space: SpaceFacts, standing: Standing) -> int | None:
@@ -458,6 +460,22 @@ def audience(post: PostFacts, candidates: Iterable[Candidate], now: int) -> list
     there for whom it is.
     """
     return [c.peer_id for c in candidates if not c.blocked and _told(post, c, now)]
+
+
+def newcomers_read(space: SpaceFacts, standing: Standing, stamp: Variant | None = None) -> bool:
+    """Whether people of an instance, once they are in, read what was written before they came: the space in general,
+    or what has this stamp.
+    """
+    inside = replace(standing, audience=_ONCE_IN.get(standing.audience, standing.audience))
+    return rights(space, inside, stamp).read > Read.LIMITED
+
+
+_ONCE_IN = {
+    Audience.PARTNER: Audience.PARTNER_MEMBER,
+    Audience.PARTNER_UNINVITED: Audience.PARTNER_MEMBER,
+    Audience.KIN: Audience.PARTNER_MEMBER,
+    Audience.FED: Audience.FED_MEMBER,
+}
 
 
 def _told(post: PostFacts, candidate: Candidate, now: int) -> bool:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from server.ids import EPOCH_MS, ID_BITS
 from server.openness import Audience, Existence, History, Join, Read, Variant
 from server.rights import (
     DAY_MS,
@@ -239,7 +238,7 @@ def _past(cell: Rights, current: Variant, caller: _Caller, now: int) -> Clause:
     clause = Clause("1 = 1")
     if cell.read is Read.LIMITED:
         if current is Variant.ELSEWHERE:
-            return clause.and_(_told_since(caller))
+            return clause.and_(_theirs_to_read(caller))
         since = Clause("COALESCE(").join(caller.since).then(", CAST(? AS BIGINT))", now - DAYS_BACK_MS)
         clause = clause.and_(Clause("p.published_at >=").join(since))
     if cell.days:
@@ -250,10 +249,9 @@ def _past(cell: Rights, current: Variant, caller: _Caller, now: int) -> Clause:
     return clause
 
 
-def _told_since(caller: _Caller) -> Clause:
-    """Of a space elsewhere: what its host told us since they came; an open one keeps no past to itself."""
-    told = Clause("p.id >= (CAST(").join(caller.since).then(f"AS BIGINT) - {EPOCH_MS}) * {1 << ID_BITS}")
-    return any_of([Clause("s.level IN ('network', 'public')"), told])
+def _theirs_to_read(caller: _Caller) -> Clause:
+    """Of a space elsewhere: what its host dates since they came, or since when it keeps no past from anybody."""
+    return any_of([Clause("p.published_at >= s.newcomers_from"), Clause("p.published_at >=").join(caller.since)])
 
 
 def _since_opening(current: Variant, caller: _Caller) -> Clause:

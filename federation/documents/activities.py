@@ -261,6 +261,8 @@ def about_membership(fact: Fact, other_uri: str, here: Addresses) -> Message:
     else:
         join = {"id": fact.detail("uri"), "type": "Join", "actor": other_uri, "object": fact.space_uri}
         document |= {"type": "Accept" if fact.detail("accepted") else "Reject", "object": join}
+        if fact.detail("since"):
+            document["published"] = moment(fact.detail("since"))
     return Message(document, actor)
 
 

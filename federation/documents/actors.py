@@ -67,9 +67,19 @@ async def person(instance: Instance, actor: OwnActor, *, full: bool) -> dict[str
 
 
 async def group(
-    instance: Instance, actor: OwnActor, level: Level, epoch: int, *, full: bool, proofs: bool = True
+    instance: Instance,
+    actor: OwnActor,
+    level: Level,
+    epoch: int,
+    *,
+    full: bool,
+    proofs: bool = True,
+    newcomers_from: int | None = None,
 ) -> dict[str, Any]:
-    """A space. `followers` is its member collection; the stub is for those who know only that it exists."""
+    """A space. `followers` is its member collection; the stub is for those who know only that it exists.
+
+    `newcomers_from`: since when (ms) what is written is for people of the receiver who come in later, too; None: never.
+    """
     document: dict[str, Any] = {
         "@context": CONTEXT,
         "id": actor.uri,
@@ -89,6 +99,7 @@ async def group(
             "parvis:openness": level.value,
             "parvis:policyEpoch": epoch,
             "parvis:proofs": proofs,
+            **({} if newcomers_from is None else {"parvis:newcomersFrom": moment(newcomers_from)}),
             "manuallyApprovesFollowers": level is not Level.PUBLIC,
             "discoverable": level is Level.PUBLIC,
             "indexable": level is Level.PUBLIC,

@@ -72,7 +72,13 @@ async def mirror(call: Call) -> int:
         raise Refused("Only a linked instance shows its spaces.", call.said.actor)
     level = Level(fetched.openness) if fetched.openness in set(Level) else Level.PARTNERS
     told = spaces.SpaceElsewhere(
-        call.actor.id, call.actor.name, call.actor.host, fetched.display_name, fetched.summary, level
+        call.actor.id,
+        call.actor.name,
+        call.actor.host,
+        fetched.display_name,
+        fetched.summary,
+        level,
+        newcomers_from=moment(fetched.document.get("parvis:newcomersFrom")),
     )
     space_id = await spaces.mirror(call.server, told)
     epoch = fetched.document.get("parvis:policyEpoch")

@@ -16,7 +16,7 @@ from federation.handlers.posts import emoji_of, is_here, reaction, read_note, st
 from federation.membership_sync import compare_members
 from federation.page_memory import keep, once
 from federation.poll_reading import QUESTION, poll_in
-from federation.reading import Activity, IncomingNote, first, identifier, many, note, type_of
+from federation.reading import Activity, IncomingNote, first, identifier, many, moment, note, type_of
 from federation.replicas import wanted
 from federation.trust import owns_note, owns_object, same_origin
 from server import database as db
@@ -258,8 +258,14 @@ async def _relayed(call: Call, incoming: IncomingNote) -> arriving.Arrived:
     copies = dict(_copies(call.said.document.get("parvis:media"), call.said.actor))
     own = same_origin(incoming.id, call.said.actor)
     files = [replace(file, uri=file.uri if own else copies.get(file.uri, "")) for file in said.files]
-    attested = call.peer_id if call.attested else None
-    return replace(said, files=files, attested_by=attested, original=_kept(call, call.wrapped))
+    dated = moment(call.said.document.get("parvis:published"))
+    return replace(
+        said,
+        published_at=said.published_at if dated is None else dated,
+        files=files,
+        attested_by=call.peer_id if call.attested else None,
+        original=_kept(call, call.wrapped),
+    )
 
 
 def _kept(call: Call, said: Activity | None) -> str:

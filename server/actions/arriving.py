@@ -13,7 +13,7 @@ from server.actions.finding import make_all_findable
 from server.actions.naming import side_for, tell_named
 from server.actions.poll_rows import NewPoll, Tally
 from server.actions.post_rows import hash_of, ours_of, peer_of, replace, row_of, take_back, write, write_names
-from server.clock import now_ms
+from server.clock import APART_MS, now_ms
 from server.errors import Conflict, NotFound, Unavailable
 from server.events import Kind, record, record_published
 from server.ids import new_id
@@ -39,7 +39,7 @@ class Arrived:
 
     uri: str
     html: str
-    published_at: int
+    published_at: int  # in a space elsewhere: as its host dates it
     summary: str = ""
     language: str = ""
     reply_to_uri: str = ""
@@ -79,7 +79,7 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
             parent,
             arrived.visibility,
             {
-                **_said(arrived, await _published(author_id, arrived, space, parent)),
+                **_said(arrived, await _published(arrived, space, parent)),
                 "side": await side_for(side_of(viewer), space, "", ()),
                 "held_at": now_ms() if waits else None,
                 "peer_id": await peer_of(author_id, viewer),
@@ -147,7 +147,7 @@ async def _write_told(space: spaces.SeenSpace, new: Sequence[tuple[int, Told, "_
     """The rows of posts that are new here, what is found of them, whom they name, and that they came."""
     rows = []
     for post_id, one, parent in new:
-        published = min(one.arrived.published_at, now_ms() + FUTURE_MS)
+        published = min(one.arrived.published_at, now_ms() + APART_MS)
         said = _said(one.arrived, published) | {"peer_id": one.author_peer_id, "byline": one.arrived.byline}
         rows.append(row_of(post_id, one.arrived.uri, one.author_id, space, parent, None) | said)
     try:
@@ -249,25 +249,18 @@ def _said(arrived: Arrived, published_at: int) -> dict[str, object]:
     }
 
 
-async def _published(author_id: int, arrived: Arrived, space: spaces.SeenSpace | None, parent: _Here | None) -> int:
+async def _published(arrived: Arrived, space: spaces.SeenSpace | None, parent: _Here | None) -> int:
     """When it was written: as its author says, within what can be.
 
-    Not in the future (R20). In a space of ours not before its author came in, nor before what they wrote there last,
-    nor before what it answers: who may read back how far is decided by that date.
+    Not in the future (R20). In a space of ours that date decides who of those that came in since may read it, whenever
+    it comes and however often (I5): an earlier one takes readers away, and a later one than now is now. What answers
+    something is never dated before it, so whoever asked reads the answer of somebody whose clock is late.
     """
-    said = min(arrived.published_at, now_ms() + FUTURE_MS)
     if space is None or not space.hosted_here:
-        return said
-    earliest = await db.fetch_one(
-        "SELECT (SELECT MAX(since_at) FROM membership WHERE space_id = $1 AND actor_id = $2) AS came,"
-        " (SELECT MAX(p.published_at) FROM post p WHERE p.id = (SELECT MAX(id) FROM post WHERE author_id = $2"
-        " AND space_id = $1)) AS wrote, (SELECT published_at FROM post WHERE id = $3) AS answered",
-        space.id,
-        author_id,
-        parent.id if parent else 0,
-    )
-    dates = [date for date in (earliest or {}).values() if date is not None]
-    return max(said, *dates) if dates else said
+        return min(arrived.published_at, now_ms() + FUTURE_MS)
+    said = min(arrived.published_at, now_ms())
+    answered = await db.fetch_one("SELECT published_at FROM post WHERE id = $1", parent.id) if parent else None
+    return max(said, answered["published_at"]) if answered else said
 
 
 async def _parent(uri: str, space_id: int | None) -> _Here | None:

@@ -11,7 +11,7 @@ from server import live
 from server.actions import feeds, mails, recalls
 from server.actions.audit import note
 from server.actions.notices import notify
-from server.clock import now_ms
+from server.clock import APART_MS, now_ms
 from server.errors import Conflict, Forbidden, NotFound
 from server.events import Kind, record
 from server.ids import new_id
@@ -217,7 +217,7 @@ async def invited(viewer: PeerServer, space_id: int, actor_id: int, uri: str, by
 async def answered(viewer: PeerServer, join_uri: str, accepted: bool, at: int | None = None) -> None:
     """The host answers what one of ours asked. An answer to nothing that we asked changes nothing (O24).
 
-    `at`: when the host let them in (ms): what came from then on is theirs to read, as it is there.
+    `at`: when the host let them in (ms, by its clock): what it dates since then is theirs to read, as it is there.
     """
     async with db.transaction():
         row = await db.fetch_one(
@@ -228,7 +228,7 @@ async def answered(viewer: PeerServer, join_uri: str, accepted: bool, at: int | 
         )
         if row is None:
             known = await db.fetch_one(
-                "SELECT m.id, m.created_at FROM membership m JOIN space s ON s.id = m.space_id"
+                "SELECT m.id FROM membership m JOIN space s ON s.id = m.space_id"
                 " WHERE m.uri = $1 AND m.state IN ('member', 'frozen') AND s.peer_id = $2",
                 join_uri,
                 viewer.peer_id,
@@ -236,16 +236,14 @@ async def answered(viewer: PeerServer, join_uri: str, accepted: bool, at: int | 
             if accepted and known is not None:  # the host's list of members said so before, but not since when
                 if at is not None:
                     await db.execute(
-                        "UPDATE membership SET since_at = $1 WHERE id = $2 AND since_at > $1",
-                        max(known["created_at"], at),
-                        known["id"],
+                        "UPDATE membership SET since_at = $1 WHERE id = $2 AND since_at > $1", at, known["id"]
                     )
                 return
             raise NotFound(detail="an answer to nothing that was asked (O24)")
         if not accepted:
             await out(row["space_id"], row["actor_id"])
             return
-        since = now_ms() if at is None else max(row["created_at"], min(at, now_ms()))
+        since = now_ms() if at is None else min(at, now_ms() + APART_MS)
         await db.execute("UPDATE membership SET state = 'member', since_at = $1 WHERE id = $2", since, row["id"])
         await notify([row["actor_id"]], "member", key=f"member:{row['space_id']}", space_id=row["space_id"])
         _changed(row["space_id"], row["actor_id"])
@@ -395,7 +393,12 @@ def _changed(space_id: int, actor_id: int) -> None:
 
 
 async def _answer(space: spaces.SeenSpace, member_id: int, uri: str, *, accepted: bool) -> None:
-    data = {"member": member_id, "uri": uri, "accepted": accepted}
+    row = await db.fetch_one(
+        "SELECT since_at FROM membership WHERE space_id = $1 AND actor_id = $2 AND state = 'member'",
+        space.id,
+        member_id,
+    )
+    data = {"member": member_id, "uri": uri, "accepted": accepted, "since": row["since_at"] if row else None}
     await record(Kind.JOIN_ANSWERED, actor_id=space.actor_id, space_id=space.id, data=data)
 
 

@@ -11,7 +11,7 @@ from server import live
 from server.actions.audit import note
 from server.actions.incidents import noticed
 from server.actions.link_keys import tell_administrators
-from server.clock import now_ms
+from server.clock import APART_MS, now_ms
 from server.events import Kind, record
 from server.ids import new_id
 from server.openness import MemberState
@@ -55,8 +55,12 @@ async def agreed(space_id: int, listed: Collection[str]) -> bool:
     return {member.uri for member in await members_here(space_id)} == set(listed)
 
 
-async def apply(space_id: int, listed: Collection[str], began_at: int) -> bool:
-    """Makes the host's list true here, in the caller's transaction: removals first, then additions.
+Listed = dict[str, int | None]
+"""Who of ours is in by a host's list: by address, since when (ms, by its clock) where it says so."""
+
+
+async def apply(space_id: int, listed: Listed, began_at: int) -> bool:
+    """Makes the host's list true here, in the caller's transaction: removals first, then additions, then since when.
 
     `began_at`: when the fetch of the list began (ms); who came in since is left alone. Says whether the lists now
     agree; when they do not for a second time within UNSURE_MS, the space is frozen here.
@@ -70,6 +74,15 @@ async def apply(space_id: int, listed: Collection[str], began_at: int) -> bool:
     settled = True
     for uri in sorted(wanted - {member.uri for member in present}):
         settled = await _bring_in(space_id, uri) and settled
+    for member in await members_here(space_id):
+        at = listed.get(member.uri)
+        if at is not None and at != member.since_at:
+            await db.execute(
+                "UPDATE membership SET since_at = $1 WHERE space_id = $2 AND actor_id = $3",
+                min(at, now_ms() + APART_MS),
+                space_id,
+                member.actor_id,
+            )
     if not settled:
         await _unsettled(space_id)
         return False

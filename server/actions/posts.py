@@ -20,6 +20,7 @@ from server.limits import ATTACHMENTS
 from server.openness import Visibility
 from server.policy import Act
 from server.queries import posts, spaces
+from server.queries.clocks import time_at
 from server.refusals import N_
 from server.text import render
 from server.viewer import Employee, Guest, RemotePerson, Resident, Viewer, side_of
@@ -77,7 +78,8 @@ async def publish(viewer: Resident, draft: Draft, here: Addresses) -> int:
                 "language": draft.language,
                 "client_key": draft.client_key,
                 "side": side,
-                "published_at": now_ms(),
+                # in a space elsewhere by its host's clock, as is since when everybody there is in
+                "published_at": await time_at(space.facts.peer_id if space else None),
             },
             draft.poll,
         )

@@ -154,6 +154,7 @@ class SpaceElsewhere:
     name: str
     description: str
     level: Level
+    newcomers_from: int | None = None
 
 
 async def mirror(viewer: PeerServer, told: SpaceElsewhere) -> int:
@@ -166,10 +167,11 @@ async def mirror(viewer: PeerServer, told: SpaceElsewhere) -> int:
         description = plain(told.description)[:SUMMARY_BYTES]
         if row is not None:
             await db.execute(
-                "UPDATE space SET name = $1, description = $2, level = $3 WHERE id = $4",
+                "UPDATE space SET name = $1, description = $2, level = $3, newcomers_from = $4 WHERE id = $5",
                 name,
                 description,
                 told.level.value,
+                told.newcomers_from,
                 row["id"],
             )
             return int(row["id"])
@@ -184,6 +186,7 @@ async def mirror(viewer: PeerServer, told: SpaceElsewhere) -> int:
                 "name": name,
                 "description": description,
                 "level": told.level.value,
+                "newcomers_from": told.newcomers_from,
                 "created_at": now_ms(),
             },
         )

@@ -46,6 +46,7 @@ class Space(Model):
     proofs = fields.BooleanField(db_default=True)  # authors sign what they write for other instances
     checked_at = maybe_moment()  # elsewhere: when its host's list of our members was last compared with ours
     unsure_at = maybe_moment()  # elsewhere: since when the two lists differ
+    newcomers_from = maybe_moment()  # elsewhere: who comes in reads what its host dates since then; empty: no past
     frozen_at = maybe_moment()  # elsewhere: nobody here reads it, for they still differed after a comparison
     managed_by = fields.CharField(max_length=300, db_default="")  # the file that declares it
     managed_fields = fields.TextField(db_default="[]")  # JSON

@@ -10,9 +10,8 @@ from server.clock import now_ms
 from server.errors import NotFound
 from server.explaining import Case
 from server.explaining_words import refused
-from server.ids import born_ms
 from server.openness import Audience, Level, Variant, Visibility
-from server.policy import Act, Decision, PostFacts, SpaceFacts, Standing, may_post, scope_posts
+from server.policy import Act, Decision, PostFacts, Standing, may_post, scope_posts
 from server.queries import identity, polls, sides, spaces
 from server.queries.cards import PersonCard as PersonCard
 from server.queries.former import moves
@@ -195,7 +194,6 @@ async def _any(viewer: Viewer, where: str, value: int | str) -> SeenPost | None:
         stamp_blind=bool(row["stamp_blind"]),
         side=row["side"],
         held=row["held_at"] is not None,
-        received_at=_received(row["id"], space.facts if space else None),
     )
     return SeenPost(
         id=row["id"],
@@ -451,13 +449,7 @@ def _facts(row: dict[str, Any]) -> PostFacts:
         stamp_blind=bool(row["stamp_blind"]),
         side=row["side"],
         held=row["held_at"] is not None,
-        received_at=_received(row["id"], space),
     )
-
-
-def _received(post_id: int, space: SpaceFacts | None) -> int | None:
-    """When the host of a space elsewhere told us a post: when we gave it its number."""
-    return born_ms(post_id) if space is not None and space.peer_id is not None else None
 
 
 def person_card(row: dict[str, Any]) -> PersonCard:

@@ -31,7 +31,7 @@ from server.sql import Clause, one_of
 from server.viewer import Employee, Guest, Operator, PeerServer, RemotePerson, Viewer, side_of
 
 FACTS = """s.level, s.listed, s.reach, s.staff_read, s.partner_view, s.history, s.history_days, s.narrowed,
- s.opened_at, s.closed_at"""
+ s.opened_at, s.closed_at, s.newcomers_from"""
 """The columns of a space s that `facts_of` reads, beside its id and its peer's."""
 COLUMNS = f"""s.identity_outside, s.id, s.actor_id, s.slug, s.peer_id, s.name, s.description, s.epoch, s.created_at,
  {FACTS}, a.uri, a.inbox, a.host"""
@@ -259,6 +259,7 @@ def facts_of(space_id: int, peer_id: int | None, row: dict[str, Any]) -> SpaceFa
         row["history_days"],
         row["partner_view"] == PartnerView.BLIND,
         less_by_audience(row["narrowed"]),
+        row["newcomers_from"],
     )
 
 
@@ -287,8 +288,7 @@ def _standing(viewer: Viewer, facts: SpaceFacts, state: MemberState | None, row:
         by_invitation=row["n_reach"] == Reach.INVITED,
         glass=bool(row["glass"]),
     )
-    open_elsewhere = facts.peer_id is not None and Level(row["level"]) in (Level.NETWORK, Level.PUBLIC)
-    unlimited = who is Audience.STAFF_MEMBER and (facts.peer_id is None or open_elsewhere)
+    unlimited = who is Audience.STAFF_MEMBER and facts.peer_id is None
     return Standing(
         who,
         role=Role(row["role"]) if member else None,

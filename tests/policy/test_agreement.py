@@ -13,7 +13,6 @@ import pytest
 from server import clock
 from server import database as db
 from server.errors import Forbidden, NotFound
-from server.ids import born_ms
 from server.openness import Audience, Existence, MemberState, Variant, Visibility
 from server.policy import (
     Act,
@@ -70,7 +69,6 @@ def facts_of(post: Post, around: dict[int, SeenSpace]) -> PostFacts:
         stamp=Variant(post.stamp) if post.stamp else None,
         visibility=Visibility(post.visibility) if post.visibility else None,
         peer_id=post.peer_id,
-        received_at=born_ms(post.id) if post.space and post.space.host is not None else None,
         deleted=post.deleted,
         stamp_blind=post.stamp_blind,
         side=post.side,

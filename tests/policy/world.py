@@ -279,8 +279,9 @@ def _spaces(world: World) -> None:
     for variant, dates in itertools.product(DIALS, DATES):
         _space(world, variant, dates, None)
     hosts = [world.coded(code).id for code in ("t--", "---", "tnm")]
-    for host, level in itertools.product(hosts, ("closed", "public")):
-        _space(world, Variant.ELSEWHERE, DATES[0], host, (level, True, "invited"))
+    for host, newcomers in itertools.product(hosts, (None, DATES[0].late, 100)):
+        dials = ("public" if newcomers else "partners", True, "invited")
+        _space(world, Variant.ELSEWHERE, DATES[0], host, dials, newcomers_from=newcomers)
 
 
 def _dialled(world: World) -> None:
@@ -331,6 +332,7 @@ def _space(
     history: History = History.LEVEL,
     days: int = 0,
     blind: bool = False,
+    newcomers_from: int | None = None,
 ) -> Space:
     actor = _actor(world, "space", host, "group")
     opened = world.now - dates.opened * DAY if dates.opened else None
@@ -349,6 +351,7 @@ def _space(
         history=history.value,
         history_days=days,
         peer_id=host,
+        newcomers_from=None if newcomers_from is None else world.now - newcomers_from * DAY,
         opened_at=opened,
         created_at=world.now,
     )

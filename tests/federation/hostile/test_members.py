@@ -121,7 +121,7 @@ async def test_who_left_is_not_brought_back_and_who_came_in_meanwhile_is_not_rem
     assert await theirs.states() == {"alice": "member"}
     await enter(theirs.id, theirs.here.odile.actor_id)
     async with db.transaction():
-        assert await membership_lists.apply(theirs.id, {theirs.alice}, began_at=now_ms() - 60_000)
+        assert await membership_lists.apply(theirs.id, {theirs.alice: None}, began_at=now_ms() - 60_000)
     assert await theirs.states() == {"alice": "member", "odile": "member"}
 
 
@@ -136,7 +136,7 @@ async def test_a_membership_that_we_lost_comes_back_by_the_hosts_word(theirs: Th
 
 
 async def test_who_the_list_brought_in_reads_from_when_the_host_let_them_in(theirs: Theirs) -> None:
-    """The list names nobody's date; the answer to what they asked does, and may come after it."""
+    """Where the list names no date: the answer to what they asked does, and may come after it."""
     await ask_elsewhere(theirs.here.odile, theirs.id)
     [event] = await db.fetch("SELECT id FROM event WHERE kind = 'join_asked'")
     odile = theirs.here.person("odile")
@@ -152,10 +152,31 @@ async def test_who_the_list_brought_in_reads_from_when_the_host_let_them_in(thei
     assert await theirs.here.take(accept, theirs.pin.ed) == ""
     [row] = await db.fetch(mine, theirs.here.odile.actor_id)
     assert row["since_at"] == let_in
-    long_ago = theirs.group.says("Accept", join, published=moment(5))
-    assert await theirs.here.take(long_ago, theirs.pin.ed) == ""
+    later = theirs.group.says("Accept", join, published=moment(let_in + 1))
+    assert await theirs.here.take(later, theirs.pin.ed) == ""
     [row] = await db.fetch(mine, theirs.here.odile.actor_id)
-    assert row["since_at"] == listed["created_at"], "not before they asked"
+    assert row["since_at"] == let_in
+
+
+async def test_I3_I5_the_list_says_since_when_everybody_is_in(theirs: Theirs) -> None:
+    """After a backup was put back: who was lost reads what they could read, and no more."""
+    await db.execute("DELETE FROM membership WHERE actor_id = $1", theirs.here.bruno.actor_id)
+    far, came = now_ms() + 9_000_000, now_ms() - 9_000_000
+    for since in ("", {theirs.bruno: 5, theirs.alice: "?"}, {theirs.bruno: moment(came), theirs.alice: moment(far)}):
+        await db.execute("UPDATE membership SET since_at = 7 WHERE actor_id = $1", theirs.here.alice.actor_id)
+        dated: Json = {"parvis:since": since}
+        theirs.lists([theirs.alice, theirs.bruno], **dated)
+        await wish(theirs.id, root_of([theirs.alice, theirs.bruno]))
+        assert await theirs.settle() == ""
+        await db.execute("DELETE FROM job WHERE kind = 'members'")
+        rows = await db.fetch("SELECT actor_id, since_at FROM membership WHERE peer_id IS NULL")
+        dates = {row["actor_id"]: row["since_at"] for row in rows}
+        if isinstance(since, dict) and since[theirs.bruno] != 5:
+            assert dates[theirs.here.bruno.actor_id] == came
+            assert now_ms() < dates[theirs.here.alice.actor_id] < far, "no further ahead than clocks are apart"
+        else:
+            assert dates[theirs.here.alice.actor_id] == 7
+            assert came < dates[theirs.here.bruno.actor_id] <= now_ms(), "from now on, where no date can be read"
 
 
 async def test_two_lists_that_go_on_differing_freeze_the_space_and_both_administrators_see_it(theirs: Theirs) -> None:

@@ -24,6 +24,7 @@ from server.clock import now_ms
 from server.errors import NotFound
 from server.openness import Level
 from server.queries import posts as reading_posts
+from server.viewer import RemotePerson, Viewer
 from tests.federation.harness import worded
 from tests.federation.stranger import (
     Actor,
@@ -158,6 +159,38 @@ async def members(theirs: Theirs, uris: list[str], epoch: int = 1, **changes: An
     }
     for at, document in bodies.items():
         theirs.group.server.serve(at, document)
+
+
+async def test_I5_what_comes_late_is_read_by_those_who_were_in_when_it_was_dated(theirs: Theirs) -> None:
+    """After an outage, or asked for again: what a host dates before somebody came in is not theirs."""
+    alice, bruno = theirs.here.alice, theirs.here.bruno
+    await enter(theirs.id, bruno.actor_id)
+    came = now_ms()
+    for actor_id, at in ((alice.actor_id, came - 50), (bruno.actor_id, came)):
+        await db.execute("UPDATE membership SET since_at = $1 WHERE actor_id = $2", at, actor_id)
+    read: list[tuple[bool, bool]] = []
+    for dated in (came - 60, came - 1, came, None):
+        around: Json = {"parvis:published": moment(dated)} if dated else {}
+        said = theirs.create(theirs.chloe, published=moment(came - 2))
+        assert await theirs.take(theirs.announce(said, **around)) == ""
+        newest = (await theirs.posts())[-1]["id"]
+        read.append((newest in await reading_posts.readable(alice, [newest]), await there(bruno, newest)))
+    assert read == [(False, False), (True, False), (True, True), (True, False)]
+    theirs.group.publish(**{"parvis:newcomersFrom": moment(came - 1)})
+    update = theirs.group.says("Update", theirs.group.document)
+    assert await theirs.take(update) == ""
+    assert [await there(bruno, post["id"]) for post in await theirs.posts()] == [False, True, True, False]
+    for told in (None, 5, "1970"):
+        theirs.group.publish(**{"parvis:newcomersFrom": told})
+        assert await theirs.take(theirs.group.says("Update", theirs.group.document)) == ""
+        assert [await there(bruno, post["id"]) for post in await theirs.posts()] == [False, False, True, False]
+
+
+async def there(viewer: Viewer, post_id: int) -> bool:
+    try:
+        return (await reading_posts.find(viewer, post_id)).id == post_id
+    except NotFound:
+        return False
 
 
 # --- RR3: authors ---------------------------------------------------------------------------------
@@ -462,19 +495,35 @@ async def test_what_is_taken_back_before_it_came_is_remembered_so_many_times(
     assert await theirs.take(theirs.announce(creates[0])) == "", "so long ago that nobody remembers"
 
 
-async def test_nobody_dates_a_post_back_before_they_were_there(closed: Here, kestrel: OtherServer) -> None:
+async def test_I5_R20_a_date_only_takes_readers_away_however_late_and_often_a_post_comes(
+    closed: Here, kestrel: OtherServer
+) -> None:
+    """A host that was put back is told again what it lost, after whoever came in meanwhile (I5)."""
     pin, chloe = await linked(kestrel), kestrel.actor("chloe")
     space_id = await closed.open_space("projet", Level.PARTNERS, kestrel)
     await enter(space_id, await met(chloe), kestrel)
     uri = closed.space("projet")
     said: Json = {"to": [uri, f"{uri}/members"], "audience": uri}
-    [member] = await db.fetch("SELECT since_at FROM membership WHERE peer_id IS NOT NULL")
-    later = now_ms()
-    for published, kept in ((5, member["since_at"]), (later, later), (6, later)):
-        note = chloe.note(**said, published=moment(published))
-        assert await closed.take(chloe.says("Create", note, **said), pin.ed) == ""
+    lost, began = now_ms() - 9, now_ms()
+    dan_id = await met(kestrel.actor("dan"))
+    await enter(space_id, dan_id, kestrel)
+    await db.execute("UPDATE membership SET since_at = $1 WHERE peer_id IS NOT NULL", lost + 2)
+    newest: Json = {}
+    for published, kept in ((lost + 3, lost + 3), (lost, lost), (5, 5), (now_ms() + 1_000_000, None)):
+        newest = chloe.note(**said, published=moment(published))
+        assert await closed.take(chloe.says("Create", newest, **said), pin.ed) == ""
         [row] = await db.fetch("SELECT published_at FROM post ORDER BY id DESC LIMIT 1")
-        assert row["published_at"] == kept
+        assert row["published_at"] == kept if kept else began <= row["published_at"] <= now_ms()
+    [peer] = await db.fetch("SELECT peer_id AS id FROM membership WHERE actor_id = $1", dan_id)
+    readable = await reading_posts.readable(
+        RemotePerson(dan_id, peer["id"], linked=True), [row["id"] for row in await db.fetch("SELECT id FROM post")]
+    )
+    dates = {row["id"]: row["published_at"] for row in await db.fetch("SELECT id, published_at FROM post")}
+    assert sorted(dates[post_id] > lost for post_id in readable) == [True, True], "what was lost was never Dan's"
+    answer = chloe.note(**said, published=moment(7), inReplyTo=newest["id"])
+    assert await closed.take(chloe.says("Create", answer, **said), pin.ed) == ""
+    last, before = await db.fetch("SELECT published_at FROM post ORDER BY id DESC LIMIT 2")
+    assert last == before, "whoever reads a question reads the answer of somebody whose clock is late"
 
 
 async def test_a_follower_without_a_link_waits_for_the_person_and_one_of_a_partner_does_not(

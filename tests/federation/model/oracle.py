@@ -51,6 +51,9 @@ class Oracle:
     skew_s: float = 0.0
     items: list[Item] = field(default_factory=list)
     member_since: dict[str, float] = field(default_factory=dict)
+    """From when on somebody who is in has to see all; never before `came`."""
+    came: dict[str, float] = field(default_factory=dict)
+    """When somebody who is in was let in, at the earliest: nothing of before is theirs."""
     named: set[str] = field(default_factory=set)
     allowed: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)  # host → changes of having a member
     lived: list[tuple[float, dict[str, list[tuple[float, bool]]]]] = field(default_factory=list)
@@ -65,19 +68,24 @@ class Oracle:
 
     def enters(self, person: str, at: float) -> None:
         self.member_since.setdefault(person, at)
+        self.came.setdefault(person, at)
         self.unsure.discard(person)
         self._look(at)
 
     def leaves(self, person: str, at: float) -> None:
-        self.member_since.pop(person, None)
+        self._out(person)
         self._look(at)
 
     def names(self, hosts: set[str], at: float) -> None:
         """The partners that the space names now; people of the others are out."""
         self.named = set(hosts)
         for person in [p for p in self.member_since if self.host_of[p] not in (self.home, *hosts)]:
-            del self.member_since[person]
+            self._out(person)
         self._look(at)
+
+    def _out(self, person: str) -> None:
+        self.member_since.pop(person, None)
+        self.came.pop(person, None)
 
     def went_back(self, then: "Oracle", at: float) -> None:
         """The host's database is that of an earlier moment: who is in, and which partners it names, is as then."""
@@ -86,6 +94,7 @@ class Oracle:
         self.named, self.allowed = set(then.named), {host: list(changes) for host, changes in then.allowed.items()}
         # what is written from now on has to be seen by partners' people: a copy that was recalled stays away
         self.member_since = {p: since if self.host_of[p] == self.home else at for p, since in then.member_since.items()}
+        self.came = {p: then.came[p] for p in self.member_since}
         self.unsure -= set(self.member_since)
 
     def members_at(self, host: str) -> list[str]:
@@ -97,11 +106,6 @@ class Oracle:
             changes = self.allowed.setdefault(host, [])
             if not changes or changes[-1][1] is not now:
                 changes.append((at, now))
-
-    def host_since(self, host: str) -> float | None:
-        """Since when an instance has had somebody in without a break."""
-        changes = self.allowed.get(host, [])
-        return changes[-1][0] if changes and changes[-1][1] else None
 
     def may_have_left_to(self, item: Item, host: str, at: float, slack_s: float) -> bool:
         """Whether a byte of an item may have been on its way to a host at a moment, or just before it."""
@@ -129,12 +133,10 @@ class Oracle:
 
     def may_see(self, person: str) -> set[str]:
         """What somebody may see at most."""
-        host = self.host_of[person]
-        since = self._since(person) if host == self.home else self.host_since(host)
-        if person not in self.member_since or since is None:
+        if person not in self.member_since:
             return set()
-        early = 2 + self.skew_s
-        return {i.word for i in self.items if (not i.gone or i.loose) and (i.at >= since - early or i.host == host)}
+        since = 0.0 if self.host_of[person] == self.home else self.came[person] - self.skew_s
+        return {i.word for i in self.items if (not i.gone or i.loose) and i.at >= since}
 
     def _since(self, person: str) -> float | None:
         if person not in self.member_since:

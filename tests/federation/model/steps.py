@@ -183,9 +183,6 @@ async def start(world: World, node: Node) -> None:
 
 # --- backups --------------------------------------------------------------------------------------
 
-LEARNS_S = 30.0
-"""How long an instance that was put back takes, at most, to learn from the host who of its people is in."""
-
 
 async def back_up(world: World) -> None:
     place = world.chance.randrange(len(world.nodes))
@@ -231,9 +228,6 @@ async def partner_loses(world: World, place: int, snapshot: Snapshot) -> None:
             item.loose = True
     for item, before in zip(oracle.items, snapshot.then.items, strict=False):
         item.fragile |= item.thanks != before.thanks
-    for person, at in oracle.member_since.items():
-        if world.place(person) == place and snapshot.then.member_since.get(person) != at:
-            oracle.member_since[person] = time.monotonic() + LEARNS_S
 
 
 async def host_loses(world: World, place: int, snapshot: Snapshot) -> None:

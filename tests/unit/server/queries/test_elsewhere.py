@@ -1,4 +1,4 @@
-"""Of a space elsewhere, one of ours reads what its host told us since they came, not what others were told (RR2)."""
+"""Of a space elsewhere, one of ours reads what its host dates since they came, not what others were told (RR2)."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.cast import KESTREL, Cast
 
 
 async def told(cast: Cast, space_id: int, number: int) -> int:
-    arrived = Arrived(f"https://{KESTREL}/posts/{number}", f"<p>{number}</p>", now_ms() - 9_000_000 + number)
+    arrived = Arrived(f"https://{KESTREL}/posts/{number}", f"<p>{number}</p>", now_ms())
     return await receive(cast.kestrel, cast.chloe.actor_id, arrived, space_id)
 
 
@@ -25,7 +25,8 @@ async def test_who_comes_later_does_not_read_what_the_host_told_those_before(
     cast: Cast, level: Level, reads: bool
 ) -> None:
     group = await company.stranger("projet", "Projet", KESTREL)
-    there = await mirror(cast.kestrel, SpaceElsewhere(group.actor_id, "projet", KESTREL, "Projet", "", level))
+    shown = SpaceElsewhere(group.actor_id, "projet", KESTREL, "Projet", "", level, newcomers_from=5 if reads else None)
+    there = await mirror(cast.kestrel, shown)
     await company.enter(there, cast.alice)
     before = await told(cast, there, 1)
     await company.enter(there, cast.bruno)
