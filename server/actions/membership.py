@@ -10,13 +10,14 @@ from server import database as db
 from server import live
 from server.actions import feeds, mails, recalls
 from server.actions.audit import note
+from server.actions.newcomers import tell_the_past
 from server.actions.notices import notify
 from server.clock import APART_MS, now_ms
 from server.errors import Conflict, Forbidden, NotFound
 from server.events import Kind, record
 from server.ids import new_id
 from server.openness import Audience, Level, LinkState, MemberState, Office, Role
-from server.policy import Act, Standing, rights
+from server.policy import Act, Standing, newcomers_read, rights
 from server.queries import spaces
 from server.queries.guests import admitted
 from server.refusals import N_, demand
@@ -178,6 +179,8 @@ async def asked(viewer: RemotePerson, space_uri: str, uri: str) -> None:
         elif (state is MemberState.INVITED and space.may(viewer, Act.ACCEPT_INVITATION)) or space.may(viewer, Act.JOIN):
             await _enter(space.id, who, Role(row["role"]) if row else Role.MEMBER, uri)
             await _answer(space, who.id, uri, accepted=True)
+            if newcomers_read(space.facts, space.standing):
+                await tell_the_past(space.id, viewer.peer_id)
         elif space.may(viewer, Act.ASK_TO_JOIN):
             await _put(space.id, who, Role.MEMBER, MemberState.ASKED, uri)
             await _ask_stewards(space.id, who.id)

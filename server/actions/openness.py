@@ -17,6 +17,7 @@ from server import database as db
 from server import live, policy_words
 from server.actions import plans
 from server.actions.audit import note
+from server.actions.newcomers import tell_the_past
 from server.actions.notices import notify
 from server.actions.policy_history import Made, append
 from server.actions.policy_rows import Written, write
@@ -426,6 +427,8 @@ async def _apply(
         door=how.door.value,
     )
     await record(Kind.SPACE_CHANGED, actor_id=space.actor_id, space_id=space.id)
+    if plan.widens or plan.past:
+        await tell_the_past(space.id)
     db.after_commit(partial(live.publish, live.Fact("access", space_id=space.id)))
     if _known_narrowing(plan):
         db.after_commit(partial(live.publish, live.Fact("narrowed", space_id=space.id)))
