@@ -2,8 +2,8 @@
 
 Run by hand: `python -m tests.bench.holes [sqlite|postgres] [posts]`. A post goes to 100 followers, each at a host of
 its own on the loopback network; the time from its commit to its arrival is taken at the 50 that answer. Rounds in which
-all 100 answer come in turn with rounds in which half of them do not. A black hole is a listener whose queue is full:
-the kernel drops what would open a connection, as a firewall does.
+all 100 answer, rounds in which half of them do not, and rounds in which there are only the 50 come in turn. A black
+hole is a listener whose queue is full: the kernel drops what would open a connection, as a firewall does.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from tests.bench.fanout import open_instance
 
 HOSTS, HEALTHY, SLOW, BROKEN = 100, 50, 10, 10
 SLOW_S = 9.0
-ALL_WELL, HALF_AWAY = "127.10.0", "127.11.0"
+ALL_WELL, HALF_AWAY, NO_OTHERS = "127.10.0", "127.11.0", "127.12.0"
 ARRIVES_S = 30.0
 ROUNDS = 2
 
@@ -45,7 +45,7 @@ class Host(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._out, self._held = transport, b""
         net, _, number = transport.get_extra_info("sockname")[0].rpartition(".")
-        self._number, self._well = int(number), net == ALL_WELL or int(number) <= HEALTHY
+        self._number, self._well = int(number), net != HALF_AWAY or int(number) <= HEALTHY
 
     def data_received(self, data: bytes) -> None:
         self._held += data
@@ -100,7 +100,7 @@ def black_holes(numbers: range) -> Iterator[int]:
 
 async def followers(alice: int, net: str, port: int, hole: int) -> None:
     """One follower on each host of a network; the last 30 are at the port of the holes when half is away."""
-    for number in range(1, HOSTS + 1):
+    for number in range(1, (HEALTHY if net == NO_OTHERS else HOSTS) + 1):
         away = net == HALF_AWAY and number > HEALTHY + SLOW + BROKEN
         host = f"{net}.{number}:{hole if away else port}"
         peer, actor, base = new_id(), new_id(), f"http://{host}"
@@ -151,12 +151,12 @@ async def one_round(url: str, net: str, ports: tuple[int, int], told: Connection
 
 
 def measure(engine: str, posts: int) -> dict[str, list[float]]:
-    """All seconds of both kinds of rounds, in order."""
+    """All seconds of each kind of rounds, in order."""
     ours, theirs = multiprocessing.Pipe()
     player = multiprocessing.get_context("spawn").Process(target=play_hosts, args=(theirs,), daemon=True)
     player.start()
     port = ours.recv()
-    found: dict[str, list[float]] = {ALL_WELL: [], HALF_AWAY: []}
+    found: dict[str, list[float]] = {ALL_WELL: [], HALF_AWAY: [], NO_OTHERS: []}
     try:
         with black_holes(range(HEALTHY + SLOW + BROKEN + 1, HOSTS + 1)) as hole:
             for _ in range(ROUNDS):
@@ -175,7 +175,7 @@ def share(seconds: list[float], hundredth: int) -> float:
 
 def said(engine: str, found: dict[str, list[float]]) -> str:
     """The figures in one line."""
-    names = {ALL_WELL: "all answer", HALF_AWAY: "half are away"}
+    names = {ALL_WELL: "all answer", HALF_AWAY: "half are away", NO_OTHERS: "only the 50"}
     parts = [
         f"{names[net]}: p50 {share(s, 50) * 1000:.0f} ms, p99 {share(s, 99) * 1000:.0f} ms of {len(s)}"
         for net, s in found.items()
