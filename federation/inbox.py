@@ -235,14 +235,17 @@ async def wake_resting(peer_ids: set[int], now: int) -> None:
 
     A word within that minute counts at its end: whoever says one thing and is silent then is still heard.
     """
-    known = Clause("SELECT id, state, due_at, last_heard_at FROM peer WHERE").join(one_of("id", sorted(peer_ids)))
+    known = Clause("SELECT id, state, due_at, rest_until_at, last_heard_at FROM peer WHERE").join(
+        one_of("id", sorted(peer_ids))
+    )
     for row in await db.fetch(*known.statement()):
         state = State(row["state"])
         if state is State.OK:
             if (row["last_heard_at"] or 0) <= now - MINUTE:
                 await db.execute("UPDATE peer SET last_heard_at = $1 WHERE id = $2", now, row["id"])
             continue
-        due = wake(state, None if state is State.ARCHIVED else row["due_at"], now, row["last_heard_at"] or 0)
+        before = None if state is State.ARCHIVED else row["due_at"]
+        due = wake(state, before, now, row["last_heard_at"] or 0, row["rest_until_at"])
         if due == row["due_at"] and state is not State.ARCHIVED:
             continue
         await db.execute(

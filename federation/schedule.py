@@ -86,6 +86,8 @@ class Decision:
     failing_since: int | None
     alert: bool = False
     """An administrator should be told."""
+    rest_until: int = 0
+    """Until when the peer asked to be left alone (Retry-After), in ms since 1970; 0: it did not."""
 
 
 def answered(status: int, headers: Mapping[str, str], now_ms: int, *, batch: int = 1, inbox_losses: int = 0) -> Outcome:
@@ -131,16 +133,18 @@ def next_try(
     refused = outcome.status in (401, 403)
     if refused and state is State.BACKOFF:
         state = State.PAUSED
-    return Decision(state, due_at, reason, fate, failures + 1, since, alert=refused)
+    rest_until = now_ms + outcome.retry_after if outcome.retry_after else 0
+    return Decision(state, due_at, reason, fate, failures + 1, since, alert=refused, rest_until=rest_until)
 
 
-def wake(state: State, due_at: int | None, now_ms: int, last_try_at: int) -> int | None:
+def wake(state: State, due_at: int | None, now_ms: int, last_try_at: int, rest_until: int = 0) -> int | None:
     """When to try a peer that has just spoken to us; for a resting one, soon.
 
     Its word proves that it can reach us, not that we can reach it: so it brings one probe forward and resets
-    nothing (mastodon#31118), and a peer that speaks all day is not probed more than once a minute for it.
+    nothing (mastodon#31118), and a peer that speaks all day is not probed more than once a minute for it. One that
+    asked for a rest has it, whatever it says meanwhile.
     """
-    if state is State.OK:
+    if state is State.OK or now_ms < rest_until:
         return due_at
     soonest = max(now_ms, last_try_at + WAKE_AT_MOST_EVERY)
     return soonest if due_at is None else min(due_at, soonest)

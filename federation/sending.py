@@ -310,19 +310,21 @@ async def write_peer(peer: Peer, decision: Decision, now: int) -> None:
         if peer.state != State.OK or peer.failures:
             log.info("reachable again", extra={"action": "peer.ok", "peer": peer.host})
         await db.execute(
-            "UPDATE peer SET state = 'ok', failures = 0, failing_since_at = NULL, due_at = 0, last_ok_at = $1,"
-            " last_error = '' WHERE id = $2",
+            "UPDATE peer SET state = 'ok', failures = 0, failing_since_at = NULL, due_at = 0, rest_until_at = 0,"
+            " last_ok_at = $1, last_error = '' WHERE id = $2",
             now,
             peer.id,
         )
         return
     log.warning("not reached", extra={"action": "peer.rests", "peer": peer.host, "reason": decision.reason})
     await db.execute(
-        "UPDATE peer SET state = $1, failures = $2, failing_since_at = $3, due_at = $4, last_error = $5 WHERE id = $6",
+        "UPDATE peer SET state = $1, failures = $2, failing_since_at = $3, due_at = $4, rest_until_at = $5,"
+        " last_error = $6 WHERE id = $7",
         decision.state.value,
         decision.failures,
         decision.failing_since,
         decision.due_at if decision.due_at is not None else now,
+        decision.rest_until,
         decision.reason[:500],
         peer.id,
     )

@@ -99,6 +99,7 @@ class Migration(migrations.Migration):
                 ("failures", fields.IntField(db_default=0)),
                 ("failing_since_at", fields.BigIntField(null=True)),
                 ("due_at", fields.BigIntField(db_default=0)),
+                ("rest_until_at", fields.BigIntField(db_default=0)),
                 ("lease_until_at", fields.BigIntField(db_default=0)),
                 ("lease_owner", fields.CharField(db_default="", max_length=64)),
                 ("last_ok_at", fields.BigIntField(null=True)),

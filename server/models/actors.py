@@ -22,6 +22,7 @@ class Peer(Model):
     failures = fields.IntField(db_default=0)
     failing_since_at = maybe_moment()
     due_at = moment(db_default=0)
+    rest_until_at = moment(db_default=0)  # it asked to be left alone until then
     lease_until_at = moment(db_default=0)
     lease_owner = fields.CharField(max_length=64, db_default="")
     last_ok_at = maybe_moment()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from federation.inbox import wake_resting
 from federation.schedule import LONGEST_RETRY_AFTER
 from federation.streaming import LinkSender
 from server import database as db
@@ -95,14 +96,19 @@ async def test_a_rest_that_a_partner_asks_for_is_kept_and_bounded(
     began = now_ms()
     for _ in range(4):
         await world.send(at_once=False)
-    row = await db.fetch_one("SELECT state, due_at FROM peer WHERE id = $1", world.peer_id)
+    row = await db.fetch_one("SELECT state, due_at, rest_until_at FROM peer WHERE id = $1", world.peer_id)
     assert row is not None and row["state"] == "backoff"
+    await wake_resting({world.peer_id}, now_ms())
+    await world.send(at_once=False)
+    assert row["rest_until_at"] >= began + least
     assert began + least <= row["due_at"] <= now_ms() + most
-    assert asked == 1, "nothing is sent before its time"
+    assert asked == 1, "nothing is sent before its time, whatever is heard from it meanwhile"
     assert len(neighbour.told) == 3, "the others do not wait"
     world.partner.script = lambda partner, page: None
     await turns(world)
     assert gapless(world.partner) and world.partner.got == 3
+    row = await db.fetch_one("SELECT rest_until_at FROM peer WHERE id = $1", world.peer_id)
+    assert row == {"rest_until_at": 0}
 
 
 @pytest.mark.parametrize("move", ["closed", "last member", "withdrawn", "link suspended"])

@@ -46,6 +46,16 @@ async def test_a_word_from_a_resting_instance_brings_one_attempt_forward(databas
     assert (await standing(resting))["due_at"] == now + 2 * MINUTE
 
 
+async def test_a_word_does_not_cut_short_a_rest_that_was_asked_for(database: str) -> None:
+    now = now_ms()
+    resting, later = await peer("backoff", now + 50 * MINUTE), now + 50 * MINUTE
+    await db.execute("UPDATE peer SET rest_until_at = $1 WHERE id = $2", now + 40 * MINUTE, resting)
+    await wake_resting({resting}, now + 39 * MINUTE)
+    assert await standing(resting) == {"state": "backoff", "due_at": later, "failures": 4}
+    await wake_resting({resting}, now + 41 * MINUTE)
+    assert (await standing(resting))["due_at"] == now + 41 * MINUTE
+
+
 async def test_an_instance_that_is_well_is_noted_as_heard_at_most_once_a_minute(database: str) -> None:
     now, well = now_ms(), await peer("ok", 0)
     for after, heard_at in ((0, now), (MINUTE - 1, now), (MINUTE, now + MINUTE)):

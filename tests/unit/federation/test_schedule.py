@@ -217,5 +217,15 @@ def test_a_peer_that_speaks_all_day_while_it_cannot_be_reached_is_not_probed_at_
     assert failures == 12 + probes
 
 
+def test_a_word_does_not_cut_short_the_rest_that_a_peer_asked_for() -> None:
+    asked = next_try(3, NOW, Outcome(503, HOUR), 0.5)
+    assert (asked.rest_until, next_try(3, NOW, SILENCE, 0.5).rest_until) == (NOW + HOUR, 0)
+    due = asked.due_at
+    for now in (NOW + SECOND, NOW + 40 * MINUTE):
+        assert wake(State.BACKOFF, due, now, last_try_at=NOW - DAY, rest_until=asked.rest_until) == due
+    later = NOW + HOUR + SECOND
+    assert wake(State.BACKOFF, later + DAY, later, last_try_at=NOW, rest_until=asked.rest_until) == later
+
+
 def test_a_word_never_puts_a_probe_off() -> None:
     assert wake(State.BACKOFF, NOW + SECOND, NOW, last_try_at=NOW - SECOND) == NOW + SECOND
