@@ -7,6 +7,7 @@ of them after a kill -9. A file of our own people that no post carries is kept f
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from server.clock import now_ms
 from server.errors import NotFound
 from server.ids import new_id
 from server.sql import Clause, one_of
+
+log = logging.getLogger("parvis.files")
 
 DROP = "drop_file"
 """The job that removes the bytes of a file which no row needs."""
@@ -121,15 +124,34 @@ async def _forget_unposted(before_ms: int) -> int:
 
 
 async def drop(folder: Path) -> int:
-    """Removes bytes that no row needs any more, some of them; how many jobs came to their end."""
+    """Removes bytes that no row needs any more, some of them; how many jobs came to their end.
+
+    What cannot be removed is tried again later, and holds up nothing else.
+    """
     jobs = await db.fetch(
         "SELECT id, key FROM job WHERE kind = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3", DROP, now_ms(), AT_ONCE
     )
+    ended = 0
     for job in jobs:
-        async with db.transaction():
-            await _alone(job["key"])
-            if not await db.execute("DELETE FROM job WHERE id = $1", job["id"]):
-                continue  # a row has claimed them, or another process took them away
-            if not await db.fetch_one("SELECT id FROM attachment WHERE sha256 = $1 LIMIT 1", job["key"]):
-                files.remove(folder, job["key"])
-    return len(jobs)
+        try:
+            await _drop(folder, job)
+            ended += 1
+        except OSError as error:
+            log.warning("not removed", extra={"action": "files.kept", "reason": str(error)})
+            await db.execute(
+                "UPDATE job SET attempts = attempts + 1, due_at = $1, error = $2 WHERE id = $3",
+                now_ms() + EVERY_MS,
+                str(error)[:500],
+                job["id"],
+            )
+    return ended
+
+
+async def _drop(folder: Path, job: dict[str, Any]) -> None:
+    """Raises OSError when the bytes cannot be removed; then nothing has changed."""
+    async with db.transaction():
+        await _alone(job["key"])
+        if not await db.execute("DELETE FROM job WHERE id = $1", job["id"]):
+            return  # a row has claimed them, or another process took them away
+        if not await db.fetch_one("SELECT id FROM attachment WHERE sha256 = $1 LIMIT 1", job["key"]):
+            files.remove(folder, job["key"])

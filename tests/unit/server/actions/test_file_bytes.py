@@ -118,6 +118,28 @@ async def test_bytes_that_go_while_the_same_come_again_are_there_in_the_end(
     assert await left(folder) == 2, "Bruno's picture and its small one"
 
 
+async def test_bytes_that_cannot_be_removed_hold_up_no_others_and_are_tried_again(cast: Cast, folder: Path) -> None:
+    for colour in ("teal", "navy"):
+        await posts.withdraw(cast.alice, await with_picture(cast.alice, folder, colour))
+    stuck, other = await db.fetch("SELECT id, sha256 FROM attachment ORDER BY id")
+    [stays] = [path for path in folder.rglob(f"{stuck['sha256']}*") if "small" not in path.as_posix()]
+    stays.unlink()
+    (stays / "held").mkdir(parents=True)  # what no unlink removes
+    await db.execute("DELETE FROM attachment")
+    await file_bytes.unneeded([stuck["sha256"], other["sha256"]])
+    await db.execute("UPDATE job SET due_at = 1 WHERE key = $1", stuck["sha256"])
+    assert await file_bytes.drop(folder) == 1
+    assert not list(folder.rglob(f"{other['sha256']}*")), "the others go"
+    [job] = await db.fetch("SELECT due_at, attempts, error FROM job WHERE kind = $1", file_bytes.DROP)
+    assert job["due_at"] > now_ms() and job["attempts"] == 1 and stuck["sha256"] in job["error"]
+    assert await file_bytes.drop(folder) == 0
+    (stays / "held").rmdir()
+    stays.rmdir()
+    await db.execute("UPDATE job SET due_at = 0 WHERE kind = $1", file_bytes.DROP)
+    assert await file_bytes.drop(folder) == 1
+    assert await db.fetch("SELECT id FROM job WHERE kind = $1", file_bytes.DROP) == []
+
+
 async def test_two_processes_do_not_give_and_take_away_the_same_bytes_at_once(cast: Cast, folder: Path) -> None:
     await with_picture(cast.alice, folder)
     [row] = await db.fetch("SELECT sha256 FROM attachment")
