@@ -174,8 +174,9 @@ async def _write_told(space: spaces.SeenSpace, new: Sequence[tuple[int, Told, "_
 async def receive_edit(viewer: RemotePerson | PeerServer, author_id: int, arrived: Arrived) -> None:
     """Somebody elsewhere says it better. An older version than ours, and what is not theirs, changes nothing."""
     async with db.together():
+        alone = " FOR UPDATE" if db.engine_name() == "postgres" else ""
         row = await db.fetch_one(
-            "SELECT id, author_id, space_id, edited_at, deleted_at, html FROM post WHERE uri = $1", arrived.uri
+            f"SELECT id, author_id, space_id, edited_at, deleted_at, html FROM post WHERE uri = $1{alone}", arrived.uri
         )
         if row is None or row["author_id"] != author_id or row["deleted_at"] is not None:
             raise NotFound(detail="nothing of theirs to edit (O25)")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from server import database as db
 from server.actions.notices import forget, notify
-from server.actions.post_rows import hash_of, is_ours
+from server.actions.post_rows import hash_of, is_ours, stands
 from server.clock import now_ms
 from server.errors import Forbidden, Invalid
 from server.events import Kind, record
@@ -57,6 +57,7 @@ async def gesture(
     if uri and await _was_undone(uri):
         return  # told again by somebody else: its author took it back since
     uri = uri or f"event:{event_id}"
+    await stands(place.post_id)
     new = await db.fetch(
         "INSERT INTO reaction (id, post_id, actor_id, emoji, uri, side, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)"
         " ON CONFLICT DO NOTHING RETURNING id",

@@ -14,6 +14,7 @@ from server import database as db
 from server import live
 from server.actions.notices import notify
 from server.actions.poll_rows import NewPoll, Tally, counted, title_of
+from server.actions.post_rows import stands
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden, Invalid, NotFound
 from server.events import Kind, record
@@ -114,6 +115,7 @@ async def _open(viewer: Resident | RemotePerson, post: SeenPost) -> tuple[Row, l
     post.demand(viewer, Act.REACT)
     if post.facts.held:
         raise Forbidden(HELD)
+    await stands(post.id)
     alone = " FOR UPDATE" if db.engine_name() == "postgres" else ""
     poll = await db.fetch_one(f"SELECT multiple, ends_at FROM poll WHERE post_id = $1{alone}", post.id)
     if poll is None:

@@ -9,6 +9,7 @@ from server.actions import file_bytes, holding, poll_rows
 from server.actions.finding import make_findable
 from server.actions.poll_rows import NewPoll
 from server.clock import now_ms
+from server.errors import NotFound
 from server.events import Kind, record
 from server.ids import new_id
 from server.openness import Visibility
@@ -16,6 +17,8 @@ from server.queries import spaces
 from server.queries.polls import titles
 from server.sql import Clause, among
 from server.viewer import RemotePerson, Viewer
+
+TAKEN_BACK_MEANWHILE = "it was taken back meanwhile"
 
 
 class _Answered(Protocol):
@@ -76,10 +79,26 @@ async def write_names(post_id: int, mentioned: Sequence[int]) -> None:
     await db.insert_many("mention", rows, ignore=True)
 
 
+async def stands(post_id: int) -> None:
+    """The post is there until the end of the caller's transaction: who takes it back waits. Raises NotFound."""
+    held = " FOR SHARE" if db.engine_name() == "postgres" else ""
+    if not await db.fetch_one(f"SELECT id FROM post WHERE id = $1 AND deleted_at IS NULL{held}", post_id):
+        raise NotFound(detail=TAKEN_BACK_MEANWHILE)
+
+
 async def replace(post_id: int, old_html: str, old_source: str, html: str, source: str, at: int) -> None:
+    """The post says something else. Raises NotFound when it was taken back meanwhile."""
+    there = await db.execute(
+        "UPDATE post SET html = $1, source = $2, edited_at = $3 WHERE id = $4 AND deleted_at IS NULL",
+        html,
+        source,
+        at,
+        post_id,
+    )
+    if not there:
+        raise NotFound(detail=TAKEN_BACK_MEANWHILE)
     version = {"id": new_id(), "post_id": post_id, "html": old_html, "source": old_source, "replaced_at": at}
     await db.insert("post_version", version)
-    await db.execute("UPDATE post SET html = $1, source = $2, edited_at = $3 WHERE id = $4", html, source, at, post_id)
     await make_findable(post_id, html, (await titles([post_id])).get(post_id, ()))
 
 
