@@ -363,15 +363,20 @@ def _handle(value: Any) -> str:
     return name
 
 
+LAST_MS = 253_402_300_799_000
+"""The last second of the year 9999 in UTC: what is later cannot be written as a date again."""
+
+
 def moment(value: Any) -> int | None:
-    """An xsd:dateTime in ms since 1970; None when it cannot be read."""
+    """An xsd:dateTime in ms since 1970; None when it cannot be read, or is not between 1970 and the year 9999."""
     if not isinstance(value, str) or len(value) > 40:
         return None
     try:
         parsed = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
+        at = int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
+    return at if 0 <= at <= LAST_MS else None
 
 
 def _missing(name: str) -> str:

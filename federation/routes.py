@@ -88,7 +88,7 @@ class Documents:
     async def peering_state(self, request: Request) -> Response:
         """What both hold of a shared space, for a linked instance that compares."""
         asked = request.query_params
-        day = whole_number(asked.get("day"))
+        day = 0 if asked.get("day") == "0" else whole_number(asked.get("day"))
         after, space = asked.get("after", "")[:512], asked.get("space", "")[:512]
         if "own" in asked:
             own = whole_number(asked["own"] or None) or 0

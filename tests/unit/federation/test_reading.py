@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation import reading
+from federation import reading, vocabulary
 from federation.errors import FederationError
 
 AS = "https://www.w3.org/ns/activitystreams"
@@ -356,3 +356,11 @@ def _copy(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _copy(item) for name, item in value.items()}
     return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+def test_a_date_that_cannot_be_written_again_is_none() -> None:
+    """Whatever shows the post would fail with it, and a comparison of days."""
+    for value in ("0001-01-01T00:00:00+23:00", "1969-12-31T23:59:59.999Z", "9999-12-31T23:59:59-23:00", "", 5, None):
+        assert reading.moment(value) is None
+    for at in (0, 5, 1_764_490_252_123, reading.LAST_MS):
+        assert reading.moment(vocabulary.moment(at)) == at

@@ -479,3 +479,18 @@ async def test_an_instance_that_does_not_federate_has_pages_only(cast: Cast, tmp
         for path in ("/inbox", "/actor/inbox", "/@alice/inbox", "/spaces/place/inbox"):
             assert same(await ask(path, KESTREL, method="POST"), await ask("/actor"))
         assert (await ask("/spaces/place", accept="text/html")).text == PAGE
+
+
+async def test_what_is_dated_at_the_very_beginning_is_compared_too(cast: Cast, ask: Asking) -> None:
+    """One post of a day that nobody could ask for ended every comparison with an instance, and its people lacked
+    whatever it would have told.
+    """
+    there = await space("projet", Level.PARTNERS, cast.alice, cast.chloe, partners=(KESTREL,))
+    await db.execute("UPDATE membership SET since_at = 0")
+    await say(cast.chloe, "d’un serveur sans horloge", there)
+    await db.execute("UPDATE post SET published_at = 5")
+    state = f"/peering/state?space={HERE.base}/spaces/projet"
+    [[day, count, _]] = (await ask.document(state, KESTREL))["parvis:days"]
+    assert (day, count) == (0, 1)
+    assert len((await ask.document(f"{state}&day={day}", KESTREL))["parvis:items"]) == 1
+    assert (await ask(f"{state}&day=-1", KESTREL)).status_code == 404
