@@ -35,15 +35,14 @@ from federation.recall_messages import about_recall
 from federation.relaying import relayed
 from federation.signatures.proofs import with_proof
 from federation.signing import key_towards
-from federation.vocabulary import CONTEXT
+from federation.vocabulary import CONTEXT, newcomers
 from server import database as db
 from server.clock import now_ms
 from server.errors import NotFound
 from server.events import Kind
 from server.openness import Level
-from server.queries import spaces
 from server.queries.former import our_former
-from server.queries.newcomers import newcomers_from
+from server.queries.newcomers import newcomers_of
 from server.sql import Clause, one_of
 from server.viewer import PeerServer
 
@@ -199,7 +198,10 @@ async def _about_others(instance: Instance, fact: Fact, event: dict[str, Any], t
         return about_moderation(fact, other_uri, instance.here)
     if fact.kind in BETWEEN_PEOPLE:
         return between_people(fact, other_uri, instance.here)
-    return about_membership(fact, other_uri, instance.here)
+    message = about_membership(fact, other_uri, instance.here)
+    if fact.kind is Kind.JOIN_ANSWERED and fact.detail("accepted") and to.linked:
+        message.document.update(newcomers(await newcomers_of(to.peer_id, to.linked, event["space_id"])))
+    return message
 
 
 async def _about_link(instance: Instance, fact: Fact, to: Receiver) -> Message | None:
@@ -241,9 +243,8 @@ async def _space_changed(instance: Instance, fact: Fact, event: dict[str, Any], 
     if row is None:
         return None
     level, epoch, proofs = Level(row.pop("level")), row.pop("epoch"), bool(row.pop("proofs"))
-    seen = (await spaces.around(PeerServer(to.peer_id, to.linked), [event["space_id"]]))[event["space_id"]]
-    newcomers = await newcomers_from(seen)
-    document = await group(instance, OwnActor(**row), level, epoch, full=True, proofs=proofs, newcomers_from=newcomers)
+    since = await newcomers_of(to.peer_id, to.linked, event["space_id"])
+    document = await group(instance, OwnActor(**row), level, epoch, full=True, proofs=proofs, newcomers_from=since)
     return changed_actor(fact, document, instance.here, [fact.space_members])
 
 

@@ -5,6 +5,7 @@ pages too stand here only for those who ask for ActivityStreams (see `Shared`).
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -25,7 +26,7 @@ from federation.peering import PATH as PEERING
 from federation.peering import Peering
 from federation.recall_messages import page_of
 from federation.verify import verify
-from federation.vocabulary import CONTEXT, moment
+from federation.vocabulary import CONTEXT, moment, newcomers
 from server import database as db
 from server.errors import NotFound
 from server.queries import collected, posts
@@ -118,7 +119,8 @@ class Documents:
         return document(await actors.person(self.instance, found.actor, full=found.full))
 
     async def space(self, request: Request) -> Response:
-        found = await own_space(self.instance, await self._viewer(request), request.path_params["slug"])
+        viewer = await self._viewer(request)
+        found = await own_space(self.instance, viewer, request.path_params["slug"])
         space = found.space
         row = await db.fetch_one("SELECT proofs FROM space WHERE id = $1", space.id)
         told = await actors.group(
@@ -128,7 +130,7 @@ class Documents:
             space.epoch,
             full=found.full,
             proofs=row is None or bool(row["proofs"]),
-            newcomers_from=await newcomers_from(space),
+            newcomers_from=await newcomers_from(space) if _linked(viewer) else None,
         )
         return document(told)
 
@@ -189,9 +191,11 @@ class Documents:
         after = _after(request)
         entries = await collected.members(viewer, found.space, after, own_only=uri != whole)
         page = collections.page(uri, after, entries, collections.addresses(entries))
-        since = {entry.uri: moment(entry.at) for entry in entries.entries} if uri != whole else {}
-        more = {"parvis:since": since} if since else {}
-        return document({**page, **more, "parvis:policyEpoch": found.space.epoch})
+        told: dict[str, Any] = {"parvis:policyEpoch": found.space.epoch}
+        if uri != whole and _linked(viewer) and entries.entries:
+            told |= {"parvis:since": {entry.uri: moment(entry.at) for entry in entries.entries}}
+            told |= newcomers(await newcomers_from(found.space))
+        return document({**page, **told})
 
     async def recall_items(self, request: Request) -> Response:
         """What was taken back from the instance that asks; its link may have ended, its key stands."""
@@ -303,6 +307,11 @@ def _id(request: Request) -> int:
     found = whole_number(request.path_params["id"])
     assert found is not None
     return found
+
+
+def _linked(viewer: Viewer) -> bool:
+    """Whether spaces are shared with whoever asks: how their people come in is for nobody else."""
+    return isinstance(viewer, PeerServer) and viewer.linked
 
 
 def _paged(request: Request) -> bool:

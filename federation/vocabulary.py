@@ -43,3 +43,10 @@ NOTES = frozenset({"Note", "Article", "Page", "Question", "Event", "Video", "Aud
 def moment(ms: int) -> str:
     """Milliseconds since 1970 as xsd:dateTime in UTC."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def newcomers(since: int | None) -> dict[str, str]:
+    """What says since when (ms) the words of a space are for people of the receiver who come in later, too; None: none
+    of those before.
+    """
+    return {} if since is None else {"parvis:newcomersFrom": moment(since)}

@@ -34,6 +34,11 @@ def born_ms(identifier: int) -> int:
     return (identifier >> ID_BITS) + EPOCH_MS
 
 
+def first_id_at(ms: int) -> int:
+    """Ids made from this millisecond on are not below it."""
+    return max(0, ms - EPOCH_MS) << ID_BITS
+
+
 def host_of(address: str) -> str:
     """The authority (host, and port when it is not the scheme's own) of an address, in lower case."""
     return urlsplit(address).netloc.lower()

@@ -466,8 +466,21 @@ def newcomers_read(space: SpaceFacts, standing: Standing, stamp: Variant | None 
     """Whether people of an instance, once they are in, read what was written before they came: the space in general,
     or what has this stamp.
     """
-    inside = replace(standing, audience=_ONCE_IN.get(standing.audience, standing.audience))
-    return rights(space, inside, stamp).read > Read.LIMITED
+    return rights(space, _once_in(standing), stamp).read > Read.LIMITED
+
+
+def newcomers_since(space: SpaceFacts, standing: Standing, now: int) -> int | None:
+    """From when on (ms) people of an instance read what is for newcomers, whatever its stamp: since the space or its
+    dial lets them look back. None: not at all.
+    """
+    inside = _once_in(standing)
+    cell = rights(space, inside)
+    opened = _opened(space, inside) if cell.since_opening else 0
+    return None if opened is None else max(opened, now - cell.days * DAY_MS if cell.days else 0)
+
+
+def _once_in(standing: Standing) -> Standing:
+    return replace(standing, audience=_ONCE_IN.get(standing.audience, standing.audience))
 
 
 _ONCE_IN = {

@@ -5,7 +5,7 @@ from typing import Any
 
 from federation.instance import Instance
 from federation.keyring import older_instance_keys, private_key
-from federation.vocabulary import CONTEXT, LINK_V1, moment
+from federation.vocabulary import CONTEXT, LINK_V1, moment, newcomers
 from server.openness import Level
 from server.queries.former import our_former
 
@@ -99,7 +99,7 @@ async def group(
             "parvis:openness": level.value,
             "parvis:policyEpoch": epoch,
             "parvis:proofs": proofs,
-            **({} if newcomers_from is None else {"parvis:newcomersFrom": moment(newcomers_from)}),
+            **newcomers(newcomers_from),
             "manuallyApprovesFollowers": level is not Level.PUBLIC,
             "discoverable": level is Level.PUBLIC,
             "indexable": level is Level.PUBLIC,

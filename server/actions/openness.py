@@ -459,6 +459,7 @@ async def _effects(
         "opening": _opens_widely(plan),
         "widens": plan.widens,
         "people_let_go": len(written.gone),
+        "past": plan.past,
         "opened_items": written.opened,
         "feeds_ended": feeds,
         "taken_back": recalled,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from federation import reading
 from federation.answering import accepts_activity
 from federation.composing import Receiver, compose
 from federation.outbox import sequence_waiting
@@ -20,7 +21,7 @@ from server.actions.spaces import SpaceElsewhere, mirror, set_openness
 from server.clock import now_ms
 from server.events import Kind
 from server.ids import new_id
-from server.openness import Level, Reach, Visibility
+from server.openness import History, Level, Reach, Visibility
 from server.viewer import Operator
 from tests.cast import HERE, INCONNU, KESTREL, Cast, enter, gather, say, space
 from tests.unit.federation.asking import ACTIVITY, PAGE, Asking, asking, introduce, same
@@ -494,3 +495,65 @@ async def test_what_is_dated_at_the_very_beginning_is_compared_too(cast: Cast, a
     assert (day, count) == (0, 1)
     assert len((await ask.document(f"{state}&day={day}", KESTREL))["parvis:items"]) == 1
     assert (await ask(f"{state}&day=-1", KESTREL)).status_code == 404
+
+
+async def from_when(ask: Asking, there: int, by: str | None = KESTREL) -> int | None:
+    """Since when what is written is for newcomers, as every document says it to this server."""
+    told = (await ask.document("/spaces/projet", by)).get("parvis:newcomersFrom")
+    peer = await db.fetch_one("SELECT id FROM peer WHERE host = $1", by or "")
+    if peer is not None and by == KESTREL:
+        event_id = new_id()
+        changed = {"id": event_id, "kind": Kind.SPACE_CHANGED.value, "space_id": there, "created_at": now_ms()}
+        await db.insert("event", changed)
+        sealed = await compose(ask.instance, event_id, Receiver(peer["id"], KESTREL, linked=True))
+        assert sealed is not None
+        page = await ask.document(f"/spaces/projet/members?page=true&host={KESTREL}", by)
+        for document in (json.loads(sealed.body)["object"], page) if page["orderedItems"] else ():
+            also = reading.moment(document.get("parvis:newcomersFrom")) or 0
+            assert abs(also - (reading.moment(told) or 0)) < 5_000, "days go by meanwhile"
+    return reading.moment(told)
+
+
+async def test_I5_I7_since_when_the_past_is_for_newcomers_tells_nothing_of_what_is_hidden(
+    cast: Cast, open_ask: Asking
+) -> None:
+    """Not when somebody wrote last among colleagues, nor whether: it is when their time was over."""
+    ask = open_ask
+    there = await space("projet", Level.INTERNAL, cast.alice)
+    for level in (Level.NETWORK, Level.PUBLIC):
+        hidden = await say(cast.alice, "entre nous", there)
+        await db.execute("UPDATE post SET published_at = $1 WHERE id = $2", now_ms() - 86_400_000, hidden)
+        before = now_ms()
+        await set_openness(Operator(), there, level)
+        opened = await from_when(ask, there)
+        assert opened is not None and before <= opened <= now_ms()
+        await db.execute("UPDATE post SET stamp = 'public' WHERE id = $1", hidden)
+        assert await from_when(ask, there) == opened, "whether there is anything or not"
+        await set_openness(Operator(), there, Level.INTERNAL)
+    await set_openness(Operator(), there, Level.PUBLIC)
+    for by in (None, INCONNU):
+        assert await from_when(ask, there, by) is None, "only those who share spaces with us let their people in"
+    late = await say(cast.alice, "pendant l’ouverture", there)
+    opened = await from_when(ask, there)
+    await db.execute("UPDATE post SET stamp = 'internal', published_at = $1 WHERE id = $2", opened, late)
+    assert await from_when(ask, there) == (opened or 0) + 1, "what was being written as it was opened"
+
+
+async def test_I5_the_past_of_newcomers_goes_back_no_further_than_the_dial(cast: Cast, ask: Asking) -> None:
+    there = await space("projet", Level.PARTNERS, cast.alice, cast.chloe, partners=(KESTREL,))
+    assert await from_when(ask, there) is None
+    [named] = await db.fetch("SELECT added_at FROM space_partner")
+    for history, days in ((History.ALL, 0), (History.SINCE_OPENING, 0), (History.DAYS, 7)):
+        await db.execute("UPDATE space_partner SET added_at = $1", named["added_at"] - 9_000)
+        await db.execute("UPDATE space SET history = $1, history_days = $2", history.value, days)
+        before = now_ms()
+        since = await from_when(ask, there)
+        assert since is not None
+        if history is History.DAYS:
+            await db.execute("UPDATE space_partner SET added_at = 0")
+            since = await from_when(ask, there)
+            assert since is not None and before <= since + 7 * 86_400_000 <= now_ms()
+        else:
+            assert since == (0 if history is History.ALL else named["added_at"] - 9_000)
+    await set_openness(Operator(), there, Level.NETWORK)
+    assert (await from_when(ask, there) or 0) > named["added_at"], "what was for those who were in"
