@@ -26,8 +26,10 @@ from federation.trust import host_at, same_origin
 from server import database as db
 from server.actions import membership_lists
 from server.actions.membership_lists import Listed
+from server.actions.newcomers import told_from
 from server.clock import now_ms
 from server.queries import spaces
+from server.queries.clocks import time_at
 
 DAY_MS = 24 * 3_600_000
 MOST_PAGES = 500
@@ -82,15 +84,16 @@ async def compare(instance: Instance, job: dict[str, Any]) -> None:
         await _end(job["id"], "no host to ask")
         return
     payload = msgspec.json.decode(job["payload"])
-    began_at = now_ms()
+    began_at = await time_at(space["peer_id"])
     try:
-        listed = await _fetch_list(instance, space["followers_uri"], space["uri"])
+        told = await _fetch_list(instance, space["followers_uri"], space["uri"])
     except Unreachable as error:
         await _later(job, payload, str(error))
         return
     except FederationError as error:
         await _later(job, payload, str(error))
         return
+    listed = told.listed
     root = root_of(listed)
     agreed = await membership_lists.agreed(space["id"], listed)
     if not agreed and root not in (payload["told"], payload["before"]):
@@ -98,13 +101,23 @@ async def compare(instance: Instance, job: dict[str, Any]) -> None:
         return
     async with db.transaction():
         settled = await membership_lists.apply(space["id"], listed, began_at)
+        await told_from(space["id"], told.newcomers_from, told.epoch)
         if settled:
             await _end(job["id"], "")
         else:
             await _later(job, {**payload, "before": root}, "the lists still differ")
 
 
-async def _fetch_list(instance: Instance, members_uri: str, space_uri: str) -> Listed:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a host tells of who is in: with which of its policies, and how much of its past is for newcomers."""
+
+    listed: Listed
+    epoch: int
+    newcomers_from: int | None
+
+
+async def _fetch_list(instance: Instance, members_uri: str, space_uri: str) -> _Told:
     """Our people, as the host counts them: every page. Raises FederationError for a list that is not whole."""
     if not same_origin(members_uri, space_uri):
         raise Refused("The list of members is of another origin than the space.", members_uri)
@@ -118,11 +131,12 @@ class _Reader:
     members_uri: str
     address: str
 
-    async def read(self) -> Listed:
+    async def read(self) -> _Told:
         whole = await self._get(self.address)
         total, epoch = whole.get("totalItems"), whole.get("parvis:policyEpoch")
         found: list[str] = []
         since: Listed = {}
+        newcomers: int | None = None
         at, pages = identifier(whole.get("first")), 0
         while at:
             page = await self._get(at)
@@ -131,6 +145,7 @@ class _Reader:
             told = [self._ours(item) for item in many(page.get("orderedItems"))]
             dates = page.get("parvis:since")
             since |= {uri: moment(dates.get(uri)) if isinstance(dates, dict) else None for uri in told}
+            newcomers = moment(page.get("parvis:newcomersFrom"))
             found += told
             at, pages = identifier(page.get("next")), pages + 1
             if pages > MOST_PAGES or len(found) > MOST_MEMBERS:
@@ -139,7 +154,7 @@ class _Reader:
             raise Malformed("Somebody stands in the list twice.")
         if type(total) is int and total != len(found):
             raise Malformed("The list is shorter or longer than it says.")
-        return since
+        return _Told(since, min(epoch, 1 << 53) if type(epoch) is int else 0, newcomers)
 
     def _ours(self, item: Any) -> str:
         uri = identifier(item)

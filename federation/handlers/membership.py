@@ -120,8 +120,8 @@ async def answer(call: Call) -> None:
         await follows.answered(call.person, call.actor.id, f"event:{number}", accepted)
     elif event["kind"] == Kind.JOIN_ASKED:
         await _only_the_space(call, event["space_id"])
-        at = moment(call.said.document.get("published"))
-        await membership.answered(call.server, f"event:{number}", accepted, at)
+        at, since = (moment(call.said.document.get(name)) for name in ("published", "parvis:newcomersFrom"))
+        await membership.answered(call.server, f"event:{number}", accepted, at, since)
     else:
         raise NotFound(detail="an answer to nothing that was asked (O24)")
 

@@ -14,6 +14,7 @@ from federation.errors import Malformed, NobodyHere, Refused
 from federation.handlers.call import Call
 from federation.handlers.posts import emoji_of, is_here, reaction, read_note, stays_inside, withdraw
 from federation.membership_sync import compare_members
+from federation.membership_wishes import wish
 from federation.page_memory import keep, once
 from federation.poll_reading import QUESTION, poll_in
 from federation.reading import Activity, IncomingNote, first, identifier, many, moment, note, type_of
@@ -135,7 +136,9 @@ async def _under_its_policy(call: Call, space: spaces.SeenSpace) -> spaces.SeenS
     if epoch == space.epoch:
         return space
     newer = replace(space, epoch=min(epoch, 1 << 53))
-    await db.execute("UPDATE space SET epoch = $1 WHERE id = $2", newer.epoch, space.id)
+    # what it says of its past comes with the Update; should that be lost, with its list of members
+    await db.execute("UPDATE space SET epoch = $1, newcomers_from = NULL WHERE id = $2", newer.epoch, space.id)
+    await wish(space.id)
     keep({("space", call.said.actor, call.server): newer})
     return newer
 

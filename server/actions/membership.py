@@ -10,7 +10,7 @@ from server import database as db
 from server import live
 from server.actions import feeds, mails, recalls
 from server.actions.audit import note
-from server.actions.newcomers import tell_the_past
+from server.actions.newcomers import tell_the_past, told_from
 from server.actions.notices import notify
 from server.clock import APART_MS, now_ms
 from server.errors import Conflict, Forbidden, NotFound
@@ -217,10 +217,13 @@ async def invited(viewer: PeerServer, space_id: int, actor_id: int, uri: str, by
             await _ask_host(me, (await spaces.around(me, [space_id]))[space_id], who)
 
 
-async def answered(viewer: PeerServer, join_uri: str, accepted: bool, at: int | None = None) -> None:
+async def answered(
+    viewer: PeerServer, join_uri: str, accepted: bool, at: int | None = None, newcomers_from: int | None = None
+) -> None:
     """The host answers what one of ours asked. An answer to nothing that we asked changes nothing (O24).
 
-    `at`: when the host let them in (ms, by its clock): what it dates since then is theirs to read, as it is there.
+    `at`: when the host let them in (ms, by its clock): what it dates since then is theirs to read, as it is there, and
+    since `newcomers_from`, which may have changed while nobody of ours was in.
     """
     async with db.transaction():
         row = await db.fetch_one(
@@ -231,12 +234,13 @@ async def answered(viewer: PeerServer, join_uri: str, accepted: bool, at: int | 
         )
         if row is None:
             known = await db.fetch_one(
-                "SELECT m.id FROM membership m JOIN space s ON s.id = m.space_id"
+                "SELECT m.id, m.space_id FROM membership m JOIN space s ON s.id = m.space_id"
                 " WHERE m.uri = $1 AND m.state IN ('member', 'frozen') AND s.peer_id = $2",
                 join_uri,
                 viewer.peer_id,
             )
             if accepted and known is not None:  # the host's list of members said so before, but not since when
+                await told_from(known["space_id"], newcomers_from)
                 if at is not None:
                     await db.execute(
                         "UPDATE membership SET since_at = $1 WHERE id = $2 AND since_at > $1", at, known["id"]
@@ -246,6 +250,7 @@ async def answered(viewer: PeerServer, join_uri: str, accepted: bool, at: int | 
         if not accepted:
             await out(row["space_id"], row["actor_id"])
             return
+        await told_from(row["space_id"], newcomers_from)
         since = now_ms() if at is None else min(at, now_ms() + APART_MS)
         await db.execute("UPDATE membership SET state = 'member', since_at = $1 WHERE id = $2", since, row["id"])
         await notify([row["actor_id"]], "member", key=f"member:{row['space_id']}", space_id=row["space_id"])

@@ -62,8 +62,8 @@ Listed = dict[str, int | None]
 async def apply(space_id: int, listed: Listed, began_at: int) -> bool:
     """Makes the host's list true here, in the caller's transaction: removals first, then additions, then since when.
 
-    `began_at`: when the fetch of the list began (ms); who came in since is left alone. Says whether the lists now
-    agree; when they do not for a second time within UNSURE_MS, the space is frozen here.
+    `began_at`: when the fetch of the list began (ms, by the host's clock); who came in since is left alone. Says
+    whether the lists now agree; when they do not for a second time within UNSURE_MS, the space is frozen here.
     """
     present, wanted = await members_here(space_id), set(listed)
     gone = [member.actor_id for member in present if member.uri not in wanted and member.since_at < began_at]

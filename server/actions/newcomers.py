@@ -28,3 +28,11 @@ async def tell_the_past(space_id: int, peer_id: int | None = None) -> None:
         among("peer_id", peers)
     )
     await db.execute(*due.statement())
+
+
+async def told_from(space_id: int, since: int | None, epoch: int | None = None) -> None:
+    """In the caller's transaction: what the host of a space elsewhere says of its past, when it lets somebody in and
+    beside its list of ours: an `Update` of it may be lost. `epoch`: under which policy, if it may be an older one.
+    """
+    known = Clause("UPDATE space SET newcomers_from = ? WHERE id = ? AND peer_id IS NOT NULL", (since, space_id))
+    await db.execute(*(known if epoch is None else known.then("AND epoch <= ?", epoch)).statement())

@@ -39,11 +39,12 @@ class Theirs:
             page |= {"id": f"{base}/{number}", "orderedItems": uris, **(second if last else {})}
             self.group.server.serve(f"{base}/{number}", page if last else {**page, "next": f"{base}/{number + 1}"})
 
-    async def relay(self, *named: str, root: str = "") -> str:
+    async def relay(self, *named: str, root: str = "", epoch: int | None = None) -> str:
         """The space tells something, to these of ours."""
         to = [self.group.uri, f"{self.group.uri}/members"]
         inner = self.chloe.says("Create", self.chloe.note(to=to, audience=self.group.uri, published=moment(1)), to=to)
-        around = {"parvis:membersRoot": root or root_of(named), "parvis:membersCount": len(named)}
+        around: Json = {"parvis:membersRoot": root or root_of(named), "parvis:membersCount": len(named)}
+        around |= {} if epoch is None else {"parvis:policyEpoch": epoch}
         return await self.here.take(self.group.says("Announce", inner, to=list(named), **around), self.pin.ed)
 
     async def settle(self, times: int = 1) -> str:
@@ -177,6 +178,52 @@ async def test_I3_I5_the_list_says_since_when_everybody_is_in(theirs: Theirs) ->
         else:
             assert dates[theirs.here.alice.actor_id] == 7
             assert came < dates[theirs.here.bruno.actor_id] <= now_ms(), "from now on, where no date can be read"
+
+
+async def test_I3_I5_how_much_of_the_past_is_for_newcomers_comes_with_who_is_in(theirs: Theirs) -> None:
+    """An `Update` tells it too: but not while nobody here is in, and it may be lost with a database."""
+
+    async def known() -> int | None:
+        [row] = await db.fetch("SELECT newcomers_from FROM space WHERE id = $1", theirs.id)
+        return None if row["newcomers_from"] is None else int(row["newcomers_from"])
+
+    async def listed(epoch: int, **more: Any) -> int | None:
+        theirs.lists([theirs.alice, theirs.bruno], **{"parvis:policyEpoch": epoch}, **more)
+        first = f"{theirs.group.uri}/members"
+        whole = {"id": theirs.address, "type": "OrderedCollection", "totalItems": 2, "first": f"{first}/0"}
+        theirs.group.server.serve(first, {**whole, "parvis:policyEpoch": epoch})
+        await wish(theirs.id)
+        assert await theirs.settle() == ""
+        return await known()
+
+    await ask_elsewhere(theirs.here.odile, theirs.id)
+    [event] = await db.fetch("SELECT id FROM event WHERE kind = 'join_asked'")
+    odile = theirs.here.person("odile")
+    join = {"id": theirs.here.instance.here.activity(event["id"]), "type": "Join", "actor": odile}
+    for since in (7, 8, None):  # the answer to what was asked, and the same once more
+        around: Json = {} if since is None else {"parvis:newcomersFrom": moment(since)}
+        accept = theirs.group.says("Accept", join | {"object": theirs.group.uri}, **around)
+        assert await theirs.here.take(accept, theirs.pin.ed) == ""
+        assert await known() == since
+    await db.execute("DELETE FROM membership WHERE actor_id = $1", theirs.here.odile.actor_id)
+    assert await listed(3, **{"parvis:newcomersFrom": moment(9)}) == 9
+    await db.execute("UPDATE space SET epoch = 3")
+    assert await listed(2) == 9, "a list of before its policy changed"
+    assert await theirs.relay(theirs.alice, theirs.bruno, epoch=4) == ""
+    assert await known() is None, "under a policy of which no Update came"
+    assert await db.fetch("SELECT id FROM job WHERE kind = 'members' AND done_at IS NULL"), "so it is asked for"
+    assert await listed(4, **{"parvis:newcomersFrom": moment(10)}) == 10
+
+
+async def test_I5_D9_who_is_let_go_goes_whatever_the_hosts_clock_says_of_when_they_came(theirs: Theirs) -> None:
+    await db.execute("UPDATE peer SET skew_ms = 600000")
+    await db.execute(
+        "UPDATE membership SET since_at = $1 WHERE actor_id = $2", now_ms() + 590_000, theirs.here.bruno.actor_id
+    )
+    theirs.lists([theirs.alice])
+    await wish(theirs.id, root_of([theirs.alice]))
+    assert await theirs.settle() == ""
+    assert await theirs.states() == {"alice": "member"}
 
 
 async def test_two_lists_that_go_on_differing_freeze_the_space_and_both_administrators_see_it(theirs: Theirs) -> None:
