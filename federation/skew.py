@@ -14,6 +14,7 @@ from server.clock import APART_MS, NEAR_MS, now_ms
 MOST_KEPT = 1000
 _seen: dict[str, int] = {}
 _followed: dict[str, int] = {}
+_turned: set[str] = set()
 
 
 def towards(host: str) -> int:
@@ -58,20 +59,29 @@ def noticed(host: str, date: str, age: str = "") -> None:
         at = int(when.replace(tzinfo=when.tzinfo or UTC).timestamp() * 1000) + 500
     except (TypeError, ValueError, OverflowError):
         return
-    skew = at - now_ms()
+    skew, before = at - now_ms(), towards(host)
     _follow(host, skew)
+    if moved(host, before) and len(_turned) < MOST_KEPT:
+        _turned.add(host)
     if host in _seen or len(_seen) < MOST_KEPT:
         _seen[host] = skew
+
+
+def news() -> bool:
+    """Whether a clock turned out to be elsewhere since the last `keep`: what is written here next is dated by it."""
+    return bool(_turned)
 
 
 def forget() -> None:
     """As a new process does, which knows what `recall` tells it."""
     _seen.clear()
     _followed.clear()
+    _turned.clear()
 
 
 async def keep() -> int:
     """Writes what was noticed since the last time, for instances that we know; never counts as work done."""
+    _turned.clear()
     while _seen:
         host, skew = _seen.popitem()
         bounded = max(-(1 << 50), min(skew, 1 << 50))

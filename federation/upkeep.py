@@ -22,6 +22,8 @@ async def look_after(instance: Instance) -> int:
     if monotonic() - _looked.get(instance.here.base, -SELDOM_S) >= SELDOM_S:
         _looked[instance.here.base] = monotonic()
         done += await end_overdue() + await membership_sync.wish_daily() + await skew.keep()
+    elif skew.news():
+        await skew.keep()
     return done + await work_off(instance)
 
 
