@@ -19,6 +19,7 @@ from server.ids import new_id
 from server.openness import Audience, Level, LinkState, MemberState, Office, Role
 from server.policy import Act, Standing, newcomers_read, rights
 from server.queries import spaces
+from server.queries.clocks import time_at
 from server.queries.guests import admitted
 from server.refusals import N_, demand
 from server.viewer import Employee, Guest, Operator, PeerServer, RemotePerson, Resident, Viewer
@@ -251,7 +252,7 @@ async def answered(
             await out(row["space_id"], row["actor_id"])
             return
         await told_from(row["space_id"], newcomers_from)
-        since = now_ms() if at is None else min(at, now_ms() + APART_MS)
+        since = await time_at(viewer.peer_id) if at is None else min(at, now_ms() + APART_MS)
         await db.execute("UPDATE membership SET state = 'member', since_at = $1 WHERE id = $2", since, row["id"])
         await notify([row["actor_id"]], "member", key=f"member:{row['space_id']}", space_id=row["space_id"])
         _changed(row["space_id"], row["actor_id"])

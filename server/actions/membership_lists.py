@@ -15,6 +15,7 @@ from server.clock import APART_MS, now_ms
 from server.events import Kind, record
 from server.ids import new_id
 from server.openness import MemberState
+from server.queries.clocks import time_at
 from server.sql import Clause, one_of
 from server.viewer import PeerServer
 
@@ -66,17 +67,18 @@ async def apply(space_id: int, listed: Listed, began_at: int) -> bool:
     whether the lists now agree; when they do not for a second time within UNSURE_MS, the space is frozen here.
     """
     present, wanted = await members_here(space_id), set(listed)
-    gone = [member.actor_id for member in present if member.uri not in wanted and member.since_at < began_at]
+    newer = {member.uri for member in present if member.since_at >= began_at}
+    gone = [member.actor_id for member in present if member.uri not in wanted and member.uri not in newer]
     for actor_id in gone:
         await db.execute("DELETE FROM membership WHERE space_id = $1 AND actor_id = $2", space_id, actor_id)
         await db.execute("DELETE FROM notice WHERE space_id = $1 AND actor_id = $2", space_id, actor_id)
         _looks_again(space_id, actor_id)
-    settled = True
+    settled, there = True, await _time_there(space_id)
     for uri in sorted(wanted - {member.uri for member in present}):
-        settled = await _bring_in(space_id, uri) and settled
+        settled = await _bring_in(space_id, uri, there) and settled
     for member in await members_here(space_id):
         at = listed.get(member.uri)
-        if at is not None and at != member.since_at:
+        if at is not None and at != member.since_at and member.uri not in newer:
             await db.execute(
                 "UPDATE membership SET since_at = $1 WHERE space_id = $2 AND actor_id = $3",
                 min(at, now_ms() + APART_MS),
@@ -94,8 +96,16 @@ async def apply(space_id: int, listed: Listed, began_at: int) -> bool:
     return True
 
 
-async def _bring_in(space_id: int, uri: str) -> bool:
-    """Somebody who is in by the host's word. False when nobody here can be brought in under that address."""
+async def _time_there(space_id: int) -> int:
+    space = await db.fetch_one("SELECT peer_id FROM space WHERE id = $1", space_id)
+    return await time_at(space["peer_id"] if space else None)
+
+
+async def _bring_in(space_id: int, uri: str, there: int) -> bool:
+    """Somebody who is in by the host's word, where it says no date from now on, which is `there` by its clock.
+
+    False when nobody here can be brought in under that address.
+    """
     who = await db.fetch_one(
         "SELECT a.id, c.invitations, (SELECT m.state FROM membership m WHERE m.space_id = $1 AND m.actor_id = a.id)"
         " AS state FROM actor a JOIN account c ON c.actor_id = a.id WHERE a.uri = $2 AND a.peer_id IS NULL"
@@ -114,12 +124,12 @@ async def _bring_in(space_id: int, uri: str) -> bool:
         if not left or (left["at"] or 0) < now_ms() - LEFT_LATELY_MS:
             await record(Kind.LEFT, actor_id=who["id"], space_id=space_id, data={"uri": ""})
         return True
-    row = {"id": new_id(), "space_id": space_id, "actor_id": who["id"], "state": "member", "since_at": now_ms()}
+    row = {"id": new_id(), "space_id": space_id, "actor_id": who["id"], "state": "member", "since_at": there}
     await db.insert_many("membership", [{**row, "created_at": now_ms()}], ignore=True)
     await db.execute(
         "UPDATE membership SET state = 'member', since_at = COALESCE(since_at, $1)"
         " WHERE space_id = $2 AND actor_id = $3",
-        now_ms(),
+        there,
         space_id,
         who["id"],
     )

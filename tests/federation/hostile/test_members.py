@@ -1,18 +1,21 @@
 """Who of ours is in a space elsewhere: compared with its host's list, and nobody lost by a list that is not whole."""
 
-from typing import Any
+import asyncio
+from email.utils import formatdate
+from typing import Any, cast
 
 import pytest
 
-from federation import membership_sync, upkeep
+from federation import membership_sync, skew, upkeep
 from federation.membership_wishes import wish
 from federation.roots import root_of
 from federation.vocabulary import moment
 from server import database as db
 from server.actions import membership_lists
-from server.actions.membership import ask_elsewhere, invited, leave
+from server.actions.membership import answered, ask_elsewhere, invited, leave
 from server.clock import now_ms
 from server.openness import Level
+from server.queries.clocks import time_at
 from server.viewer import PeerServer
 from tests.federation.stranger import Actor, Here, Json, OtherServer, enter, linked, met, mirrored
 
@@ -226,6 +229,52 @@ async def test_I5_D9_who_is_let_go_goes_whatever_the_hosts_clock_says_of_when_th
     assert await theirs.states() == {"alice": "member"}
 
 
+@pytest.mark.parametrize("ahead_ms", [-600_000, 600_000])
+async def test_I3_I5_D9_what_a_list_is_older_than_is_judged_by_its_hosts_clock(theirs: Theirs, ahead_ms: int) -> None:
+    """Since when everybody is in is the host's word; so must be since when its list is asked for."""
+    here, was_in = theirs.here, now_ms() + ahead_ms - 60_000
+    await db.execute("UPDATE peer SET skew_ms = $1", ahead_ms)
+    await db.execute("UPDATE membership SET since_at = $1", was_in)
+    theirs.lists([theirs.alice], **{"parvis:since": {theirs.alice: moment(was_in)}})
+    page = f"{theirs.group.uri}/members/0".removeprefix(theirs.group.server.base)
+    whole = theirs.group.server.there.scenes[page]
+
+    async def meanwhile(writer: asyncio.StreamWriter) -> None:
+        await enter(theirs.id, here.odile.actor_id)  # and Alice was let go, and came in again
+        await db.execute(
+            "UPDATE membership SET since_at = $1 WHERE actor_id <> $2", now_ms() + ahead_ms, here.bruno.actor_id
+        )
+        writer.write(cast("bytes", whole))
+        await writer.drain()
+
+    theirs.group.server.scene(page, meanwhile)
+    await wish(theirs.id, root_of([theirs.alice]))
+    assert await theirs.settle() == ""
+    assert await theirs.states() == {"alice": "member", "odile": "member"}, "Bruno was let go after a minute"
+    assert await since(theirs, "alice") > was_in, "the list knew of the time before"
+    everybody = [theirs.alice, theirs.bruno, here.person("odile")]
+    theirs.lists(everybody)
+    await db.execute("DELETE FROM membership WHERE actor_id = $1", here.odile.actor_id)
+    await enter(theirs.id, here.odile.actor_id, state="asked")
+    await db.execute("UPDATE membership SET uri = 'https://x.example/join' WHERE state = 'asked'")
+    [space] = await db.fetch("SELECT peer_id FROM space WHERE id = $1", theirs.id)
+    await answered(PeerServer(space["peer_id"], True), "https://x.example/join", accepted=True)
+    await wish(theirs.id, root_of(everybody))
+    await theirs.settle()
+    for undated in ("odile", "bruno"):
+        assert 0 <= now_ms() + ahead_ms - await since(theirs, undated) < 30_000, "from now on, which is then there"
+
+
+async def since(theirs: Theirs, name: str) -> int:
+    [row] = await db.fetch(
+        "SELECT m.since_at FROM membership m JOIN actor a ON a.id = m.actor_id"
+        " WHERE m.space_id = $1 AND a.name = $2 AND m.peer_id IS NULL",
+        theirs.id,
+        name,
+    )
+    return int(row["since_at"])
+
+
 async def test_two_lists_that_go_on_differing_freeze_the_space_and_both_administrators_see_it(theirs: Theirs) -> None:
     ghost = theirs.here.person("personne")
     theirs.lists([theirs.alice, theirs.bruno, ghost])
@@ -257,6 +306,16 @@ async def test_a_partner_that_disagrees_with_our_list_is_shown_to_our_administra
     assert len(await db.fetch("SELECT id FROM notice WHERE kind = 'link'")) == 1
     secret = await closed.open_space("secret", Level.CLOSED)
     assert await closed.take(pin.says("parvis:MembersDisagree", closed.space("secret")), pin.ed) != "" and secret
+
+
+async def test_D9_a_clock_that_turns_out_to_be_elsewhere_is_known_here_at_once(theirs: Theirs) -> None:
+    """Posts are dated by it: half a minute's would have been dated wrongly, and hidden from who came in since."""
+    await upkeep.look_after(theirs.here.instance)
+    skew.noticed(theirs.group.server.host, formatdate(now_ms() / 1000 - 600, usegmt=True))
+    await upkeep.look_after(theirs.here.instance)
+    [space] = await db.fetch("SELECT peer_id FROM space WHERE id = $1", theirs.id)
+    assert abs(await time_at(space["peer_id"]) + 600_000 - now_ms()) < 5_000
+    skew.forget()
 
 
 async def test_every_space_is_compared_once_a_day(theirs: Theirs) -> None:
