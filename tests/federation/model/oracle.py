@@ -43,7 +43,8 @@ class Item:
 class Oracle:
     """Everything that was done, and what must and may be seen because of it. Moments are monotonic seconds.
 
-    `skew_s`: how far the instances' clocks are apart. A date is its author's word, within what can be.
+    `skew_s`: by how much a date may be wrong: it is its author's word, by the clock of the space's host as far as their
+    instance knows it.
     """
 
     home: str
