@@ -78,8 +78,7 @@ async def publish(viewer: Resident, draft: Draft, here: Addresses) -> int:
                 "language": draft.language,
                 "client_key": draft.client_key,
                 "side": side,
-                # in a space elsewhere by its host's clock, as is since when everybody there is in
-                "published_at": await time_at(space.facts.peer_id if space else None),
+                "published_at": await _now_in(space, parent),
             },
             draft.poll,
         )
@@ -132,6 +131,18 @@ async def expire(post_id: int) -> None:
         row = await db.fetch_one("SELECT author_id, space_id FROM post WHERE id = $1 AND deleted_at IS NULL", post_id)
         if row is not None:
             await take_back(post_id, row["author_id"], row["space_id"])
+
+
+async def _now_in(space: spaces.SeenSpace | None, parent: posts.SeenPost | None) -> int:
+    """In a space elsewhere by its host's clock, as is since when everybody there is in.
+
+    However little of that clock is known, it is after its author came in and what is answered was said: else they, and
+    who asked, would not read it (I3).
+    """
+    if space is None or space.hosted_here:
+        return now_ms()
+    there = await time_at(space.facts.peer_id)
+    return max(there, space.standing.since_at or 0, parent.facts.published_at if parent else 0)
 
 
 async def _said_before(viewer: Resident, key: str | None) -> int | None:
