@@ -10,14 +10,14 @@ from server import database as db
 from server import live
 from server.actions import feeds, mails, recalls
 from server.actions.audit import note
-from server.actions.newcomers import tell_the_past, told_from
+from server.actions.newcomers import tell_the_first, told_from
 from server.actions.notices import notify
 from server.clock import APART_MS, now_ms
 from server.errors import Conflict, Forbidden, NotFound
 from server.events import Kind, record
 from server.ids import new_id
 from server.openness import Audience, Level, LinkState, MemberState, Office, Role
-from server.policy import Act, Standing, newcomers_read, rights
+from server.policy import Act, Standing, rights
 from server.queries import spaces
 from server.queries.clocks import time_at
 from server.queries.guests import admitted
@@ -94,6 +94,7 @@ async def add(viewer: Resident | Operator, space_id: int, actor_id: int, role: R
         if present is not None and present["state"] == MemberState.ASKED:
             await _enter(space.id, who, role)
             await _answer(space, who.id, present["uri"], accepted=True)
+            await tell_the_first(space.id, who.peer_id)
             return MemberState.MEMBER
         await _invite(viewer, space, who, role)
         return MemberState.INVITED
@@ -180,8 +181,7 @@ async def asked(viewer: RemotePerson, space_uri: str, uri: str) -> None:
         elif (state is MemberState.INVITED and space.may(viewer, Act.ACCEPT_INVITATION)) or space.may(viewer, Act.JOIN):
             await _enter(space.id, who, Role(row["role"]) if row else Role.MEMBER, uri)
             await _answer(space, who.id, uri, accepted=True)
-            if newcomers_read(space.facts, space.standing):
-                await tell_the_past(space.id, viewer.peer_id)
+            await tell_the_first(space.id, viewer.peer_id)
         elif space.may(viewer, Act.ASK_TO_JOIN):
             await _put(space.id, who, Role.MEMBER, MemberState.ASKED, uri)
             await _ask_stewards(space.id, who.id)

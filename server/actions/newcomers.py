@@ -5,29 +5,60 @@ import secrets
 from server import database as db
 from server.clock import now_ms
 from server.ids import new_id
+from server.policy import newcomers_read
+from server.queries.spaces import around
 from server.sql import Clause, among
+from server.viewer import PeerServer
+
+AGAIN_MS = 60_000
+"""Who comes in again soon, as somebody may who does nothing else, has nothing compared before so much time is over."""
 
 
-async def tell_the_past(space_id: int, peer_id: int | None = None) -> None:
-    """In the caller's transaction: what a linked instance, or each with a member in the space, holds is to be compared
-    with what it may have, and what it lacks to be sent.
+async def tell_the_past(space_id: int) -> None:
+    """In the caller's transaction: what each linked instance with a member in the space holds is to be compared with
+    what it may have, and what it lacks to be sent.
     """
-    only, values = ("", ()) if peer_id is None else (" AND m.peer_id = $2", (peer_id,))
     rows = await db.fetch(
         "SELECT DISTINCT m.peer_id FROM membership m JOIN link l ON l.peer_id = m.peer_id AND l.state = 'active'"
-        f" WHERE m.space_id = $1 AND m.state = 'member'{only} ORDER BY m.peer_id",
+        " WHERE m.space_id = $1 AND m.state = 'member' ORDER BY m.peer_id",
         space_id,
-        *values,
     )
-    if not rows:
-        return
     peers = [row["peer_id"] for row in rows]
+    if peers:
+        await _streams(peers)
+        query = Clause(
+            "UPDATE stream SET resync_at = ? WHERE (resync_at IS NULL OR resync_at > ?) AND", (now_ms(),) * 2
+        )
+        await db.execute(*query.join(among("peer_id", peers)).statement())
+
+
+async def tell_the_first(space_id: int, peer_id: int) -> None:
+    """In the caller's transaction: the same for one instance, of which somebody came in just now, where they are the
+    first: of what others of it may read it has been told. Once in AGAIN_MS.
+    """
+    space = (await around(PeerServer(peer_id, linked=True), [space_id]))[space_id]
+    here = await db.fetch_one(
+        "SELECT COUNT(*) AS n FROM membership m JOIN link l ON l.peer_id = m.peer_id AND l.state = 'active'"
+        " WHERE m.space_id = $1 AND m.peer_id = $2 AND m.state = 'member'",
+        space_id,
+        peer_id,
+    )
+    if here is None or here["n"] != 1 or not newcomers_read(space.facts, space.standing):
+        return
+    await _streams([peer_id])
+    await db.execute(
+        "UPDATE stream SET resync_at = CASE WHEN COALESCE(compared_at, 0) + $1 > $2 THEN compared_at + $1 ELSE $2 END"
+        " WHERE peer_id = $3 AND resync_at IS NULL",
+        AGAIN_MS,
+        now_ms(),
+        peer_id,
+    )
+
+
+async def _streams(peers: list[int]) -> None:
+    """Those that are not there yet."""
     new = [{"id": new_id(), "peer_id": peer, "generation": secrets.token_hex(16)} for peer in peers]
     await db.insert_many("stream", new, ignore=True)
-    due = Clause("UPDATE stream SET resync_at = COALESCE(resync_at, ?) WHERE", (now_ms(),)).join(
-        among("peer_id", peers)
-    )
-    await db.execute(*due.statement())
 
 
 async def told_from(space_id: int, since: int | None, epoch: int | None = None) -> None:
