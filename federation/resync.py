@@ -100,12 +100,17 @@ async def shared(peer_id: int) -> list[Shared]:
 
 
 async def resync_waiting(instance: Instance) -> int:
-    """Compares with each instance whose stream began again, once nothing waits in it; how many were compared."""
+    """Compares with each instance whose stream began again, once nothing waits in it; how many were compared.
+
+    Nor waits for a number since before the comparison was wished: of a past that came ahead of who was let in to it,
+    nothing would be taken.
+    """
     rows = await db.fetch(
         "SELECT t.peer_id, q.host, q.peering FROM stream t JOIN peer q ON q.id = t.peer_id"
         " JOIN link l ON l.peer_id = t.peer_id AND l.state = 'active'"
         " WHERE t.resync_at <= $1 AND t.done >= t.acked AND q.state = 'ok' AND NOT EXISTS (SELECT 1 FROM delivery d"
-        " WHERE d.peer_id = t.peer_id AND d.state = 'pending')",
+        " WHERE d.peer_id = t.peer_id AND d.state = 'pending') AND NOT EXISTS (SELECT 1 FROM event e"
+        " WHERE e.sequenced_at IS NULL AND e.created_at <= t.resync_at)",
         now_ms(),
     )
     compared = 0

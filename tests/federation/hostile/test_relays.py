@@ -19,6 +19,7 @@ from federation.vocabulary import PUBLIC, moment
 from server import database as db
 from server.actions import file_bytes, follows
 from server.actions.gestures import react
+from server.actions.membership import asked
 from server.actions.posts import Draft, publish
 from server.clock import now_ms
 from server.errors import NotFound
@@ -563,3 +564,20 @@ async def test_I5_what_a_host_refused_is_not_told_it_again_because_it_forgot(the
     assert await resync._tell(peer["id"], resync.Shared(theirs.id, theirs.group.uri, hosted=False), ours, {}) == 1
     told = await db.fetch("SELECT post_id FROM event WHERE kind = 'post_published' ORDER BY id")
     assert [row["post_id"] for row in told] == [refused, lost, lost]
+
+
+async def test_I3_the_past_is_not_told_ahead_of_who_was_let_in_to_it(closed: Here, kestrel: OtherServer) -> None:
+    """An instance where nobody is in yet takes nothing of it, and is not told it again."""
+    await linked(kestrel)
+    await closed.open_space("reseau", Level.NETWORK, kestrel)
+    chloe = await met(kestrel.actor("chloe"))
+    [peer] = await db.fetch("SELECT peer_id AS id FROM actor WHERE id = $1", chloe)
+    await db.execute("UPDATE peer SET peering = $1", f"{kestrel.base}/peering")
+    while await sequence_waiting(closed.instance):
+        pass
+    await asked(RemotePerson(chloe, peer["id"], linked=True), closed.space("reseau"), kestrel.new("joins"))
+    for compared in (False, False, True):
+        assert await resync.resync_waiting(closed.instance) == 0, "they cannot be read yet, and are asked again"
+        assert any("/peering/state" in request.path for request in kestrel.there.requests) == compared
+        if not await sequence_waiting(closed.instance):
+            await db.execute("UPDATE delivery SET state = 'sent'")
