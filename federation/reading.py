@@ -412,14 +412,15 @@ def _files(value: Any) -> Iterable[IncomingFile]:
     for item in _bounded(value, ATTACHMENTS, "attachment"):
         url = _url(item.get("url"))
         if url:
+            called = text(item.get("parvis:fileName"), "parvis:fileName", 255)
             description = text(item.get("name"), "name", CONTENT_BYTES)
             size = item.get("size")
             yield IncomingFile(
                 url=url,
-                name=text(item.get("parvis:fileName"), "parvis:fileName", 255) or url.rsplit("/", 1)[-1][:255],
+                name=called or url.rsplit("/", 1)[-1][:255],
                 media_type=text(item.get("mediaType"), "mediaType", 100) or "application/octet-stream",
                 size=size if type(size) is int and 0 <= size < 1 << 40 else 0,
-                description=description,
+                description="" if description == called else description,
                 digest=text(item.get("digestMultibase"), "digestMultibase", 200),
             )
 

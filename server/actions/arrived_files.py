@@ -54,8 +54,14 @@ async def arrive(post_id: int, author_id: int, files: Sequence[ArrivedFile]) -> 
 
 
 async def arrive_again(post_id: int, author_id: int, files: Sequence[ArrivedFile]) -> None:
-    """After an edit elsewhere: files that are new are noted, files that are gone leave the post."""
-    rows = await db.fetch("SELECT id, sha256, source_uri FROM attachment WHERE post_id = $1", post_id)
+    """After an edit elsewhere: files that are new are noted, files that are gone leave the post, and of the
+    others is said what is said now.
+    """
+    rows = await db.fetch("SELECT id, sha256, source_uri, description FROM attachment WHERE post_id = $1", post_id)
     known, wanted = {row["source_uri"] for row in rows}, {file.uri for file in files}
     await file_bytes.forget([row for row in rows if row["source_uri"] not in wanted and row["source_uri"]])
     await arrive(post_id, author_id, [file for file in files if file.uri not in known])
+    said = {file.uri: file.description for file in files}
+    for row in rows:
+        if said.get(row["source_uri"], row["description"]) != row["description"]:
+            await db.execute("UPDATE attachment SET description = $1 WHERE id = $2", said[row["source_uri"]], row["id"])

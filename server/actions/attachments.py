@@ -1,5 +1,6 @@
 """Files that our people bring: kept by their bytes, named by their owner, carried by a post later or never."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,7 +27,7 @@ async def take_in(
 
     The same bytes may be taken away at this moment, because nothing needed them until now: then they are kept anew.
     """
-    _check(description)
+    bounded(description)
     for _ in range(TRIES):
         source.seek(0)
         stored = await pictures.bring_in(folder, source, limit, file_bytes.expect)
@@ -40,7 +41,7 @@ async def bring(viewer: Resident, stored: Stored, name: str, description: str = 
     """In the transaction that claims its bytes: notes a file; returns its id. It is its owner's alone until a post
     carries it.
     """
-    _check(description)
+    bounded(description)
     file_id, name = new_id(), safe_name(name)
     row = {
         "id": file_id,
@@ -60,7 +61,7 @@ async def bring(viewer: Resident, stored: Stored, name: str, description: str = 
 
 async def describe(viewer: Resident, file_id: int, description: str) -> None:
     """Says what is in a file, before a post carries it. Raises NotFound for anybody else's."""
-    _check(description)
+    bounded(description)
     changed = await db.execute(
         "UPDATE attachment SET description = $1 WHERE id = $2 AND owner_id = $3 AND post_id IS NULL",
         description,
@@ -71,6 +72,25 @@ async def describe(viewer: Resident, file_id: int, description: str) -> None:
         raise NotFound(detail="no file of theirs that no post carries")
 
 
-def _check(description: str) -> None:
+async def describe_anew(post_id: int, described: Mapping[int, str]) -> bool:
+    """In the transaction of an edit: corrects what is said of files of this post; whether that changed anything.
+
+    Raises TooLarge.
+    """
+    changed = 0
+    for file_id, description in described.items():
+        bounded(description)
+        changed += await db.execute(
+            "UPDATE attachment SET description = $1 WHERE id = $2 AND post_id = $3 AND description <> $4",
+            description,
+            file_id,
+            post_id,
+            description,
+        )
+    return changed > 0
+
+
+def bounded(description: str, field: str = "description") -> None:
+    """Raises TooLarge, naming the field, for a description that is longer than any may be."""
     if len(description.encode()) > DESCRIPTION_BYTES:
-        raise TooLarge(LONG_DESCRIPTION, params={"limit": DESCRIPTION_BYTES})
+        raise TooLarge(LONG_DESCRIPTION, field=field, params={"limit": DESCRIPTION_BYTES})

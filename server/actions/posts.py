@@ -3,11 +3,12 @@
 Every verb asks the policy first, then changes rows, writes the fact and leaves notices, in one transaction.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from server import database as db
-from server.actions import recalls
+from server.actions import attachments, recalls
 from server.actions.gestures import WAITS
 from server.actions.naming import nameable, same_side, side_for, tell_named
 from server.actions.poll_rows import NewPoll
@@ -30,11 +31,15 @@ NO_QUESTION = N_("Écrivez la question de votre sondage.")
 NO_SUCH_FILE = N_("Un des fichiers joints n’existe pas, ou n’est pas à vous.")
 TOO_MANY_FILES = N_("Un message porte au plus %(limit)s fichiers.")
 GUESTS_IN_SPACES = N_("Vous êtes ici l’invité·e d’espaces : c’est dans l’un d’eux que vous publiez.")
+NOT_DESCRIBED: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What one of our people wants to say, and where."""
+    """What one of our people wants to say, and where.
+
+    `described`: what is to be seen in files, by their ids; the others keep what was said of them.
+    """
 
     source: str
     space_id: int | None = None
@@ -45,6 +50,7 @@ class Draft:
     language: str = ""
     client_key: str | None = None
     poll: NewPoll | None = None
+    described: Mapping[int, str] = field(default_factory=dict)
 
 
 async def publish(viewer: Resident, draft: Draft, here: Addresses) -> int:
@@ -82,7 +88,7 @@ async def publish(viewer: Resident, draft: Draft, here: Addresses) -> int:
             },
             draft.poll,
         )
-        await _attach(viewer, post_id, draft.file_ids)
+        await _attach(viewer, post_id, draft)
         await write_names(post_id, rendered.mentions)
         await tell_named(post_id, viewer.actor_id, space)
         await record(
@@ -91,14 +97,24 @@ async def publish(viewer: Resident, draft: Draft, here: Addresses) -> int:
         return post_id
 
 
-async def edit(viewer: Resident, post_id: int, source: str, here: Addresses, language: str = "") -> None:
-    """Says it better; what it said before is kept for those who may read it."""
+async def edit(
+    viewer: Resident,
+    post_id: int,
+    source: str,
+    here: Addresses,
+    language: str = "",
+    described: Mapping[int, str] = NOT_DESCRIBED,
+) -> None:
+    """Says it better; what it said before is kept for those who may read it.
+
+    `described`: what is to be seen in its files, by their ids; the others keep what was said of them.
+    """
     async with db.together():
         post = await posts.find(viewer, post_id)
         post.demand(viewer, Act.EDIT_POST)
         if not source.strip() and not await db.fetch_one("SELECT id FROM attachment WHERE post_id = $1", post_id):
             raise Invalid(EMPTY, field="status")
-        if source == post.source:
+        if not await attachments.describe_anew(post_id, described) and source == post.source:
             return
         rendered = render(source, await nameable(viewer, source, post.space, here))
         await same_side(viewer, post, rendered.mentions)
@@ -170,10 +186,10 @@ async def _place(viewer: Resident, draft: Draft, parent: posts.SeenPost | None) 
     return space
 
 
-async def _attach(viewer: Resident, post_id: int, file_ids: Sequence[int]) -> None:
-    if len(file_ids) > ATTACHMENTS:
+async def _attach(viewer: Resident, post_id: int, draft: Draft) -> None:
+    if len(draft.file_ids) > ATTACHMENTS:
         raise Invalid(TOO_MANY_FILES, field="media_ids", params={"limit": ATTACHMENTS})
-    for position, file_id in enumerate(file_ids):
+    for position, file_id in enumerate(draft.file_ids):
         changed = await db.execute(
             "UPDATE attachment SET post_id = $1, position = $2 WHERE id = $3 AND owner_id = $4 AND post_id IS NULL",
             post_id,
@@ -183,3 +199,4 @@ async def _attach(viewer: Resident, post_id: int, file_ids: Sequence[int]) -> No
         )
         if not changed:
             raise Invalid(NO_SUCH_FILE, field="media_ids")
+    await attachments.describe_anew(post_id, draft.described)

@@ -7,7 +7,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.people import Visitor, hire, sign_in, visitor
 from tests.federation.conftest import MakeNode
-from tests.federation.harness import Node, link, until
+from tests.federation.harness import Node, link, until, worded
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
@@ -71,15 +71,29 @@ async def test_alice_and_chloe_see_each_other_at_once_and_nobody_else_sees_anyth
     await listens(alice)
     await post.get_by_role("link", name="Répondre").click()
     await chloe.page.get_by_label("Votre message").fill("Voici les relevés.")
-    await chloe.page.locator("input[type=file]").set_input_files(
-        {"name": "relevés.pdf", "mimeType": "application/pdf", "buffer": PDF}
+    files = chloe.page.locator("input[type=file]")
+    await files.set_input_files(
+        [
+            {"name": "brouillon.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.4"},
+            {"name": "relevés.pdf", "mimeType": "application/pdf", "buffer": PDF},
+        ]
     )
+    await files.set_input_files({"name": "coffret.png", "mimeType": "image/png", "buffer": worded("coffret")})
+    await chloe.page.get_by_label("Description de brouillon.pdf").fill("Rien encore")
+    await chloe.page.get_by_label("Description de coffret.png").fill("Le coffret, ouvert")
+    await chloe.page.get_by_role("button", name="Ne plus joindre brouillon.pdf").press("Enter")
+    await expect(chloe.page.get_by_role("button", name="Ne plus joindre relevés.pdf")).to_be_focused()
+    await expect(chloe.page.get_by_role("textbox", name="Description de")).to_have_count(2)
+    assert await files.evaluate("field => [...field.files].map(file => file.name)") == ["relevés.pdf", "coffret.png"]
     await chloe.page.get_by_role("button", name="Répondre").click()
     reply = alice.page.locator("article", has_text="Voici les relevés")
     await expect(reply).to_be_visible(timeout=SOON_MS)
-    await expect(reply.locator("a.attachment")).to_be_visible(timeout=5000)
+    file = reply.locator("a.attachment", has_text="relevés.pdf")
+    await expect(file).to_be_visible(timeout=5000)
+    await expect(reply.get_by_role("img", name="Le coffret, ouvert")).to_be_visible(timeout=5000)
+    await expect(reply.get_by_text("Rien encore")).to_have_count(0)
     async with alice.page.expect_download() as waiting:
-        await reply.locator("a.attachment").evaluate("link => { link.download = ''; link.click(); }")
+        await file.evaluate("link => { link.download = ''; link.click(); }")
     assert Path(await (await waiting.value).path()).read_bytes() == PDF
 
     # a thank-you and an edit arrive on the open page
@@ -146,5 +160,21 @@ async def test_everything_works_without_javascript(fleet: MakeNode, chromium: Br
     await until(shown, lambda count: count == 1, "Chloé reads it after a reload")
     await chloe.page.locator("article", has_text="Sans script").get_by_role("link", name="Répondre").click()
     await chloe.page.get_by_label("Votre message").fill("Reçu sans script.")
+    await chloe.page.locator("input[type=file]").set_input_files(
+        {"name": "coffret.png", "mimeType": "image/png", "buffer": worded("coffret")}
+    )
+    await chloe.page.get_by_text("Décrire les fichiers joints").click()
+    await chloe.page.get_by_label("Description des fichiers").fill("Le coffret, ouvert")
     await chloe.page.get_by_role("button", name="Répondre").click()
-    await expect(chloe.page.locator("article", has_text="Reçu sans script")).to_be_visible()
+    answer = chloe.page.locator("article", has_text="Reçu sans script")
+    await expect(answer.get_by_role("img", name="Le coffret, ouvert")).to_be_visible()
+    await answer.locator("summary", has_text="Plus").click()
+    await answer.get_by_role("link", name="Modifier").click()
+    await chloe.page.get_by_label("Description de coffret.png").fill("Le coffret, fermé")
+    await chloe.page.get_by_role("button", name="Enregistrer").click()
+
+    async def said() -> int:
+        await alice.open("/")
+        return await alice.page.get_by_role("img", name="Le coffret, fermé").count()
+
+    await until(said, lambda count: count == 1, "Alice hears what it shows, as Chloé says it better")

@@ -13,6 +13,8 @@ from server.limits import ATTACHMENTS, POLL_OPTION_CHARACTERS, POLL_OPTIONS, SOU
 from server.openness import Visibility
 from server.queries import spaces
 from server.refusals import N_
+from web.pages import describing
+from web.pages.describing import Described
 from web.pages.visits import Form, Visit
 
 NO_SUCH_PLACE = N_("Choisissez où publier.")
@@ -25,7 +27,8 @@ FIELDS = 4
 class Written:
     """What somebody has typed, as it came, so that a refusal loses none of it.
 
-    `where`: a space's slug, or `@` and a visibility. `kept`: files that are here already.
+    `where`: a space's slug, or `@` and a visibility. `kept`: files that are here already. `said`: what is to be seen in
+    them and in those that come with the form.
     """
 
     text: str = ""
@@ -34,6 +37,7 @@ class Written:
     kept: tuple[int, ...] = ()
     key: str = ""
     poll: "Asked" = field(default_factory=lambda: Asked())
+    said: Described = field(default_factory=Described)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ def written(form: Form) -> Written:
             form.has("multiple"),
             form.line("ends", 10),
         ),
+        said=describing.described(form),
     )
 
 
@@ -106,6 +111,7 @@ async def draft(visit: Visit, wrote: Written) -> Draft:
         file_ids=wrote.kept,
         client_key=wrote.key or None,
         poll=wrote.poll.poll() if wrote.answers is None else None,
+        described=wrote.said.of(wrote.kept),
     )
 
 

@@ -10,9 +10,10 @@ from server.limits import SOURCE_BYTES
 from server.policy import Act
 from server.queries import explanations, threads
 from server.queries import posts as asked
-from web.pages import composing, explaining, showing
+from web.pages import composing, describing, explaining, showing
 from web.pages.composing import Written
-from web.pages.visits import Visit, inside, see
+from web.pages.describing import Described
+from web.pages.visits import MOST_FIELDS, MOST_FILES, Visit, inside, see
 
 EMOJI_CHARACTERS = 32
 
@@ -27,12 +28,11 @@ async def compose(visit: Visit) -> Response:
 
 async def publish(visit: Visit) -> Response:
     """`POST /posts`: publishes, or shows again what was typed and says why not."""
-    viewer, form = visit.me, await visit.form()
+    viewer, form = visit.me, await visit.form(MOST_FIELDS + MOST_FILES)
     wrote = composing.written(form.as_typed())
     try:
+        wrote = replace(wrote, kept=(*wrote.kept, *await composing.bring(visit, form.files("files"))))
         composing.written(form)
-        kept = (*wrote.kept, *await composing.bring(visit, form.files("files")))
-        wrote = replace(wrote, kept=kept)
         post_id = await posts.publish(viewer, await composing.draft(visit, wrote), visit.here)
     except (Invalid, TooLarge, Forbidden, Conflict) as refused:
         return await showing.composer(visit, wrote, refused)
@@ -66,7 +66,7 @@ async def edit_form(visit: Visit) -> Response:
     """`GET /posts/{id}/edit`."""
     post = await asked.find(visit.me, visit.id())
     post.demand(visit.me, Act.EDIT_POST)
-    return await showing.editor(visit, post, post.source)
+    return await showing.editor(visit, post, post.source, Described())
 
 
 async def edit(visit: Visit) -> Response:
@@ -74,9 +74,12 @@ async def edit(visit: Visit) -> Response:
     post_id, form = visit.id(), await visit.form()
     post = await asked.find(visit.me, post_id)
     try:
-        await posts.edit(visit.me, post_id, form.text("text", SOURCE_BYTES), visit.here)
+        text, said = form.text("text", SOURCE_BYTES), describing.described(form)
+        files = [file.id for file in await showing.files_of(visit, post)]
+        await posts.edit(visit.me, post_id, text, visit.here, described=said.of(files))
     except (Invalid, TooLarge) as refused:
-        return await showing.editor(visit, post, form.as_typed().text("text"), refused)
+        typed = form.as_typed()
+        return await showing.editor(visit, post, typed.text("text"), describing.described(typed), refused)
     if visit.wants_fragment:
         return await showing.card(visit, post_id)
     return see(f"/posts/{post_id}")

@@ -98,11 +98,50 @@ for (const select of document.querySelectorAll("[data-composer] select[name=wher
   });
 }
 
-for (const form of document.querySelectorAll("[data-composer]")) {
-  const files = form.querySelector("input[type=file]");
-  files?.addEventListener("change", () => {
-    form.querySelector("[data-picked]").textContent = [...files.files].map((file) => file.name).join(", ");
+/* A field beside each chosen file, gone with it; without this there is a line for each. */
+const describing = (form) => {
+  const [files, list, model, lines] = ["input[type=file]", "[data-described]", "template[data-file]", "[data-lines]"].map((one) => form.querySelector(one));
+  const chosen = new Map();
+  const settle = () => {
+    const kept = new DataTransfer();
+    for (const file of chosen.values()) kept.items.add(file);
+    files.files = kept.files;
+    const rows = list.querySelectorAll(".described__one");
+    rows.forEach((row, index) => {
+      const field = row.querySelector("textarea");
+      field.id = field.name = row.querySelector("label").htmlFor = `description-${index + 1}`;
+    });
+    list.hidden = !rows.length;
+  };
+  const add = () => {
+    const before = chosen.size;
+    for (const file of files.files) {
+      if ([...chosen.values()].some((one) => one.name === file.name && one.size === file.size && one.lastModified === file.lastModified)) continue;
+      const row = model.content.cloneNode(true).firstElementChild;
+      for (const name of row.querySelectorAll("bdi")) name.textContent = file.name;
+      list.append(row);
+      chosen.set(row, file);
+    }
+    settle();
+    if (chosen.size > before) say("attached");
+  };
+  if (!lines.querySelector("textarea").value) lines.remove();
+  for (const button of list.querySelectorAll("[data-drop]")) button.hidden = false;
+  files.addEventListener("change", add);
+  list.addEventListener("click", (event) => {
+    const row = event.target.closest("[data-drop]")?.closest(".described__one");
+    if (!row) return;
+    const near = [row.nextElementSibling, row.previousElementSibling].find((one) => one?.matches(".described__one"));
+    chosen.delete(row);
+    row.remove();
+    settle();
+    (near?.querySelector("[data-drop]") || files).focus();
   });
+  if (files.files.length) add();
+};
+
+for (const form of document.querySelectorAll("[data-composer]")) {
+  if (form.querySelector("[data-described]")) describing(form);
   form.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit(); });
 }
 

@@ -8,7 +8,7 @@ from web.pages.showing.overseeing import glasses, overseen, overseen_space
 from web.pages.showing.own import login, login_once, mail_stop, notifications, settings
 from web.pages.showing.partners import partner
 from web.pages.showing.people import people, person, results
-from web.pages.showing.posts import audience_line, audience_there, card, composer, editor, home, thread
+from web.pages.showing.posts import audience_line, audience_there, card, composer, editor, files_of, home, thread
 from web.pages.showing.recalls import recall, recalls
 from web.pages.showing.sharing import share
 from web.pages.showing.spaces import about, guest, members, new_space, queue, space
@@ -28,6 +28,7 @@ __all__ = [
     "editor",
     "feed",
     "feed_address",
+    "files_of",
     "glasses",
     "guest",
     "home",

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from server.errors import DomainError, NotFound
 from server.openness import Visibility
 from server.policy import Act
-from server.queries import audience, posts, spaces
+from server.queries import attachments, audience, posts, spaces
 from server.queries.audience import At, AudienceCount
-from server.queries.posts import PostCard, SeenPost
+from server.queries.posts import FileCard, PostCard, SeenPost
 from server.queries.spaces import SeenSpace
 from server.queries.threads import Thread
 from server.refusals import N_
@@ -19,6 +19,7 @@ from server.text import excerpt
 from server.viewer import Employee, Resident
 from web.locale import Speech
 from web.pages.composing import Asked, Written, new_key
+from web.pages.describing import Described
 from web.pages.showing.frame import Refused, piece, refused_words, show, speech_for
 from web.pages.visits import Visit
 from web.render import VISIBILITY_LEVELS, VISIBILITY_WORDS
@@ -66,16 +67,19 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Composing:
-    """A composer as it stands on a page."""
+    """A composer as it stands on a page. `kept`: files that are here already, with what is said of them; `lines`: what
+    is said of others, line by line.
+    """
 
     text: str
     where: str
     key: str
     answers: int | None
-    kept: Sequence[int]
+    kept: Sequence[FileCard]
     places: Sequence[Option]
     line: AudienceLine
     poll: Asked = field(default_factory=Asked)
+    lines: str = ""
 
 
 def shown(visit: Visit, post: PostCard, mark: int | None = None) -> Shown:
@@ -151,13 +155,24 @@ async def composer(visit: Visit, wrote: Written, refused: DomainError | None = N
     return await show(visit, "composer.html", "home", status=status, composing=composing, refused=words)
 
 
-async def editor(visit: Visit, post: SeenPost, text: str, refused: DomainError | None = None) -> Response:
-    """A post, to say it better."""
+async def editor(
+    visit: Visit, post: SeenPost, text: str, said: Described, refused: DomainError | None = None
+) -> Response:
+    """A post, to say it better. `said`: what was typed of its files."""
     speaks, _ = await speech_for(visit.request, visit.viewer)
     line = sentence(speaks, await audience.of_post(visit.viewer, post), _level(post.space, post.visibility))
     status = 200 if refused is None else 422
     words = await refused_words(visit, refused)
-    return await show(visit, "post_edit.html", "home", status=status, post=post, text=text, line=line, refused=words)
+    files = await files_of(visit, post)
+    files, lines = _told(files, [file.id for file in files], said)
+    facts = {"post": post, "text": text, "line": line, "files": files, "lines": lines, "refused": words}
+    return await show(visit, "post_edit.html", "home", status=status, **facts)
+
+
+async def files_of(visit: Visit, post: SeenPost) -> list[FileCard]:
+    """The files of a post that its author may open, and so describe."""
+    found = await posts.cards(visit.viewer, [post.id])
+    return [file for card in found for file in card.files] if post.may(visit.viewer, Act.OPEN_FILE) else []
 
 
 async def audience_line(visit: Visit, space: SeenSpace, count: AudienceCount) -> Response:
@@ -189,13 +204,15 @@ async def composing_in(visit: Visit, space: SeenSpace) -> Composing | None:
 
 async def _composing(visit: Visit, wrote: Written, only: SeenSpace | None = None) -> Composing | None:
     speaks, _ = await speech_for(visit.request, visit.viewer)
+    kept = await attachments.waiting(visit.me, wrote.kept) if wrote.kept else []
+    kept, lines = _told(kept, wrote.kept, wrote.said)
     if wrote.answers is not None:
         post = await posts.find(visit.viewer, wrote.answers)
         count = await audience.of_post(visit.viewer, post)
         line = sentence(speaks, count, _level(post.space, post.visibility), f"/posts/{post.id}/audience")
         if post.space is not None:
             line = await _toned(line, post.space)
-        return Composing(wrote.text, "", wrote.key, wrote.answers, wrote.kept, (), line)
+        return Composing(wrote.text, "", wrote.key, wrote.answers, kept, (), line, lines=lines)
     mine = [only] if only else await spaces.known(visit.viewer, mine=True, limit=MOST_PLACES)
     mine = [space for space in mine if space.may(visit.viewer, Act.POST)]
     places = [Option(space.slug, space.name) for space in mine]
@@ -206,7 +223,13 @@ async def _composing(visit: Visit, wrote: Written, only: SeenSpace | None = None
         return None
     where = wrote.where if any(place.value == wrote.where for place in places) else places[0].value
     line = await _line(visit, speaks, where, {space.slug: space for space in mine})
-    return Composing(wrote.text, where, wrote.key, None, wrote.kept, places, line, wrote.poll)
+    return Composing(wrote.text, where, wrote.key, None, kept, places, line, wrote.poll, lines)
+
+
+def _told(files: Sequence[FileCard], ids: Sequence[int], said: Described) -> tuple[list[FileCard], str]:
+    """Files with what somebody has just typed of them, by the ids in their form, and what they typed of no file."""
+    found, left = said.matched(ids)
+    return [replace(file, description=found.get(file.id, file.description)) for file in files], left
 
 
 async def _line(visit: Visit, speaks: Speech, where: str, known: dict[str, SeenSpace]) -> AudienceLine:

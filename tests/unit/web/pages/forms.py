@@ -64,6 +64,7 @@ class Forms(HTMLParser):
         self._in: Form | None = None
         self._text: Control | None = None
         self._select = ""
+        self._inert = 0  # inside templates, of which nothing is shown or sent
         self.feed(page)
 
     def tells_errors(self, name: str) -> bool:
@@ -71,6 +72,9 @@ class Forms(HTMLParser):
         return bool({"error", "notice--danger"} & set(self.classes.get(name, "").split()))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inert += tag == "template"
+        if self._inert:
+            return
         told = {name: value or "" for name, value in attrs}
         if tag not in VOID:
             self._ids.append(told.get("id", ""))
@@ -106,6 +110,9 @@ class Forms(HTMLParser):
                 form.controls.append(Control(name, kind, told, told.get("value", "")))
 
     def handle_endtag(self, tag: str) -> None:
+        if self._inert:
+            self._inert -= tag == "template"
+            return
         if tag not in VOID and self._ids:
             self._ids.pop()
         if tag == "form":

@@ -9,6 +9,7 @@ from server.openness import Level
 from tests.cast import KESTREL, Cast, enter, guest, say, space
 from tests.unit.web.pages.browser import Browser
 from tests.unit.web.pages.forms import Control, Form, Forms
+from tests.unit.web.pages.test_files import attached
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 
@@ -17,7 +18,7 @@ FILLED = {"name": "quelquun", "slug": "adresse", "who": "bruno", "host": "rse.ex
 DAYS = ("2027-02-31", "9999-12-31", "0001-01-01", "demain")
 
 
-async def furnished(cast: Cast) -> dict[str, list[str]]:
+async def furnished(app: Starlette, cast: Cast) -> dict[str, list[str]]:
     """Something behind every form; the pages by who reads them."""
     await guest("gwen", "Gwen Le Roux", cast.alice, "Cabinet Ouest")
     await space("offre", Level.PARTNERS, cast.alice, cast.chloe, partners=(KESTREL,))
@@ -26,6 +27,7 @@ async def furnished(cast: Cast) -> dict[str, list[str]]:
     await enter(forum, cast.eve)
     await say(cast.eve, "bonjour", forum)
     post = await say(cast.alice, "le poste 3", team)
+    await attached(app, cast.alice, post, "image/png")
     await ask(cast.odile, "equipe", "une plainte, dossier 12")
     return {
         "alice": [
@@ -76,7 +78,7 @@ async def wrongs(browser: Browser, form: Form, control: Control, told: str) -> l
 async def test_a_wrong_field_comes_back_with_a_sentence_beside_it_and_nothing_is_lost(
     app: Starlette, cast: Cast, alice: Browser, odile: Browser, visitor: Browser
 ) -> None:
-    pages, browsers = await furnished(cast), {"alice": alice, "odile": odile, "visitor": visitor}
+    pages, browsers = await furnished(app, cast), {"alice": alice, "odile": odile, "visitor": visitor}
     before = await changes()
     wrong: list[str] = []
     tried: set[tuple[str, str]] = set()
