@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser
+from playwright.async_api import Browser, FilePayload
 
 from server import database as db
 from server.clock import now_ms
@@ -112,9 +112,30 @@ async def drafted(person: Visitor) -> str:
     return person.page.url.removeprefix(person.node.base)
 
 
+async def described(person: Visitor) -> list[str]:
+    """What is wrong with the fields that describe files: of those just chosen, and of a post that is edited."""
+    await person.open("/posts/new")
+    await person.page.locator("#files").set_input_files(
+        [
+            FilePayload(name=f"{name}.png", mimeType="image/png", buffer=worded(name))
+            for name in ("poste", "motTrèsLong" * 12)
+        ]
+    )
+    await person.page.locator("#description-1").fill("Le poste 3, ouvert")
+    wrong = await faults_here(person, "files to describe")
+    await person.page.locator("form.composer .button--main").click()
+    edit = await person.page.locator("article a[href$='/edit']").first.get_attribute("href")
+    return wrong + await faults(person, str(edit))
+
+
 async def faults(person: Visitor, path: str) -> list[str]:
-    """What axe finds on a page, and whether it is wider than the window, or its text squeezed into a column."""
+    """The same of a page that is opened."""
     await person.open(path)
+    return await faults_here(person, path)
+
+
+async def faults_here(person: Visitor, path: str) -> list[str]:
+    """What axe finds on a page, and whether it is wider than the window, or its text squeezed into a column."""
     found = await Axe().run(person.page)
     wrong = [f"{path}: {violation['id']}: {violation['help']}" for violation in found.response["violations"]]
     wide = await person.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
@@ -146,6 +167,7 @@ async def test_no_page_has_a_fault_in_any_language_light_or_width(
         odile = await sign_in(chromium, node, "odile", **options)
         for path in [*PAGES, *more, await drafted(odile)]:
             wrong += [f"{where} {fault}" for fault in await faults(odile, path)]
+        wrong += [f"{where} {fault}" for fault in await described(odile)]
         wrong += [f"{where} console: {said}" for said in odile.complaints if not expected(said)]
         stranger = await visitor(chromium, node, **options)
         for path in PUBLIC:

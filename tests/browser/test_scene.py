@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, FilePayload, expect
 
 from tests.browser.people import Visitor, hire, sign_in, visitor
 from tests.federation.conftest import MakeNode
@@ -74,8 +74,8 @@ async def test_alice_and_chloe_see_each_other_at_once_and_nobody_else_sees_anyth
     files = chloe.page.locator("input[type=file]")
     await files.set_input_files(
         [
-            {"name": "brouillon.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.4"},
-            {"name": "relevés.pdf", "mimeType": "application/pdf", "buffer": PDF},
+            FilePayload(name="brouillon.pdf", mimeType="application/pdf", buffer=b"%PDF-1.4"),
+            FilePayload(name="relevés.pdf", mimeType="application/pdf", buffer=PDF),
         ]
     )
     await files.set_input_files({"name": "coffret.png", "mimeType": "image/png", "buffer": worded("coffret")})

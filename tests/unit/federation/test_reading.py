@@ -314,6 +314,13 @@ def test_a_post_of_the_field_is_read(software: str) -> None:
     assert read.id and read.author.startswith("https://") and read.content and read.public
 
 
+@pytest.mark.parametrize(("said", "read"), [("Le coffret, ouvert", "Le coffret, ouvert"), ("coffret.png", "")])
+def test_a_file_that_nobody_described_is_not_described_by_its_name(said: str, read: str) -> None:
+    file = {"type": "Document", "url": "https://x.example/1", "parvis:fileName": "coffret.png", "name": said}
+    [found] = reading.note(note("https://x.example", attachment=[file])).files
+    assert (found.name, found.description) == ("coffret.png", read)
+
+
 @pytest.mark.parametrize("software", ACTIVITIES)
 def test_an_activity_of_the_field_is_read(software: str) -> None:
     read = reading.activity(ACTIVITIES[software])
