@@ -16,7 +16,7 @@ from server.actions.post_rows import hash_of, ours_of, peer_of, replace, row_of,
 from server.clock import APART_MS, now_ms
 from server.errors import Conflict, NotFound, Unavailable
 from server.events import Kind, record, record_published
-from server.ids import new_id
+from server.ids import id_at, new_id
 from server.openness import Visibility
 from server.policy import Act
 from server.queries import spaces
@@ -29,6 +29,8 @@ WITHDRAWALS_PER_PEER = 10_000
 """Posts of one instance that were taken back before they came and are remembered: the newest."""
 FUTURE_MS = 10 * 60 * 1000
 """How far ahead of our clock a date from elsewhere may be; later ones are taken as now (R20)."""
+LATE_MS = 60 * 60 * 1000
+"""From when on something that a host tells is of the past."""
 TAKEN_BACK = "it was taken back before it came (D4)"
 SOMEBODY_ELSES = "the id belongs to somebody else's post (O27)"
 
@@ -131,7 +133,7 @@ async def receive_told(space: spaces.SeenSpace, told: Sequence[Told]) -> list[in
             before = here.get(one.arrived.uri)
             if before is not None and before.author_id != one.author_id:
                 raise Conflict(detail=SOMEBODY_ELSES)
-            post_id = before.id if before is not None else new_id()
+            post_id = before.id if before is not None else _place_of(one.arrived)
             ids.append(post_id)
             if before is None:
                 parent = here.get(one.arrived.reply_to_uri)
@@ -141,6 +143,14 @@ async def receive_told(space: spaces.SeenSpace, told: Sequence[Told]) -> list[in
                 here[one.arrived.uri] = _Here(post_id, root_id, one.author_id, space.id)
         await _write_told(space, new)
         return ids
+
+
+def _place_of(arrived: Arrived) -> int:
+    """Its id, by which lists are ordered: what comes late, after an outage or to somebody new, stands among what is of
+    its time and not above what is of today.
+    """
+    late = arrived.published_at < now_ms() - LATE_MS
+    return id_at(arrived.published_at) if late else new_id()
 
 
 async def _write_told(space: spaces.SeenSpace, new: Sequence[tuple[int, Told, "_Here | None"]]) -> None:

@@ -247,15 +247,18 @@ async def _remember_gone(purge: Mapping[str, Any], uris: Sequence[str]) -> None:
 async def _rest_of_space(purge: dict[str, Any]) -> None:
     """What of the space was not listed, then what says that it was: names, people, notices, refused documents."""
     rows = await db.fetch(
-        "SELECT id, peer_id, deleted_at FROM post WHERE space_id = $1 AND id > $2 AND id < $3 ORDER BY id LIMIT $4",
+        "SELECT p.id, p.peer_id, p.deleted_at, (SELECT MIN(e.id) FROM event e WHERE e.post_id = p.id"
+        " AND e.kind = 'post_published') AS told_id FROM post p"
+        " WHERE p.space_id = $1 AND p.id > $2 AND p.id < $3 ORDER BY p.id LIMIT $4",
         purge["space_id"],
         purge["cursor"],
         purge["id"],
         STEP,
     )
     if rows:
-        kept = [row for row in rows if _stays(purge, row)]
-        live_rows = [row for row in rows if row["deleted_at"] is None and row not in kept]
+        since = [row for row in rows if (row["told_id"] or 0) > purge["id"]]  # what is of the past, and came later
+        kept = [row for row in rows if _stays(purge, row) and row not in since]
+        live_rows = [row for row in rows if row["deleted_at"] is None and row not in kept and row not in since]
         counts = await _erase([row["id"] for row in live_rows])
         counts |= {"items": len(live_rows), "own": len(kept)}
         await db.execute("UPDATE purge SET cursor = $1 WHERE id = $2", rows[-1]["id"], purge["id"])

@@ -235,7 +235,8 @@ async def test_I3_I5_D9_what_a_list_is_older_than_is_judged_by_its_hosts_clock(t
     here, was_in = theirs.here, now_ms() + ahead_ms - 60_000
     await db.execute("UPDATE peer SET skew_ms = $1", ahead_ms)
     await db.execute("UPDATE membership SET since_at = $1", was_in)
-    theirs.lists([theirs.alice], **{"parvis:since": {theirs.alice: moment(was_in)}})
+    dated: Json = {"parvis:since": {theirs.alice: moment(was_in)}}
+    theirs.lists([theirs.alice], **dated)
     page = f"{theirs.group.uri}/members/0".removeprefix(theirs.group.server.base)
     whole = theirs.group.server.there.scenes[page]
 

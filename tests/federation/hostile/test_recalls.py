@@ -178,15 +178,18 @@ async def test_D4_a_copy_that_comes_late_does_not_come_back(theirs: Theirs) -> N
 
 async def test_whoever_comes_in_again_before_all_is_taken_back_stays_and_keeps_what_came_since(theirs: Theirs) -> None:
     """A host closed, and opened again: the end of the taking back put out whoever had come in meanwhile."""
-    before = await theirs.tells()
+    long_ago = moment(now_ms() - 40 * 24 * 3_600_000)
+    before, earlier = await theirs.tells(), await theirs.tells(published=long_ago)
     assert await theirs.here.take(theirs.recall([before]), theirs.pin.ed) == ""
     row = {"id": new_id(), "space_id": theirs.id, "actor_id": theirs.here.alice.actor_id, "state": "member"}
     await db.insert("membership", {**row, "role": "member", "since_at": now_ms(), "created_at": now_ms()})
     since = await theirs.tells("<p>de retour</p>")
+    told_since = await theirs.tells("<p>pour eux aussi</p>", published=long_ago)
     receipt = await theirs.purged()
-    assert receipt is not None and receipt["parvis:purged"]["items"] == 1
+    assert receipt is not None and receipt["parvis:purged"]["items"] == 2
     posts = {post["uri"]: post["html"] for post in await db.fetch("SELECT uri, html FROM post")}
     assert (posts[before], posts[since]) == ("", "<p>de retour</p>")
+    assert (posts[earlier], posts[told_since]) == ("", "<p>pour eux aussi</p>")
     [kept] = await db.fetch("SELECT state FROM membership WHERE space_id = $1", theirs.id)
     assert kept["state"] == "member" and CANARY not in str(await everything())
 

@@ -25,6 +25,7 @@ from server.clock import now_ms
 from server.errors import NotFound
 from server.openness import Level
 from server.queries import posts as reading_posts
+from server.queries import timelines
 from server.viewer import RemotePerson, Viewer
 from tests.federation.harness import worded
 from tests.federation.stranger import (
@@ -185,6 +186,31 @@ async def test_I5_what_comes_late_is_read_by_those_who_were_in_when_it_was_dated
         theirs.group.publish(**{"parvis:newcomersFrom": told})
         assert await theirs.take(theirs.group.says("Update", theirs.group.document)) == ""
         assert [await there(bruno, post["id"]) for post in await theirs.posts()] == [False, False, True, False]
+
+
+async def test_D3_what_comes_late_stands_among_what_is_of_its_time(theirs: Theirs) -> None:
+    """After an outage, and when a past is told to somebody new: what is of today is not below a month of it."""
+    now, day = now_ms(), 24 * 3_600_000
+    await db.execute("UPDATE membership SET since_at = 0 WHERE peer_id IS NULL")
+    dates = [now - 5, now - 30 * day, now - 30 * day, now - 40 * day, now - 3_000_000, now - 20 * 365 * day]
+    for dated in dates:
+        said = theirs.create(theirs.chloe, published=moment(dated))
+        assert await theirs.take(theirs.announce(said, **{"parvis:published": moment(dated)})) == ""
+    by_id = {post["id"]: dated for post, dated in zip(await came(), dates, strict=True)}
+    same = [post["id"] for post in await came()]
+    for listed in (
+        await timelines.home(theirs.here.alice, timelines.Window()),
+        await timelines.of_space(theirs.here.alice, theirs.id, timelines.Window()),
+    ):
+        order = [by_id[post.id] for post in listed]
+        assert order[:2] == [dates[4], dates[0]], "what is not late in the order in which it came"
+        assert order[2:] == sorted(order[2:], reverse=True)
+        assert [post.id for post in listed if by_id[post.id] == dates[1]] == [same[2], same[1]]
+
+
+async def came() -> list[Json]:
+    """Posts in the order in which they came, whatever their date."""
+    return await db.fetch("SELECT e.post_id AS id FROM event e WHERE e.kind = 'post_published' ORDER BY e.id")
 
 
 async def there(viewer: Viewer, post_id: int) -> bool:
