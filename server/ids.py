@@ -9,6 +9,8 @@ from server.clock import now_ms
 EPOCH_MS = 1_704_067_200_000  # 2024-01-01
 ID_BITS = 16
 """Bits of an id below its millisecond."""
+LATE_MS = 60 * 60 * 1000
+"""What is older when it comes is of the past: it has its place there, and is no news."""
 _PROCESS = os.urandom(1)[0]
 _lock = threading.Lock()
 _last = 0

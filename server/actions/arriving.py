@@ -16,7 +16,7 @@ from server.actions.post_rows import hash_of, ours_of, peer_of, replace, row_of,
 from server.clock import APART_MS, now_ms
 from server.errors import Conflict, NotFound, Unavailable
 from server.events import Kind, record, record_published
-from server.ids import id_at, new_id
+from server.ids import LATE_MS, id_at, new_id
 from server.openness import Visibility
 from server.policy import Act
 from server.queries import spaces
@@ -29,8 +29,6 @@ WITHDRAWALS_PER_PEER = 10_000
 """Posts of one instance that were taken back before they came and are remembered: the newest."""
 FUTURE_MS = 10 * 60 * 1000
 """How far ahead of our clock a date from elsewhere may be; later ones are taken as now (R20)."""
-LATE_MS = 60 * 60 * 1000
-"""From when on something that a host tells is of the past."""
 TAKEN_BACK = "it was taken back before it came (D4)"
 SOMEBODY_ELSES = "the id belongs to somebody else's post (O27)"
 

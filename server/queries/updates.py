@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from server import database as db
+from server.clock import now_ms
+from server.ids import LATE_MS, born_ms
 from server.openness import Visibility
 from server.policy import Act
 from server.queries import posts, sides, spaces
@@ -43,9 +45,13 @@ class Update:
 
 
 async def told(viewer: Resident, facts: Iterable[tuple[str, int, int | None]]) -> list[Update]:
-    """Those of these facts (kind of event, post id, who did it) that this person may hear of, in order, each once."""
+    """Those of these facts (kind of event, post id, who did it) that this person may hear of, in order, each once.
+
+    What is told late of the past is not news: it stands further down.
+    """
     heard = await _heard(viewer, list(dict.fromkeys(facts)))
     wanted = list(dict.fromkeys((KINDS[kind], post_id) for kind, post_id in heard))
+    wanted = [(kind, post_id) for kind, post_id in wanted if kind != "new" or born_ms(post_id) > now_ms() - LATE_MS]
     ids = list(dict.fromkeys(post_id for _, post_id in wanted))
     if not ids:
         return []

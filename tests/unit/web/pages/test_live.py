@@ -10,13 +10,18 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from server import database as db
 from server.actions.accounts import suspend
+from server.actions.arriving import Arrived, receive
 from server.actions.membership import remove
 from server.actions.posts import withdraw
 from server.actions.signing_in import sign_out
+from server.actions.spaces import SpaceElsewhere, mirror
+from server.clock import now_ms
+from server.ids import LATE_MS
 from server.openness import Level
 from server.viewer import Operator
-from tests.cast import KESTREL, Cast, say, space
+from tests.cast import KESTREL, Cast, enter, say, space, stranger
 from tests.unit.web.pages.browser import Browser, listening
 from web.pages import live
 
@@ -81,6 +86,20 @@ async def test_A38_bruno_hears_of_what_he_may_read_and_of_nothing_else(
             mine = [await hers.next() for _ in range(4)]
         posts = [(data["kind"], data["id"]) for name, data in mine if name == "post"]
         assert ("new", str(answer)) in posts and ("withdrawn", str(secret)) in posts
+
+
+async def test_D3_what_a_host_tells_late_is_no_news(app: Starlette, cast: Cast, bruno: Browser) -> None:
+    group = await stranger("projet", "Projet", KESTREL)
+    there = await mirror(cast.kestrel, SpaceElsewhere(group.actor_id, "projet", KESTREL, "Projet", "", Level.PARTNERS))
+    await enter(there, cast.bruno)
+    await db.execute("UPDATE membership SET since_at = 0 WHERE space_id = $1", there)
+    async with listening(app) as address, heard(address, bruno) as stream:
+        for number, age in ((1, 2 * LATE_MS), (2, 0)):
+            told = Arrived(f"https://{KESTREL}/posts/{number}", "<p>…</p>", now_ms() - age)
+            post = await receive(cast.kestrel, cast.chloe.actor_id, told, there)
+        async with asyncio.timeout(2):
+            name, data = await stream.next()
+    assert (name, data["kind"], data["id"]) == ("post", "new", str(post))
 
 
 async def test_who_was_removed_hears_that_their_access_changed_and_then_nothing(
