@@ -55,6 +55,8 @@ class Oracle:
     """From when on somebody who is in has to see all; never before `came`."""
     came: dict[str, float] = field(default_factory=dict)
     """When somebody who is in was let in, at the earliest: nothing of before is theirs."""
+    invited: dict[str, float] = field(default_factory=dict)
+    """Who was invited and was not in yet when that was last looked at, and when that was."""
     named: set[str] = field(default_factory=set)
     allowed: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)  # host → changes of having a member
     lived: list[tuple[float, dict[str, list[tuple[float, bool]]]]] = field(default_factory=list)
@@ -67,9 +69,11 @@ class Oracle:
         self.items.append(item)
         return item
 
-    def enters(self, person: str, at: float) -> None:
-        self.member_since.setdefault(person, at)
+    def enters(self, person: str, at: float, seen_at: float | None = None) -> None:
+        """Somebody came in after one moment and until another; what was written between may be theirs, and need not."""
+        self.member_since.setdefault(person, at if seen_at is None else seen_at)
         self.came.setdefault(person, at)
+        self.invited.pop(person, None)
         self.unsure.discard(person)
         self._look(at)
 
@@ -80,13 +84,14 @@ class Oracle:
     def names(self, hosts: set[str], at: float) -> None:
         """The partners that the space names now; people of the others are out."""
         self.named = set(hosts)
-        for person in [p for p in self.member_since if self.host_of[p] not in (self.home, *hosts)]:
+        for person in [p for p in (*self.member_since, *self.invited) if self.host_of[p] not in (self.home, *hosts)]:
             self._out(person)
         self._look(at)
 
     def _out(self, person: str) -> None:
         self.member_since.pop(person, None)
         self.came.pop(person, None)
+        self.invited.pop(person, None)
 
     def went_back(self, then: "Oracle", at: float) -> None:
         """The host's database is that of an earlier moment: who is in, and which partners it names, is as then."""
@@ -96,6 +101,7 @@ class Oracle:
         # what is written from now on has to be seen by partners' people: a copy that was recalled stays away
         self.member_since = {p: since if self.host_of[p] == self.home else at for p, since in then.member_since.items()}
         self.came = {p: then.came[p] for p in self.member_since}
+        self.invited = dict(then.invited)
         self.unsure -= set(self.member_since)
 
     def members_at(self, host: str) -> list[str]:
@@ -105,6 +111,8 @@ class Oracle:
         for host in set(self.host_of.values()) - {self.home}:
             now = bool(self.members_at(host))
             changes = self.allowed.setdefault(host, [])
+            if now and changes and changes[-1][0] >= at:
+                changes.pop()  # whether the last was gone before the first came is not known
             if not changes or changes[-1][1] is not now:
                 changes.append((at, now))
 

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 
-from tests.federation.harness import Node, until
+from tests.federation.harness import Node
 from tests.federation.model.oracle import Item
 from tests.federation.model.world import SLUG, Snapshot, World, ask, loosen, remember, view
 from tests.federation.weather import Conditions
@@ -88,33 +88,40 @@ async def states(world: World) -> dict[str, str]:
 
 
 async def invite(world: World) -> None:
-    outside = [n for n in world.people if world.place(n) and n not in world.oracle.member_since]
-    outside = [name for name in outside if world.host(name) in world.oracle.named]
+    """Whatever the weather: they come in once the invitation and their answer got through."""
+    oracle = world.oracle
+    waiting = oracle.invited.keys() - world.forgotten
+    outside = [n for n in world.people if world.place(n) and n not in oracle.member_since and n not in waiting]
+    outside = [name for name in outside if world.host(name) in oracle.named]
     if not outside:
         return
     name = world.chance.choice(outside)
+    asked = time.monotonic()
     code, _, errors = await world.nodes[0].cli(
         "spaces", "members", SLUG, "--add", f"{name}@{world.host(name)}", ok=False
     )
     world.say(f"{name} is invited: {code} {errors.strip()[-200:]}")
-    if code:
-        return
-    world.fair()
-    asked = time.monotonic()
-    await until(
-        lambda: states(world),
-        lambda found: found.get(name) == "member",
-        f"{name} comes in; {world.nodes[0].log()}",
-        150,
-    )
-    world.oracle.enters(name, asked)
-    # only what is written from now on has to be seen: what was written meanwhile may be
-    world.oracle.member_since[name] = time.monotonic()
-    world.say(f"{name} is in")
+    if code == 0:
+        oracle.invited.setdefault(name, asked)
+        world.forgotten.discard(name)
+
+
+async def arrivals(world: World) -> list[str]:
+    """Looks who came in since the last look; who of those that were invited and have to come did not."""
+    world.looked = looked = time.monotonic()
+    if world.oracle.invited:
+        found = await states(world)
+        for name, before in list(world.oracle.invited.items()):
+            if found.get(name) == "member":
+                world.oracle.enters(name, before, time.monotonic())
+                world.say(f"{name} is in")
+            else:
+                world.oracle.invited[name] = looked
+    return [name for name in world.oracle.invited if name not in world.forgotten]
 
 
 async def let_go(world: World) -> None:
-    inside = [n for n in world.oracle.member_since if world.place(n)]
+    inside = [n for n in (*world.oracle.member_since, *world.oracle.invited) if world.place(n)]
     if not inside:
         return
     name = world.chance.choice(sorted(inside))
@@ -202,13 +209,17 @@ async def put_back(world: World) -> None:
         return
     place = world.chance.choice(sorted(places))
     node, snapshot = world.nodes[place], world.snapshots.pop(place)
+    world.forgotten |= {name for name in world.oracle.invited if place in (0, world.place(name))}
     await (host_loses if place == 0 else partner_loses)(world, place, snapshot)
     await node.kill()
+    await arrivals(world)  # whoever came in at the last moment believes it
     await node.cli("db", "restore", snapshot.file, "--replace")
     now = time.monotonic()
     if place == 0:
         world.oracle.went_back(snapshot.then, now)
         world.snapshots = {p: s for p, s in world.snapshots.items() if s.at < snapshot.at}
+        world.forgotten |= world.oracle.invited.keys()
+        await arrivals(world)  # whoever came in while the backup was made
     await start(world, node)
     world.say(f"{node.name} is put back to {now - snapshot.at:.1f} s before")
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.federation.conftest import MakeNode
 from tests.federation.harness import until
-from tests.federation.model.steps import STEPS, WITH_BACKUPS, Step, write
+from tests.federation.model.steps import STEPS, WITH_BACKUPS, Step, arrivals, write
 from tests.federation.model.world import SLACK_S, World, by_word, gathered, standing, view
 
 pytestmark = pytest.mark.anyio
@@ -31,12 +31,14 @@ async def live(world: World, steps: int, choices: tuple[tuple[int, Step], ...]) 
         step = world.chance.choices(verbs, weights)[0]
         world.done[step.__name__] += 1
         await step(world)
+        await arrivals(world)
         assert leaked(world) == []
 
 
 async def amiss(world: World) -> dict[str, list[str]]:
     """For everybody, what is not as it must be: missing, too much, another text, other counts."""
     wrong: dict[str, list[str]] = {}
+    await arrivals(world)
     for name in world.people:
         seen = await view(world, name)
         must, may = world.oracle.must_see(name), world.oracle.may_see(name)
@@ -65,8 +67,10 @@ def leaked(world: World) -> list[str]:
     found = []
     for place, one in enumerate(world.weather):
         heard = [(at, world.nodes[place].host, data) for at, data in one.heard[world.judged.get((place, "heard"), 0) :]]
-        said = [(at, host, data) for at, host, data in one.said[world.judged.get((place, "said"), 0) :]]
-        world.judged[place, "heard"], world.judged[place, "said"] = len(one.heard), len(one.said)
+        heard = [told for told in heard if told[0] <= world.looked]
+        said = [told for told in one.said[world.judged.get((place, "said"), 0) :] if told[0] <= world.looked]
+        world.judged[place, "heard"] = world.judged.get((place, "heard"), 0) + len(heard)
+        world.judged[place, "said"] = world.judged.get((place, "said"), 0) + len(said)
         for at, host, data in [*heard, *said]:
             for word in set(re.findall(rb"canari\d{5}x", data)):
                 item = by_word(world, word.decode())
@@ -97,6 +101,7 @@ async def played(
         try:
             await live(world, steps, choices)
             world.fair()
+            await until(lambda: arrivals(world), lambda waiting: not waiting, "all who are invited come in", 150)
             await last_words(world)
             await until(lambda: amiss(world), lambda found: not found, "all is as it must be", 180)
         except AssertionError as error:

@@ -57,6 +57,10 @@ class World:
     snapshots: dict[int, Snapshot] = field(default_factory=dict)
     judged: dict[tuple[int, str], int] = field(default_factory=dict)
     begun: float = field(default_factory=time.monotonic)
+    looked: float = 0.0
+    """When it was last asked who is in: what passed the wire since is not judged yet."""
+    forgotten: set[str] = field(default_factory=set)
+    """Who was invited before a backup was put back: whether the invitation is still known is not to be said."""
 
     def place(self, person: str) -> int:
         return CAST[person]
