@@ -9,7 +9,7 @@ from federation.documents.recalls import INLINE, recall_uri
 from federation.errors import Malformed, Refused
 from federation.handlers.call import Call
 from federation.pins import proved_by_pin
-from federation.reading import identifier, many
+from federation.reading import identifier, many, moment
 from federation.trust import same_origin
 from server import database as db
 from server.actions import purges, recalls
@@ -64,6 +64,7 @@ def _asked(call: Call) -> purges.Asked:
         deadline_at=_when(document.get("parvis:deadline")),
         list_uri=first if uris is None else "",
         uris=uris,
+        up_to=moment(what.get("parvis:upTo")),
     )
 
 

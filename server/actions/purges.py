@@ -44,6 +44,7 @@ class Asked:
     deadline_at: int | None
     list_uri: str = ""
     uris: Sequence[str] | None = None
+    up_to: int | None = None  # when its host began it (ms, by its clock)
 
 
 async def begin(peer_id: int, space_id: int | None, asked: Asked) -> None:
@@ -81,14 +82,27 @@ async def begin(peer_id: int, space_id: int | None, asked: Asked) -> None:
         )
         await _write_parts(purge_id, 0, asked.uris or ())
         if space_id is not None and asked.scope.whole:
-            await _hide(space_id)
+            await _hide(peer_id, space_id, asked.up_to)
         db.after_commit(partial(live.publish, live.Fact("recall", space_id=space_id)))
 
 
-async def _hide(space_id: int) -> None:
-    """From this commit on nobody here is in that space: nothing of it is shown, and nothing more is taken."""
-    await db.execute("DELETE FROM membership WHERE space_id = $1", space_id)
-    await db.execute("DELETE FROM notice WHERE space_id = $1", space_id)
+async def _hide(peer_id: int, space_id: int, up_to: int | None) -> None:
+    """From this commit on nobody here is in that space: nothing of it is shown, and nothing more is taken.
+
+    A recall goes first, and may come after the next invitation all the same. So whom the host let in since it began
+    is in; and over an active link who is invited, or has asked, is told so by the host if it no longer holds.
+    """
+    link = await db.fetch_one("SELECT id FROM link WHERE peer_id = $1 AND state = 'active'", peer_id)
+    out = Clause("DELETE FROM membership WHERE space_id = ?", (space_id,))
+    if link is not None:
+        until = (1 << 62) if up_to is None else up_to
+        out = out.then("AND state IN ('member', 'frozen') AND COALESCE(since_at, 0) <= ?", until)
+    await db.execute(*out.statement())
+    await db.execute(
+        "DELETE FROM notice WHERE space_id = $1"
+        " AND actor_id NOT IN (SELECT m.actor_id FROM membership m WHERE m.space_id = $1)",
+        space_id,
+    )
     db.after_commit(partial(live.publish, live.Fact("access", space_id=space_id)))
 
 
@@ -274,21 +288,25 @@ async def _forget_space(purge: dict[str, Any]) -> dict[str, int]:
     Who was in when it was taken back was put out then; whoever is in now came later, and so did what they read.
     """
     space_id = purge["space_id"]
-    notices = await db.execute("DELETE FROM notice WHERE space_id = $1 AND id < $2", space_id, purge["id"])
+    notices = await db.execute(
+        "DELETE FROM notice WHERE space_id = $1 AND id < $2 AND kind <> 'invitation'", space_id, purge["id"]
+    )
     await db.execute(
         "UPDATE event SET original = '' WHERE space_id = $1 AND original <> '' AND id < $2", space_id, purge["id"]
     )
     space = await db.fetch_one(
-        "SELECT a.id, a.uri, a.name FROM space s JOIN actor a ON a.id = s.actor_id WHERE s.id = $1"
-        " AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.space_id = s.id)",
+        "SELECT a.id, a.uri, a.name, (SELECT COUNT(*) FROM membership m WHERE m.space_id = s.id) AS known,"
+        " (SELECT COUNT(*) FROM membership m WHERE m.space_id = s.id AND m.state IN ('member', 'frozen')) AS inside"
+        " FROM space s JOIN actor a ON a.id = s.actor_id WHERE s.id = $1",
         space_id,
     )
     derived = 1
-    if space is not None:
+    if space is not None and not space["known"]:
         await db.execute("UPDATE space SET name = $1, description = '' WHERE id = $2", space["name"], space_id)
         await db.execute(
             "UPDATE actor SET display_name = '', summary = '' WHERE id = $1 AND peer_id IS NOT NULL", space["id"]
         )
+    if space is not None and not space["inside"]:
         derived += await db.execute(
             "UPDATE receipt SET body = '' WHERE peer_id = $1 AND processed_at IS NOT NULL AND body <> ''",
             purge["peer_id"],
@@ -303,7 +321,7 @@ async def _forget_people(peer_id: int, space_id: int) -> int:
     """
     cards = await db.execute(
         "DELETE FROM passport WHERE peer_id = $1 AND NOT EXISTS (SELECT 1 FROM membership m"
-        " JOIN space s ON s.id = m.space_id WHERE s.peer_id = $1)",
+        " JOIN space s ON s.id = m.space_id WHERE s.peer_id = $1 AND m.state IN ('member', 'frozen'))",
         peer_id,
     )
     return cards + await db.execute(

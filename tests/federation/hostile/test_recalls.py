@@ -22,7 +22,7 @@ from server.clock import now_ms
 from server.ids import new_id
 from server.openness import Level
 from server.recall_terms import root_of
-from tests.federation.stranger import CANARY, Actor, Here, Json, OtherServer, everything, linked, met, mirrored
+from tests.federation.stranger import CANARY, Actor, Here, Json, OtherServer, enter, everything, linked, met, mirrored
 
 pytestmark = pytest.mark.anyio
 
@@ -192,6 +192,29 @@ async def test_whoever_comes_in_again_before_all_is_taken_back_stays_and_keeps_w
     assert (posts[earlier], posts[told_since]) == ("", "<p>pour eux aussi</p>")
     [kept] = await db.fetch("SELECT state FROM membership WHERE space_id = $1", theirs.id)
     assert kept["state"] == "member" and CANARY not in str(await everything())
+
+
+@pytest.mark.parametrize("state", ["active", "ended"])
+async def test_I3_who_is_invited_again_before_the_recall_comes_is_not_put_out_by_it(theirs: Theirs, state: str) -> None:
+    """It takes back from those who were in; the invitation had been lost with it, and what was told after."""
+    [alice] = await db.fetch("SELECT since_at FROM membership WHERE space_id = $1", theirs.id)
+    began, here = alice["since_at"], theirs.here
+    await enter(theirs.id, here.bruno.actor_id, state="asked")
+    await enter(theirs.id, here.odile.actor_id)
+    await db.execute("UPDATE membership SET since_at = $1 WHERE actor_id = $2", began + 1, here.odile.actor_id)
+    await db.execute("UPDATE link SET state = $1", state)
+    before = await theirs.tells() if state == "active" else "https://x.example/unknown"
+    told = theirs.recall([before], listed={"parvis:upTo": moment(began)})
+    assert await here.take(told, theirs.pin.ed) == ""
+    left = {row["actor_id"] for row in await db.fetch("SELECT actor_id FROM membership WHERE space_id = $1", theirs.id)}
+    assert left == ({here.bruno.actor_id, here.odile.actor_id} if state == "active" else set())
+    await db.execute("DELETE FROM membership WHERE state = 'member'")
+    await db.execute("UPDATE receipt SET body = $1 WHERE processed_at IS NOT NULL", CANARY)
+    receipt = await theirs.purged()
+    assert receipt is not None and receipt["parvis:root"] == root_of([before])
+    assert CANARY not in str(await everything()), "whoever is invited has read nothing yet"
+    [space] = await db.fetch("SELECT name FROM space WHERE id = $1", theirs.id)
+    assert space["name"] == theirs.group.name
 
 
 async def test_what_our_own_people_wrote_is_kept_only_where_the_host_lets_them(theirs: Theirs) -> None:
