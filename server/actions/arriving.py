@@ -12,7 +12,17 @@ from server.actions.arrived_files import ArrivedFile, arrive, arrive_again
 from server.actions.finding import make_all_findable
 from server.actions.naming import side_for, tell_named
 from server.actions.poll_rows import NewPoll, Tally
-from server.actions.post_rows import hash_of, ours_of, peer_of, replace, row_of, take_back, write, write_names
+from server.actions.post_rows import (
+    hash_of,
+    ours_of,
+    peer_of,
+    replace,
+    row_of,
+    stamp_of,
+    take_back,
+    write,
+    write_names,
+)
 from server.clock import APART_MS, now_ms
 from server.errors import Conflict, NotFound, Unavailable
 from server.events import Kind, record, record_published
@@ -69,7 +79,7 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
         parent = await _parent(arrived.reply_to_uri, space_id)
         if space is not None:
             space.demand(viewer, Act.REPLY if parent else Act.POST)
-        post_id = new_id()
+        post_id, published = new_id(), await _published(arrived, space, parent)
         waits = space is not None and await holding.must_wait(space, author_id)
         new = await write(
             post_id,
@@ -79,7 +89,8 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
             parent,
             arrived.visibility,
             {
-                **_said(arrived, await _published(arrived, space, parent)),
+                **_said(arrived, published),
+                **await stamp_of(space, published),
                 "side": await side_for(side_of(viewer), space, "", ()),
                 "held_at": now_ms() if waits else None,
                 "peer_id": await peer_of(author_id, viewer),

@@ -12,7 +12,7 @@ from server import database as db
 from server.actions.gestures import Place, gesture, ungesture
 from server.actions.naming import side_for
 from server.actions.poll_rows import NewPoll
-from server.actions.post_rows import replace, take_back, write, write_names
+from server.actions.post_rows import replace, stamp_of, take_back, write, write_names
 from server.errors import NotFound
 from server.events import Kind, record
 from server.queries import spaces
@@ -72,6 +72,7 @@ async def _write(again: Again) -> None:
         "reply_to_uri": again.reply_to_uri,
         "published_at": again.published_at,
         "edited_at": again.edited_at,
+        **await stamp_of(space, again.published_at),
         "side": await side_for("", space, parent["side"] if parent else "", again.mentioned),
     }
     await write(again.post_id, again.uri, again.author_id, space, answered, None, said, again.poll)

@@ -12,8 +12,9 @@ from server.clock import now_ms
 from server.errors import NotFound
 from server.events import Kind, record
 from server.ids import new_id
-from server.openness import Visibility
+from server.openness import PartnerView, Visibility
 from server.queries import spaces
+from server.queries.policies import written_under
 from server.queries.polls import titles
 from server.sql import Clause, among
 from server.viewer import RemotePerson, Viewer
@@ -53,6 +54,20 @@ def row_of(
         "stamp_epoch": space.epoch if space else 0,
         "stamp_blind": space is not None and space.facts.blind,
     }
+
+
+async def stamp_of(space: spaces.SeenSpace | None, at: int) -> dict[str, object]:
+    """Where a post of a past moment (ms) comes into a space of ours: the columns that say for whom it was written then.
+
+    What has been opened since is opened for what was written since; without this what came late, or once more after a
+    backup, was read by whom its author never meant.
+    """
+    found = await written_under(space.id, at) if space is not None and space.hosted_here else None
+    if space is None or found is None:
+        return {}
+    epoch, policy = found
+    blind = space.facts.blind or policy.partner_view is PartnerView.BLIND
+    return {"stamp": policy.variant.value, "stamp_epoch": epoch, "stamp_blind": blind}
 
 
 async def write(

@@ -7,13 +7,15 @@ from server.clock import APART_MS, now_ms
 from server.ids import first_id_at
 from server.openness import Variant
 from server.policy import newcomers_read, newcomers_since
+from server.queries.policies import MOST_VERSIONS, opened_past
 from server.queries.spaces import SeenSpace, around
 from server.space_policy import from_json
 from server.sql import Clause, among
 from server.viewer import PeerServer
 
-MOST_VERSIONS = 1_000
-"""Of a policy, read back; what is older than so many changes is nobody's who comes in."""
+
+MOST_MEANWHILE = 1_000
+"""Posts around the end of a policy that are looked at."""
 
 
 async def newcomers_from(space: SeenSpace) -> int | None:
@@ -37,7 +39,10 @@ async def newcomers_of(peer_id: int, linked: bool, space_id: int) -> int | None:
 
 
 async def _last_kept(space_id: int, kept: set[Variant]) -> int:
-    """When (ms) the last policy of one of these rows had its end; 0 when there was none, or all was opened since."""
+    """When (ms) the last policy of one of these rows had its end; 0 when there was none, or all was opened since.
+
+    What is older than MOST_VERSIONS changes is nobody's who comes in.
+    """
     rows = await db.fetch(
         "SELECT at, after, effects FROM policy_version WHERE space_id = $1 ORDER BY epoch DESC LIMIT $2",
         space_id,
@@ -47,8 +52,7 @@ async def _last_kept(space_id: int, kept: set[Variant]) -> int:
     for row in rows:
         if from_json(msgspec.json.decode(row["after"])).variant in kept:
             return max(ended, await _written_meanwhile(space_id, ended, kept))
-        effects = msgspec.json.decode(row["effects"])
-        if effects.get("past") or effects.get("opened_items"):
+        if opened_past(msgspec.json.decode(row["effects"])):
             return 0
         ended = row["at"]
     return ended if len(rows) == MOST_VERSIONS else 0
@@ -57,8 +61,9 @@ async def _last_kept(space_id: int, kept: set[Variant]) -> int:
 async def _written_meanwhile(space_id: int, ended: int, kept: set[Variant]) -> int:
     """After the last post that was being written under a policy as it ended; 0 when none was."""
     query = Clause(
-        "SELECT MAX(published_at) AS last FROM post WHERE space_id = ? AND id >= ? AND id < ? AND",
-        (space_id, first_id_at(ended - APART_MS), first_id_at(ended + APART_MS)),
+        "SELECT MAX(w.published_at) AS last FROM (SELECT published_at, stamp FROM post WHERE space_id = ? AND id >= ?"
+        " ORDER BY id LIMIT ?) w WHERE",
+        (space_id, first_id_at(ended - APART_MS), MOST_MEANWHILE),
     )
-    row = await db.fetch_one(*query.join(among("stamp", [variant.value for variant in kept])).statement())
+    row = await db.fetch_one(*query.join(among("w.stamp", [variant.value for variant in kept])).statement())
     return row["last"] + 1 if row is not None and row["last"] is not None else 0

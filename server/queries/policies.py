@@ -1,5 +1,6 @@
 """How open a space is, as one value; what this instance allows; what changed it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,8 @@ COLUMNS = """s.level, s.listed, s.reach, s.staff_read, s.partner_view, s.history
  s.after_close, s.seats, s.charter, s.tone, s.frame, s.language, s.objectives, s.indexing, s.proofs"""
 
 
+MOST_VERSIONS = 1_000
+"""Of a policy, read at once."""
 HISTORY_INSIDE = N_("L’historique de l’ouverture se lit entre collègues membres de l’espace.")
 
 
@@ -163,6 +166,29 @@ async def changes(space_id: int, limit: int, before: int = 0) -> list[Version]:
         )
         for row in rows
     ]
+
+
+def opened_past(effects: Mapping[str, Any]) -> bool:
+    """Whether a change, by its effects, opened what had been written before it, too."""
+    return bool(effects.get("past") or effects.get("opened_items"))
+
+
+async def written_under(space_id: int, at: int) -> tuple[int, SpacePolicy] | None:
+    """The version, and the policy, under which something of a past moment (ms) stands in a space of ours: that of then,
+    or the one that opened its past since. None: the one that holds now.
+    """
+    rows = await db.fetch(
+        "SELECT epoch, after, effects FROM policy_version WHERE space_id = $1 AND epoch >= COALESCE((SELECT MAX(epoch)"
+        " FROM policy_version WHERE space_id = $1 AND at <= $2), 0) ORDER BY epoch LIMIT $3",
+        space_id,
+        at,
+        MOST_VERSIONS,
+    )
+    if len(rows) < 2:
+        return None
+    opened = [row for row in rows[1:] if opened_past(msgspec.json.decode(row["effects"]))]
+    row = (rows[:1] + opened)[-1]
+    return row["epoch"], from_json(msgspec.json.decode(row["after"]))
 
 
 def may_look_back(viewer: Viewer, space: spaces.SeenSpace) -> bool:
