@@ -13,7 +13,6 @@ from server.space_policy import from_json
 from server.sql import Clause, among
 from server.viewer import PeerServer
 
-
 MOST_MEANWHILE = 1_000
 """Posts around the end of a policy that are looked at."""
 
