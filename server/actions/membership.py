@@ -5,6 +5,7 @@ us; what our people want is told to the host, and becomes true when it answers.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from server import database as db
 from server import live
@@ -228,11 +229,13 @@ async def answered(
     """
     async with db.transaction():
         row = await db.fetch_one(
-            "SELECT m.id, m.space_id, m.actor_id, m.created_at, s.peer_id FROM membership m"
+            "SELECT m.id, m.space_id, m.actor_id FROM membership m"
             " JOIN space s ON s.id = m.space_id WHERE m.uri = $1 AND m.state = 'asked' AND s.peer_id = $2",
             join_uri,
             viewer.peer_id,
         )
+        if row is None and accepted:
+            row = await _asked_before(viewer, join_uri)
         if row is None:
             known = await db.fetch_one(
                 "SELECT m.id, m.space_id FROM membership m JOIN space s ON s.id = m.space_id"
@@ -256,6 +259,20 @@ async def answered(
         await db.execute("UPDATE membership SET state = 'member', since_at = $1 WHERE id = $2", since, row["id"])
         await notify([row["actor_id"]], "member", key=f"member:{row['space_id']}", space_id=row["space_id"])
         _changed(row["space_id"], row["actor_id"])
+
+
+async def _asked_before(viewer: PeerServer, join_uri: str) -> dict[str, Any] | None:
+    """Who asked twice, and is answered the first time: not who left in between, of whom the host says it once more."""
+    number = join_uri.removeprefix("event:")
+    if not number.isdecimal():
+        return None
+    return await db.fetch_one(
+        "SELECT m.id, m.space_id, m.actor_id FROM event e JOIN membership m ON m.space_id = e.space_id"
+        " AND m.actor_id = e.actor_id JOIN space s ON s.id = m.space_id WHERE e.id = $1 AND e.kind = 'join_asked'"
+        " AND e.created_at >= m.created_at AND m.state = 'asked' AND s.peer_id = $2",
+        int(number),
+        viewer.peer_id,
+    )
 
 
 async def removed(viewer: PeerServer, space_uri: str, actor_id: int) -> None:

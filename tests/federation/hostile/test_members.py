@@ -218,6 +218,35 @@ async def test_I3_I5_how_much_of_the_past_is_for_newcomers_comes_with_who_is_in(
     assert await listed(4, **{"parvis:newcomersFrom": moment(10)}) == 10
 
 
+async def test_I3_I5_who_asks_twice_is_in_by_the_first_answer_and_who_left_in_between_by_the_second(
+    theirs: Theirs,
+) -> None:
+    """What the host told them meanwhile was refused, since nobody here was in, and was not told again."""
+    odile, joins = theirs.here.odile, list[Json]()
+
+    async def asks() -> None:
+        await ask_elsewhere(odile, theirs.id)
+        event = (await db.fetch("SELECT id FROM event WHERE kind = 'join_asked' ORDER BY id"))[-1]
+        here = theirs.here.instance.here
+        joins.append({"type": "Join", "id": here.activity(event["id"]), "actor": theirs.here.person("odile")})
+
+    async def answered(number: int, at: int, kind: str = "Accept") -> tuple[str, int | None]:
+        await theirs.here.take(theirs.group.says(kind, joins[number], published=moment(at)), theirs.pin.ed)
+        [row] = await db.fetch("SELECT state, since_at FROM membership WHERE actor_id = $1", odile.actor_id)
+        return row["state"], row["since_at"]
+
+    await asks()
+    await asks()
+    assert await answered(0, 7, "Reject") == ("asked", None), "of what was asked again"
+    assert await answered(0, 7) == ("member", 7)
+    assert await answered(1, 8) == ("member", 7)
+    await leave(odile, theirs.id)
+    await db.execute("UPDATE event SET created_at = created_at - 10")
+    await asks()
+    assert await answered(0, 7) == await answered(1, 8) == ("asked", None)
+    assert await answered(2, 9) == ("member", 9)
+
+
 async def test_I5_D9_who_is_let_go_goes_whatever_the_hosts_clock_says_of_when_they_came(theirs: Theirs) -> None:
     await db.execute("UPDATE peer SET skew_ms = 600000")
     await db.execute(
