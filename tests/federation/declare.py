@@ -13,7 +13,7 @@ from server.commands.opening import opened
 from server.openness import Level
 from server.queries import spaces
 from server.settings import load
-from server.space_policy import PartnerTerms, SpacePolicy
+from server.space_policy import PartnerTerms, SpacePolicy, reset_outside
 from server.viewer import Operator
 
 
@@ -23,7 +23,7 @@ async def declare(config: Path, slug: str, level: Level, hosts: list[str]) -> No
         partners = tuple(PartnerTerms(host) for host in sorted(hosts))
 
         def alter(policy: SpacePolicy) -> SpacePolicy:
-            return replace(policy, level=level, partners=partners)
+            return reset_outside(replace(policy, level=level, partners=partners))
 
         await adjust(Operator(), space.id, How(Door.FILE, source="tests"), alter)
 

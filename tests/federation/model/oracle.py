@@ -4,6 +4,10 @@ One space, hosted by `a`, for people who are invited at its partners. A partner'
 they came, which holds for their own words too; an instance holds what was written while somebody of it was in, and
 nothing once nobody is.
 
+While the past is open to newcomers, who is in reads what was written before, too, and their instance may hold it. What
+was written while the space was closed is not for them unless that was opened besides; and since their instance is told
+one date alone, they need not see what was written before the space was closed last, either.
+
 What was on its way when its author was let go is refused by the host, and what an instance had alone when its database
 was put back is gone: such things may be there or not, and are `loose`.
 """
@@ -27,6 +31,8 @@ class Item:
     """Whether it is there, and in which version, is not to be said: but who must not see it, is."""
     thanks: set[str] = field(default_factory=set)
     loose_thanks: bool = False
+    inside: bool = False
+    """It was written while the space was closed, and was not opened since."""
     fragile: bool = False
     """Its author's or a reader's instance was put back since: the host may be the only one that has it, or a thanks."""
 
@@ -59,13 +65,22 @@ class Oracle:
     """Who was invited and was not in yet when that was last looked at, and when that was."""
     named: set[str] = field(default_factory=set)
     allowed: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)  # host → changes of having a member
-    lived: list[tuple[float, dict[str, list[tuple[float, bool]]]]] = field(default_factory=list)
+    closed: bool = False
+    closed_until: float = 0.0
+    """When the space was closed last, if what was written then was not opened since."""
+    past: list[tuple[float, bool]] = field(default_factory=list)
+    """Changes of whether who comes in reads what was written before."""
+    kept_since: float = 0.0
+    """When the host's database was put back last: of before, a copy may have been recalled, and need not come again."""
+    lived: list[tuple[float, dict[str, list[tuple[float, bool]]], list[tuple[float, bool]]]] = field(
+        default_factory=list
+    )
     """What was so until a moment, which the host then forgot: what was sent meanwhile was sent rightly."""
     unsure: set[str] = field(default_factory=set)
     """Who was let in after the host's backup was made: their instance learns once a day that they are out."""
 
     def write(self, author: str, at: float) -> Item:
-        item = Item(len(self.items), author, self.host_of[author], at)
+        item = Item(len(self.items), author, self.host_of[author], at, inside=self.closed)
         self.items.append(item)
         return item
 
@@ -81,12 +96,30 @@ class Oracle:
         self._out(person)
         self._look(at)
 
-    def names(self, hosts: set[str], at: float) -> None:
+    def names(self, hosts: set[str], at: float, closed: bool = False) -> None:
         """The partners that the space names now; people of the others are out."""
         self.named = set(hosts)
+        if self.closed and not closed:
+            self.closed_until = at
+        self.closed = closed
+        if closed:
+            self.opens(False, at)
         for person in [p for p in (*self.member_since, *self.invited) if self.host_of[p] not in (self.home, *hosts)]:
             self._out(person)
         self._look(at)
+
+    @property
+    def past_is_open(self) -> bool:
+        return bool(self.past) and self.past[-1][1]
+
+    def opens(self, wide: bool, at: float, with_all: bool = False) -> None:
+        """The past is open to newcomers from now on, or no more; `with_all`: with what was written inside."""
+        if wide is not self.past_is_open:
+            self.past.append((at, wide))
+        if with_all:
+            self.closed_until = 0.0
+            for item in self.items:
+                item.inside = False
 
     def _out(self, person: str) -> None:
         self.member_since.pop(person, None)
@@ -96,7 +129,11 @@ class Oracle:
     def went_back(self, then: "Oracle", at: float) -> None:
         """The host's database is that of an earlier moment: who is in, and which partners it names, is as then."""
         self.unsure |= {person for person in self.member_since if person not in then.member_since}
-        self.lived.append((at, self.allowed))
+        self.lived.append((at, self.allowed, self.past))
+        self.past, self.closed, self.closed_until = list(then.past), then.closed, then.closed_until
+        self.kept_since = at
+        for item, before in zip(self.items, then.items, strict=False):
+            item.inside = before.inside
         self.named, self.allowed = set(then.named), {host: list(changes) for host, changes in then.allowed.items()}
         # what is written from now on has to be seen by partners' people: a copy that was recalled stays away
         self.member_since = {p: since if self.host_of[p] == self.home else at for p, since in then.member_since.items()}
@@ -120,20 +157,22 @@ class Oracle:
         """Whether a byte of an item may have been on its way to a host at a moment, or just before it."""
         if item.host == host or host == self.home:
             return ALLOWED
-        changes = next((then for until, then in self.lived if at <= until), self.allowed).get(host, [])
-        inside = [
-            (start, changes[place + 1][0] if place + 1 < len(changes) else float("inf"))
-            for place, (start, now) in enumerate(changes)
-            if now
-        ]
+        lived = next(((then, past) for until, then, past in self.lived if at <= until), (self.allowed, self.past))
+        changes, past = lived[0].get(host, []), _times(lived[1])
         early = slack_s + self.skew_s
-        return any(start - slack_s <= at <= end + slack_s and item.at >= start - early for start, end in inside)
+        open_then = not item.inside and any(start - slack_s <= at <= end + slack_s for start, end in past)
+        return any(
+            start - slack_s <= at <= end + slack_s and (open_then or item.at >= start - early)
+            for start, end in _times(changes)
+        )
 
     def must_see(self, person: str) -> dict[str, str]:
         """What somebody has to see once everything has arrived: word → text."""
         since = self._since(person)
         if since is None:
             return {}
+        if self.past_is_open:
+            since = min(since, max(self.closed_until, self.kept_since))
         return {
             i.word: i.text
             for i in self.items
@@ -145,9 +184,19 @@ class Oracle:
         if person not in self.member_since:
             return set()
         since = 0.0 if self.host_of[person] == self.home else self.came[person] - self.skew_s
-        return {i.word for i in self.items if (not i.gone or i.loose) and i.at >= since}
+        return {
+            i.word
+            for i in self.items
+            if (not i.gone or i.loose) and (i.at >= since or (self.past_is_open and not i.inside))
+        }
 
     def _since(self, person: str) -> float | None:
         if person not in self.member_since:
             return None
         return 0.0 if self.host_of[person] == self.home else self.member_since[person]
+
+
+def _times(changes: list[tuple[float, bool]]) -> list[tuple[float, float]]:
+    """From when until when it was so."""
+    ends = [*(at for at, _ in changes[1:]), float("inf")]
+    return [(start, end) for (start, now), end in zip(changes, ends, strict=False) if now]

@@ -143,8 +143,27 @@ async def repartner(world: World) -> None:
         loosen(world, seen, host)
     code, _, errors = await world.nodes[0].cli("declare", SLUG, level, *sorted(wanted))
     assert code == 0, errors[-2000:]
-    world.oracle.names(wanted, time.monotonic())
+    world.oracle.names(wanted, time.monotonic(), level == "closed")
     world.say(f"the space names {sorted(wanted)}, {level}")
+
+
+async def look_back(world: World) -> None:
+    """Who comes in later reads the past from now on, perhaps with what was written while the space was closed, or does
+    no more.
+    """
+    if world.oracle.closed:
+        return
+    wide, policy = not world.oracle.past_is_open, f"/api/parvis/v1/spaces/{SLUG}/policy"
+    with_all = wide and world.chance.random() < 0.5
+    wanted = {"history": "all" if wide else "since_joining", "include_history": with_all}
+    alice = world.people["alice"]
+    before = await ask(alice, "GET", policy)
+    assert before is not None
+    version = before.headers["etag"]
+    answer = await ask(alice, "PUT", policy, json={**wanted, "reason": "Essai."}, headers={"if-match": version})
+    assert answer is not None and answer.status_code == 200, answer and answer.text
+    world.oracle.opens(wide, time.monotonic(), with_all=with_all)
+    world.say(f"the past is {wanted}")
 
 
 # --- what happens to them -------------------------------------------------------------------------
@@ -280,7 +299,7 @@ def since(world: World, snapshot: Snapshot) -> list[Item]:
 
 Step = Callable[[World], Awaitable[None]]
 STEPS: tuple[tuple[int, Step], ...] = (
-    (40, write), (12, edit), (8, delete), (14, thank), (6, invite), (4, let_go), (3, repartner),
+    (40, write), (12, edit), (8, delete), (14, thank), (6, invite), (4, let_go), (3, repartner), (2, look_back),
     (6, storm), (4, clear_up), (3, kill),
 )  # fmt: skip
 WITH_BACKUPS: tuple[tuple[int, Step], ...] = (*STEPS, (3, back_up), (2, put_back))
