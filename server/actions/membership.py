@@ -11,7 +11,7 @@ from server import database as db
 from server import live
 from server.actions import feeds, mails, recalls
 from server.actions.audit import note
-from server.actions.newcomers import tell_the_first, told_from
+from server.actions.newcomers import tell_once_more, tell_the_first, told_from
 from server.actions.notices import notify
 from server.clock import APART_MS, now_ms
 from server.errors import Conflict, Forbidden, NotFound
@@ -179,6 +179,7 @@ async def asked(viewer: RemotePerson, space_uri: str, uri: str) -> None:
         state = MemberState(row["state"]) if row else None
         if state is MemberState.MEMBER:
             await _answer(space, who.id, uri, accepted=True)
+            await tell_once_more(viewer.peer_id)
         elif (state is MemberState.INVITED and space.may(viewer, Act.ACCEPT_INVITATION)) or space.may(viewer, Act.JOIN):
             await _enter(space.id, who, Role(row["role"]) if row else Role.MEMBER, uri)
             await _answer(space, who.id, uri, accepted=True)

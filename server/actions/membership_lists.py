@@ -93,7 +93,20 @@ async def apply(space_id: int, listed: Listed, began_at: int) -> bool:
     await db.execute(
         "UPDATE space SET checked_at = $1, unsure_at = NULL, frozen_at = NULL WHERE id = $2", now_ms(), space_id
     )
+    if not present and back:
+        await _say_so(space_id, back[0])
     return True
+
+
+async def _say_so(space_id: int, actor_id: int) -> None:
+    """Nobody of ours was in, for all we knew, and what the host told was refused: it tells what we lack when somebody
+    who is in by its list asks to come in.
+    """
+    event_id = new_id()
+    await record(Kind.JOIN_ASKED, actor_id=actor_id, space_id=space_id, event_id=event_id)
+    await db.execute(
+        "UPDATE membership SET uri = $1 WHERE space_id = $2 AND actor_id = $3", f"event:{event_id}", space_id, actor_id
+    )
 
 
 async def _time_there(space_id: int) -> int:

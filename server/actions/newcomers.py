@@ -43,8 +43,15 @@ async def tell_the_first(space_id: int, peer_id: int) -> None:
         space_id,
         peer_id,
     )
-    if here is None or here["n"] != 1 or not newcomers_read(space.facts, space.standing):
-        return
+    if here is not None and here["n"] == 1 and newcomers_read(space.facts, space.standing):
+        await tell_once_more(peer_id)
+
+
+async def tell_once_more(peer_id: int) -> None:
+    """In the caller's transaction: what an instance lacks is to be told, as far as it may have it. Once in AGAIN_MS.
+
+    Who is in and asks to come in had been lost there, and what was told meanwhile was refused: nobody was in.
+    """
     await _streams([peer_id])
     await db.execute(
         "UPDATE stream SET resync_at = CASE WHEN COALESCE(compared_at, 0) + $1 > $2 THEN compared_at + $1 ELSE $2 END"

@@ -162,6 +162,25 @@ async def test_who_the_list_brought_in_reads_from_when_the_host_let_them_in(thei
     assert row["since_at"] == let_in
 
 
+async def test_I3_the_first_whom_a_list_brings_in_asks_for_what_was_refused_meanwhile(theirs: Theirs) -> None:
+    """A database was put back: nobody here was in, for all it knew, and what came was refused (RR2)."""
+    theirs.lists([theirs.alice, theirs.bruno])
+    joins = "SELECT id, actor_id FROM event WHERE kind = 'join_asked'"
+    await db.execute("DELETE FROM membership WHERE actor_id = $1", theirs.here.bruno.actor_id)
+    assert await theirs.relay(theirs.alice, theirs.bruno) == ""
+    assert await theirs.settle() == "" and await db.fetch(joins) == [], "somebody was in all the time"
+    await db.execute("DELETE FROM membership")
+    assert "Nobody here" in await theirs.relay(theirs.alice, theirs.bruno)
+    assert await theirs.settle(2) == ""
+    [join] = await db.fetch(joins)
+    [asker] = await db.fetch("SELECT actor_id, state FROM membership WHERE uri = $1", f"event:{join['id']}")
+    assert (asker["actor_id"], asker["state"]) == (join["actor_id"], "member")
+    asked = {"type": "Join", "id": theirs.here.instance.here.activity(join["id"]), "actor": theirs.alice}
+    assert await theirs.here.take(theirs.group.says("Accept", asked, published=moment(5)), theirs.pin.ed) == ""
+    assert (await theirs.states()) == {"alice": "member", "bruno": "member"}
+    assert await theirs.settle() == "" and len(await db.fetch(joins)) == 1
+
+
 async def test_I3_I5_the_list_says_since_when_everybody_is_in(theirs: Theirs) -> None:
     """After a backup was put back: who was lost reads what they could read, and no more."""
     await db.execute("DELETE FROM membership WHERE actor_id = $1", theirs.here.bruno.actor_id)

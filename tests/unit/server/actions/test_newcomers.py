@@ -49,5 +49,7 @@ async def test_nobody_has_a_database_compared_again_and_again_by_coming_in_again
         assert await due() == [began + 3_600_000]
         await membership.asked(cast.driss, uri, "https://kestrel.test/joins/5")
         assert await due() == [], "what others of theirs may read is there"
+        await membership.asked(cast.driss, uri, "https://kestrel.test/joins/6")
+        assert len(await due()) == 1, "who is in and asks had been lost there, and what was told them refused"
     finally:
         clock.turn(None)
