@@ -1007,6 +1007,7 @@ class Migration(migrations.Migration):
                 ("published_at", fields.BigIntField()),
                 ("edited_at", fields.BigIntField(null=True)),
                 ("deleted_at", fields.BigIntField(null=True)),
+                ("recalled_at", fields.BigIntField(null=True)),
             ],
             options={
                 "table": "post",

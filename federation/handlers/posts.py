@@ -149,7 +149,8 @@ async def _may_answer(call: Call, incoming: IncomingNote) -> bool:
 
 
 async def is_here(uri: str) -> bool:
-    return bool(await db.fetch_one("SELECT id FROM post WHERE uri = $1", uri))
+    """Whether a post came before; what its host took back with all of its space did not, as long as that holds."""
+    return bool(await db.fetch_one("SELECT id FROM post WHERE uri = $1 AND recalled_at IS NULL", uri))
 
 
 def _visibility(incoming: IncomingNote) -> Visibility:

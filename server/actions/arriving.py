@@ -21,6 +21,7 @@ from server.actions.post_rows import (
     stamp_of,
     take_back,
     write,
+    write_again,
     write_names,
 )
 from server.clock import APART_MS, now_ms
@@ -137,20 +138,24 @@ async def receive_told(space: spaces.SeenSpace, told: Sequence[Told]) -> list[in
         if await _taken_back(told):
             raise NotFound(detail=TAKEN_BACK)
         here = await _here({uri for one in told for uri in (one.arrived.uri, one.arrived.reply_to_uri) if uri})
-        ids, new = [], []
+        ids, new, back = [], [], set()
         for one in told:
             before = here.get(one.arrived.uri)
-            if before is not None and before.author_id != one.author_id:
+            again = before is not None and before.recalled and before.space_id == space.id
+            whose = {one.author_id, space.actor_id} if again else {one.author_id}
+            if before is not None and before.author_id not in whose:
                 raise Conflict(detail=SOMEBODY_ELSES)
             post_id = before.id if before is not None else _place_of(one.arrived)
             ids.append(post_id)
-            if before is None:
+            if again:
+                back.add(post_id)
+            if before is None or again:
                 parent = here.get(one.arrived.reply_to_uri)
                 parent = parent if parent is not None and parent.space_id == space.id else None
                 new.append((post_id, one, parent))
                 root_id = (parent.root_id or parent.id) if parent else None
                 here[one.arrived.uri] = _Here(post_id, root_id, one.author_id, space.id)
-        await _write_told(space, new)
+        await _write_told(space, new, back)
         return ids
 
 
@@ -162,17 +167,25 @@ def _place_of(arrived: Arrived) -> int:
     return id_at(arrived.published_at) if late else new_id()
 
 
-async def _write_told(space: spaces.SeenSpace, new: Sequence[tuple[int, Told, "_Here | None"]]) -> None:
-    """The rows of posts that are new here, what is found of them, whom they name, and that they came."""
+async def _write_told(
+    space: spaces.SeenSpace, new: Sequence[tuple[int, Told, "_Here | None"]], back: Collection[int]
+) -> None:
+    """The rows of posts that are new here, what is found of them, whom they name, and that they came.
+
+    `back`: those of them whose rows stayed when their host took them back with all of the space.
+    """
     rows = []
     for post_id, one, parent in new:
         published = min(one.arrived.published_at, now_ms() + APART_MS)
         said = _said(one.arrived, published) | {"peer_id": one.author_peer_id, "byline": one.arrived.byline}
         rows.append(row_of(post_id, one.arrived.uri, one.author_id, space, parent, None) | said)
     try:
-        await db.insert_many("post", rows)
+        await db.insert_many("post", [row for row in rows if row["id"] not in back])
     except Conflict as error:
         raise Unavailable(BUSY, detail=f"written at the same time: {error.detail}") from error
+    for row in rows:
+        if row["id"] in back:
+            await write_again(row)
     polls = [(post_id, one.arrived.poll) for post_id, one, _ in new if one.arrived.poll is not None]
     await poll_rows.write_polls(polls)
     asked = {post_id: poll.options for post_id, poll in polls}
@@ -236,6 +249,8 @@ async def receive_withdrawal(author_id: int, uri: str, original: str = "") -> No
             await _remember_withdrawal(author_id, uri)
         elif row["deleted_at"] is None:
             await take_back(row["id"], row["author_id"], row["space_id"], original)
+        else:
+            await db.execute("UPDATE post SET recalled_at = NULL WHERE id = $1", row["id"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,14 +261,26 @@ class _Here:
     root_id: int | None
     author_id: int
     space_id: int | None
+    recalled: bool = False  # and somebody else's: of our own people's words the host is told
 
 
 async def _here(uris: Collection[str]) -> dict[str, _Here]:
     """Those of these addresses whose posts are here."""
     if not uris:
         return {}
-    query = Clause("SELECT uri, id, root_id, author_id, space_id FROM post WHERE").join(among("uri", uris))
-    return {row.pop("uri"): _Here(**row) for row in await db.fetch(*query.statement())}
+    query = Clause("SELECT uri, id, root_id, author_id, space_id, peer_id, recalled_at FROM post WHERE").join(
+        among("uri", uris)
+    )
+    return {
+        row["uri"]: _Here(
+            row["id"],
+            row["root_id"],
+            row["author_id"],
+            row["space_id"],
+            row["recalled_at"] is not None and row["peer_id"] is not None,
+        )
+        for row in await db.fetch(*query.statement())
+    }
 
 
 def _said(arrived: Arrived, published_at: int) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """The rows of a post: written once, said better, emptied when it is taken back. Who may was asked before."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from server import database as db
@@ -87,6 +87,17 @@ async def write(
             await poll_rows.write_polls([(post_id, poll)])
         await make_findable(post_id, str(said["html"]), poll.options if poll else ())
     return new
+
+
+async def write_again(row: Mapping[str, object]) -> None:
+    """What a host took back with all of its space, and tells once more: in its old place, with the words of now."""
+    columns = [name for name in row if name != "id"]
+    sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(columns, 1))
+    await db.execute(
+        f"UPDATE post SET {sets}, deleted_at = NULL, recalled_at = NULL WHERE id = ${len(columns) + 1}",
+        *(row[name] for name in columns),
+        row["id"],
+    )
 
 
 async def write_names(post_id: int, mentioned: Sequence[int]) -> None:

@@ -221,11 +221,12 @@ async def _gone(purge: dict[str, Any], uris: Sequence[str]) -> dict[str, int]:
     here = [row for row in found if row["space_id"] is not None and row["space_id"] == purge["space_id"]]
     kept = [row for row in here if _stays(purge, row)]
     elsewhere = [row for row in found if row["space_id"] != purge["space_id"]]
-    counts = await _erase([row["id"] for row in here if row not in kept])
+    whole = RecallScope(purge["scope"]).whole
+    counts = await _erase([row["id"] for row in here if row not in kept], whole)
     known = {row["uri"] for row in found}
     await _remember_gone(purge, [uri for uri in uris if uri not in known])
     stay = len([row for row in elsewhere if row["deleted_at"] is None])
-    own = 0 if RecallScope(purge["scope"]).whole else len(kept)  # else they are counted with the rest of the space
+    own = 0 if whole else len(kept)  # else they are counted with the rest of the space
     return counts | {"items": len(uris) - len(kept) - stay, "own": own}
 
 
@@ -251,6 +252,7 @@ async def _remember_gone(purge: Mapping[str, Any], uris: Sequence[str]) -> None:
             "visibility": "",
             "published_at": now,
             "deleted_at": now,
+            "recalled_at": now if RecallScope(purge["scope"]).whole else None,
         }
         for uri in uris
         if uri.startswith(f"{peer['base_url']}/")
@@ -273,7 +275,7 @@ async def _rest_of_space(purge: dict[str, Any]) -> None:
         since = [row for row in rows if (row["told_id"] or 0) > purge["id"]]  # what is of the past, and came later
         kept = [row for row in rows if _stays(purge, row) and row not in since]
         live_rows = [row for row in rows if row["deleted_at"] is None and row not in kept and row not in since]
-        counts = await _erase([row["id"] for row in live_rows])
+        counts = await _erase([row["id"] for row in live_rows], whole=True)
         counts |= {"items": len(live_rows), "own": len(kept)}
         await db.execute("UPDATE purge SET cursor = $1 WHERE id = $2", rows[-1]["id"], purge["id"])
         await _count(purge, counts)
@@ -337,8 +339,8 @@ async def _forget_people(peer_id: int, space_id: int) -> int:
     )
 
 
-async def _erase(post_ids: Sequence[int]) -> dict[str, int]:
-    """Erases posts and whatever was made of them; how many rows of each kind."""
+async def _erase(post_ids: Sequence[int], whole: bool) -> dict[str, int]:
+    """Erases posts and whatever was made of them; how many rows of each kind. `whole`: with all of their space."""
     if not post_ids:
         return {}
     counts = {"media": await _erase_files(post_ids)}
@@ -350,10 +352,11 @@ async def _erase(post_ids: Sequence[int]) -> dict[str, int]:
         "UPDATE event SET data = '{}' WHERE kind IN ('reacted', 'reaction_undone', 'voted') AND",
     ):
         await db.execute(*Clause(change).join(one_of("post_id", post_ids)).statement())
+    now = now_ms()
     erased = Clause(
-        "UPDATE post SET html = '', source = '', summary = '', language = '', deleted_at = COALESCE(deleted_at, ?)"
-        " WHERE",
-        (now_ms(),),
+        "UPDATE post SET html = '', source = '', summary = '', language = '', deleted_at = COALESCE(deleted_at, ?),"
+        " recalled_at = CASE WHEN deleted_at IS NULL THEN CAST(? AS BIGINT) ELSE recalled_at END WHERE",
+        (now, now if whole else None),
     )
     await db.execute(*erased.join(one_of("id", post_ids)).statement())
     return counts

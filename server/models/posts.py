@@ -37,6 +37,7 @@ class Post(Model):
     published_at = moment()
     edited_at = maybe_moment()
     deleted_at = maybe_moment()
+    recalled_at = maybe_moment()  # its host took back all of the space; should it tell it once more, it is there again
 
     class Meta:
         table = "post"

@@ -21,6 +21,7 @@ from server.actions.posts import Draft, publish
 from server.clock import now_ms
 from server.ids import new_id
 from server.openness import Level
+from server.queries.posts import readable
 from server.recall_terms import root_of
 from tests.federation.stranger import CANARY, Actor, Here, Json, OtherServer, enter, everything, linked, met, mirrored
 
@@ -215,6 +216,34 @@ async def test_I3_who_is_invited_again_before_the_recall_comes_is_not_put_out_by
     assert CANARY not in str(await everything()), "whoever is invited has read nothing yet"
     [space] = await db.fetch("SELECT name FROM space WHERE id = $1", theirs.id)
     assert space["name"] == theirs.group.name
+
+
+async def test_I3_what_was_taken_back_with_all_of_a_space_is_there_when_its_host_tells_it_again(theirs: Theirs) -> None:
+    """A space closes, and opens again with its past. What its author takes back, or the host alone, stays away (D4)."""
+    here, group = theirs.here, theirs.group
+    asked: Json = {"type": "Question", "oneOf": [{"type": "Note", "name": name} for name in ("oui", "non")]}
+    before = [await theirs.tells(), await theirs.tells("<p>question</p>", **asked), await theirs.tells(), ""]
+    before[3] = theirs.chloe.note()["id"]  # which never came
+    ids = {row["uri"]: row["id"] for row in await db.fetch("SELECT uri, id FROM post")}
+    gone = theirs.chloe.says("Delete", {"id": before[2], "type": "Tombstone"}, to=[f"{group.uri}/members"])
+    alone = await theirs.tells()
+    assert await here.take(theirs.recall([alone], scope="item"), theirs.pin.ed) == ""
+    assert await here.take(theirs.recall([*before[:2], before[3]]), theirs.pin.ed) == ""
+    assert await theirs.purged() is not None
+    assert CANARY not in str(await everything())
+    await enter(theirs.id, here.alice.actor_id)
+    assert await here.take(group.says("Announce", gone, to=[f"{group.uri}/members"]), theirs.pin.ed) == ""
+    texts = ("<p>encore</p>", "<p>question</p>", "<p>jamais</p>", "<p>jamais venu</p>", "<p>retiré</p>")
+    for uri, text, more in zip((*before, alone), texts, ({}, asked, {}, {}, {}), strict=True):
+        note = theirs.chloe.note(text, audience=group.uri, to=[f"{group.uri}/members"], id=uri, **more)
+        create = theirs.chloe.says("Create", note, audience=group.uri, to=[f"{group.uri}/members"])
+        await here.take(group.says("Announce", create, to=[f"{group.uri}/members"]), theirs.pin.ed)
+    found = await db.fetch("SELECT id, uri, html, author_id FROM post WHERE deleted_at IS NULL ORDER BY html")
+    assert [row["html"] for row in found] == ["<p>encore</p>", "<p>jamais venu</p>", "<p>question</p>"]
+    assert {row["author_id"] for row in found} == {await met(theirs.chloe)}
+    assert [found[0]["id"], found[2]["id"]] == [ids[before[0]], ids[before[1]]], "in their old places"
+    assert len(await db.fetch("SELECT id FROM poll_option")) == 2
+    assert set(await readable(here.alice, list(ids.values()))) == {ids[before[0]], ids[before[1]]}
 
 
 async def test_what_our_own_people_wrote_is_kept_only_where_the_host_lets_them(theirs: Theirs) -> None:
