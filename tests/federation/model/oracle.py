@@ -70,8 +70,6 @@ class Oracle:
     """When the space was closed last, if what was written then was not opened since."""
     past: list[tuple[float, bool]] = field(default_factory=list)
     """Changes of whether who comes in reads what was written before."""
-    kept_since: float = 0.0
-    """When the host's database was put back last: of before, a copy may have been recalled, and need not come again."""
     lived: list[tuple[float, dict[str, list[tuple[float, bool]]], list[tuple[float, bool]]]] = field(
         default_factory=list
     )
@@ -131,13 +129,10 @@ class Oracle:
         self.unsure |= {person for person in self.member_since if person not in then.member_since}
         self.lived.append((at, self.allowed, self.past))
         self.past, self.closed, self.closed_until = list(then.past), then.closed, then.closed_until
-        self.kept_since = at
         for item, before in zip(self.items, then.items, strict=False):
             item.inside = before.inside
         self.named, self.allowed = set(then.named), {host: list(changes) for host, changes in then.allowed.items()}
-        # what is written from now on has to be seen by partners' people: a copy that was recalled stays away
-        self.member_since = {p: since if self.host_of[p] == self.home else at for p, since in then.member_since.items()}
-        self.came = {p: then.came[p] for p in self.member_since}
+        self.member_since, self.came = dict(then.member_since), dict(then.came)
         self.invited = dict(then.invited)
         self.unsure -= set(self.member_since)
 
@@ -172,7 +167,7 @@ class Oracle:
         if since is None:
             return {}
         if self.past_is_open:
-            since = min(since, max(self.closed_until, self.kept_since))
+            since = min(since, self.closed_until)
         return {
             i.word: i.text
             for i in self.items
