@@ -228,7 +228,6 @@ async def put_back(world: World) -> None:
         return
     place = world.chance.choice(sorted(places))
     node, snapshot = world.nodes[place], world.snapshots.pop(place)
-    world.forgotten |= {name for name in world.oracle.invited if place in (0, world.place(name))}
     await (host_loses if place == 0 else partner_loses)(world, place, snapshot)
     await node.kill()
     await arrivals(world)  # whoever came in at the last moment believes it

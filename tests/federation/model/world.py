@@ -60,7 +60,9 @@ class World:
     looked: float = 0.0
     """When it was last asked who is in: what passed the wire since is not judged yet."""
     forgotten: set[str] = field(default_factory=set)
-    """Who was invited before a backup was put back: whether the invitation is still known is not to be said."""
+    """Who was invited before the host was put back: whether they answered in the time that it forgot is not to be said,
+    nor heard a second time.
+    """
 
     def place(self, person: str) -> int:
         return CAST[person]
