@@ -1368,6 +1368,7 @@ class Migration(migrations.Migration):
                 ("list_uri", fields.CharField(db_default="", max_length=512)),
                 ("keep", fields.CharField(max_length=16)),
                 ("deadline_at", fields.BigIntField(null=True)),
+                ("up_to", fields.BigIntField(null=True)),
                 ("state", fields.CharField(db_default="listing", max_length=16)),
                 ("cursor", fields.BigIntField(db_default=0)),
                 ("counts", fields.TextField(db_default="{}", unique=False)),

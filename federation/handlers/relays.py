@@ -261,12 +261,13 @@ async def _relayed(call: Call, incoming: IncomingNote) -> arriving.Arrived:
     copies = dict(_copies(call.said.document.get("parvis:media"), call.said.actor))
     own = same_origin(incoming.id, call.said.actor)
     files = [replace(file, uri=file.uri if own else copies.get(file.uri, "")) for file in said.files]
-    dated = moment(call.said.document.get("parvis:published"))
+    dated, told_at = (moment(call.said.document.get(name)) for name in ("parvis:published", "published"))
     return replace(
         said,
         published_at=said.published_at if dated is None else dated,
         files=files,
         attested_by=call.peer_id if call.attested else None,
+        told_at=told_at or 1,
         original=_kept(call, call.wrapped),
     )
 

@@ -63,6 +63,7 @@ class Arrived:
     attested_by: int | None = None  # the peer on whose word the author is believed
     poll: NewPoll | None = None
     tally: Tally | None = None  # how its poll stands, as its author says
+    told_at: int = 1  # when the host of a space elsewhere said it (ms, by its clock)
 
 
 async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Arrived, space_id: int | None) -> int:
@@ -141,7 +142,7 @@ async def receive_told(space: spaces.SeenSpace, told: Sequence[Told]) -> list[in
         ids, new, back = [], [], set()
         for one in told:
             before = here.get(one.arrived.uri)
-            again = before is not None and before.recalled and before.space_id == space.id
+            again = before is not None and before.again(one.arrived.told_at) and before.space_id == space.id
             whose = {one.author_id, space.actor_id} if again else {one.author_id}
             if before is not None and before.author_id not in whose:
                 raise Conflict(detail=SOMEBODY_ELSES)
@@ -261,7 +262,11 @@ class _Here:
     root_id: int | None
     author_id: int
     space_id: int | None
-    recalled: bool = False  # and somebody else's: of our own people's words the host is told
+    recalled_at: int | None = None
+
+    def again(self, told_at: int) -> bool:
+        """Whether its host, which took it back, brings it back by saying it at that moment."""
+        return self.recalled_at is not None and told_at > self.recalled_at
 
 
 async def _here(uris: Collection[str]) -> dict[str, _Here]:
@@ -277,7 +282,7 @@ async def _here(uris: Collection[str]) -> dict[str, _Here]:
             row["root_id"],
             row["author_id"],
             row["space_id"],
-            row["recalled_at"] is not None and row["peer_id"] is not None,
+            row["recalled_at"] if row["peer_id"] is not None else None,  # of our own people's words the host is told
         )
         for row in await db.fetch(*query.statement())
     }

@@ -76,6 +76,7 @@ async def begin(peer_id: int, space_id: int | None, asked: Asked) -> None:
                 "list_uri": asked.list_uri,
                 "keep": asked.keep.value,
                 "deadline_at": asked.deadline_at,
+                "up_to": asked.up_to,
                 "state": "items" if listed else "listing",
                 "received_at": now,
             },
@@ -222,7 +223,7 @@ async def _gone(purge: dict[str, Any], uris: Sequence[str]) -> dict[str, int]:
     kept = [row for row in here if _stays(purge, row)]
     elsewhere = [row for row in found if row["space_id"] != purge["space_id"]]
     whole = RecallScope(purge["scope"]).whole
-    counts = await _erase([row["id"] for row in here if row not in kept], whole)
+    counts = await _erase([row["id"] for row in here if row not in kept], _again_after(purge))
     known = {row["uri"] for row in found}
     await _remember_gone(purge, [uri for uri in uris if uri not in known])
     stay = len([row for row in elsewhere if row["deleted_at"] is None])
@@ -252,7 +253,7 @@ async def _remember_gone(purge: Mapping[str, Any], uris: Sequence[str]) -> None:
             "visibility": "",
             "published_at": now,
             "deleted_at": now,
-            "recalled_at": now if RecallScope(purge["scope"]).whole else None,
+            "recalled_at": _again_after(purge),
         }
         for uri in uris
         if uri.startswith(f"{peer['base_url']}/")
@@ -275,7 +276,7 @@ async def _rest_of_space(purge: dict[str, Any]) -> None:
         since = [row for row in rows if (row["told_id"] or 0) > purge["id"]]  # what is of the past, and came later
         kept = [row for row in rows if _stays(purge, row) and row not in since]
         live_rows = [row for row in rows if row["deleted_at"] is None and row not in kept and row not in since]
-        counts = await _erase([row["id"] for row in live_rows], whole=True)
+        counts = await _erase([row["id"] for row in live_rows], _again_after(purge))
         counts |= {"items": len(live_rows), "own": len(kept)}
         await db.execute("UPDATE purge SET cursor = $1 WHERE id = $2", rows[-1]["id"], purge["id"])
         await _count(purge, counts)
@@ -339,8 +340,19 @@ async def _forget_people(peer_id: int, space_id: int) -> int:
     )
 
 
-async def _erase(post_ids: Sequence[int], whole: bool) -> dict[str, int]:
-    """Erases posts and whatever was made of them; how many rows of each kind. `whole`: with all of their space."""
+def _again_after(purge: Mapping[str, Any]) -> int | None:
+    """After when (ms, by its clock) a host that tells what it took back brings it back: it opened it again.
+
+    With all of the space, whatever is told to whoever came in since; else what it says after it began the recall, for
+    a copy that comes late was on its way (D4). None: never, where it did not say when that was.
+    """
+    if RecallScope(purge["scope"]).whole:
+        return 0
+    return None if purge["up_to"] is None else int(purge["up_to"])
+
+
+async def _erase(post_ids: Sequence[int], again_after: int | None) -> dict[str, int]:
+    """Erases posts and whatever was made of them; how many rows of each kind."""
     if not post_ids:
         return {}
     counts = {"media": await _erase_files(post_ids)}
@@ -356,7 +368,7 @@ async def _erase(post_ids: Sequence[int], whole: bool) -> dict[str, int]:
     erased = Clause(
         "UPDATE post SET html = '', source = '', summary = '', language = '', deleted_at = COALESCE(deleted_at, ?),"
         " recalled_at = CASE WHEN deleted_at IS NULL THEN CAST(? AS BIGINT) ELSE recalled_at END WHERE",
-        (now, now if whole else None),
+        (now, again_after),
     )
     await db.execute(*erased.join(one_of("id", post_ids)).statement())
     return counts

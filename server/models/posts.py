@@ -37,7 +37,7 @@ class Post(Model):
     published_at = moment()
     edited_at = maybe_moment()
     deleted_at = maybe_moment()
-    recalled_at = maybe_moment()  # its host took back all of the space; should it tell it once more, it is there again
+    recalled_at = maybe_moment()  # its host took it back, and may bring it back by what it says after (ms, its clock)
 
     class Meta:
         table = "post"

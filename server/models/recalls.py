@@ -87,6 +87,7 @@ class Purge(Model):
     list_uri = fields.CharField(max_length=512, db_default="")  # where the next page of the list is
     keep = fields.CharField(max_length=16)
     deadline_at = maybe_moment()
+    up_to = maybe_moment()  # when its host began it, by its clock
     state = fields.CharField(max_length=16, db_default="listing")  # listing, items, space, files, done, refused
     cursor = fields.BigIntField(db_default=0)
     counts = fields.TextField(db_default="{}")  # JSON: kind to number

@@ -246,6 +246,20 @@ async def test_I3_what_was_taken_back_with_all_of_a_space_is_there_when_its_host
     assert set(await readable(here.alice, list(ids.values()))) == {ids[before[0]], ids[before[1]]}
 
 
+async def test_I3_D4_what_was_taken_back_by_itself_is_there_again_by_what_its_host_says_later(theirs: Theirs) -> None:
+    """A past is closed to newcomers, and opened again: a copy that was on its way meanwhile stays away."""
+    group, uri, began = theirs.group, await theirs.tells(), now_ms()
+    taken = theirs.recall([uri], scope="item", listed={"parvis:upTo": moment(began)})
+    assert await theirs.here.take(taken, theirs.pin.ed) == ""
+    assert await theirs.purged() is not None
+    for said_at, found in ((began - 1, 0), (began, 0), (began + 1, 1)):
+        note = theirs.chloe.note(audience=group.uri, to=[f"{group.uri}/members"], id=uri)
+        create = theirs.chloe.says("Create", note, audience=group.uri, to=[f"{group.uri}/members"])
+        announce = group.says("Announce", create, to=[f"{group.uri}/members"], published=moment(said_at))
+        assert await theirs.here.take(announce, theirs.pin.ed) == ""
+        assert len(await db.fetch("SELECT id FROM post WHERE deleted_at IS NULL")) == found
+
+
 async def test_what_our_own_people_wrote_is_kept_only_where_the_host_lets_them(theirs: Theirs) -> None:
     own = await publish(theirs.here.alice, Draft("à nous", theirs.id), theirs.here.instance.here)
     uris = [await theirs.tells()]
