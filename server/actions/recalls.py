@@ -343,6 +343,10 @@ async def follow_up() -> int:
 
 
 async def _follow(row: dict[str, Any], now: int) -> bool:
+    alone = " FOR UPDATE" if db.engine_name() == "postgres" else ""
+    present = await db.fetch_one(f"SELECT state FROM recall_target WHERE id = $1{alone}", row["id"])
+    if present is None or present["state"] != row["state"]:
+        return True  # its receipt came since it was read
     if row["d_state"] in ("dead", "refused"):
         await refused(row, f"The recall itself was refused: {row['d_error']}")
         return True

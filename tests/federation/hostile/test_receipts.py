@@ -23,7 +23,7 @@ from server.ids import Addresses, new_id
 from server.openness import Level
 from server.queries import notifications
 from server.queries.recalls import TargetCard, find, listed
-from server.recall_terms import root_of
+from server.recall_terms import TargetState, root_of
 from server.viewer import Operator
 from tests.federation.stranger import Actor, Here, Json, OtherServer, enter, linked, met
 
@@ -213,6 +213,23 @@ async def test_it_is_told_again_after_an_hour_a_day_a_week_and_then_daily(asked:
     assert await asked.here.take(await asked.receipt(), asked.pin.ed) == ""
     target = await asked.target()
     assert target.state == "confirmed" and target.late
+
+
+async def test_a_receipt_that_comes_while_one_looks_for_it_stays(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was quicker than the note that the recall had been sent, which called it unanswered again for an hour."""
+    await db.execute("UPDATE delivery SET state = 'sent' WHERE state = 'pending'")
+    await db.execute("UPDATE recall_target SET next_at = 0")
+    follow = recalls._follow
+
+    async def overtaken(row: dict[str, Any], now: int) -> bool:
+        await recalls.answered(row["id"], TargetState.CONFIRMED, receipt="{}", purged=3, retained=0)
+        return await follow(row, now)
+
+    monkeypatch.setattr(recalls, "_follow", overtaken)
+    told = len(await db.fetch("SELECT id FROM event WHERE kind = 'recalled'"))
+    await recalls.follow_up()
+    assert (await asked.target()).state == "confirmed"
+    assert len(await db.fetch("SELECT id FROM event WHERE kind = 'recalled'")) == told
 
 
 async def test_what_its_inbox_refuses_is_refused(asked: Asked) -> None:
