@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from federation.answers import RefusedThere
 from federation.errors import FederationError, Malformed, Refused, Unreachable
 from federation.handlers.call import Call
 from federation.instance import Instance
@@ -35,6 +36,8 @@ DAY_MS = 24 * 3_600_000
 MOST_PAGES = 500
 MOST_MEMBERS = 20_000
 MOST_TRIES = 20
+NOT_SHOWN_TRIES = 4
+"""Within a minute, and more than a restart takes."""
 
 
 async def compare_members(call: Call, space: spaces.SeenSpace) -> None:
@@ -91,8 +94,10 @@ async def compare(instance: Instance, job: dict[str, Any]) -> None:
         await _later(job, payload, str(error))
         return
     except FederationError as error:
-        await _later(job, payload, str(error))
-        return
+        if not await _is_not_shown(error, space["id"], job["attempts"]):
+            await _later(job, payload, str(error))
+            return
+        told, payload = _Told({}, 0, None), {**payload, "before": root_of([])}
     listed = told.listed
     root = root_of(listed)
     agreed = await membership_lists.agreed(space["id"], listed)
@@ -106,6 +111,16 @@ async def compare(instance: Instance, job: dict[str, Any]) -> None:
             await _end(job["id"], "")
         else:
             await _later(job, {**payload, "before": root}, "the lists still differ")
+
+
+async def _is_not_shown(error: FederationError, space_id: int, tries: int) -> bool:
+    """Whether a host has nobody of ours in, for all it shows: to such an instance a space is not there (404).
+
+    That is believed when it lasts: it is also what a server answers while it is set up anew.
+    """
+    if not isinstance(error, RefusedThere) or error.answered != 404:
+        return False
+    return tries >= NOT_SHOWN_TRIES or not await membership_lists.members_here(space_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,6 +324,21 @@ async def since(theirs: Theirs, name: str) -> int:
     return int(row["since_at"])
 
 
+async def test_I5_who_is_in_a_space_that_its_host_shows_us_no_more_is_let_go(theirs: Theirs) -> None:
+    """Its database was put back to before they came in, and it has nobody of ours to tell that of."""
+    path = f"{theirs.group.uri}/members".removeprefix(theirs.group.server.base)
+    theirs.group.server.scene(path, b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+    await wish(theirs.id)
+    for _ in range(4):
+        assert "404" in await theirs.settle()
+        assert len(await theirs.states()) == 2, "a server that is set up anew answers so, too"
+    assert await theirs.settle() == ""
+    assert await theirs.states() == {}
+    await db.execute("DELETE FROM job")
+    await wish(theirs.id)
+    assert await theirs.settle() == "", "and nobody asks on"
+
+
 async def test_two_lists_that_go_on_differing_freeze_the_space_and_both_administrators_see_it(theirs: Theirs) -> None:
     ghost = theirs.here.person("personne")
     theirs.lists([theirs.alice, theirs.bruno, ghost])
