@@ -94,13 +94,15 @@ async def apply(space_id: int, listed: Listed, began_at: int) -> bool:
         "UPDATE space SET checked_at = $1, unsure_at = NULL, frozen_at = NULL WHERE id = $2", now_ms(), space_id
     )
     if not present and back:
-        await _say_so(space_id, back[0])
+        await ask_once_more(space_id, back[0])
     return True
 
 
-async def _say_so(space_id: int, actor_id: int) -> None:
-    """Nobody of ours was in, for all we knew, and what the host told was refused: it tells what we lack when somebody
-    who is in by its list asks to come in.
+async def ask_once_more(space_id: int, actor_id: int) -> None:
+    """In the caller's transaction: a host tells what we lack when somebody who is in asks to come in.
+
+    So where nobody of ours was in, for all we knew, and what it told was refused; or where that was told while all of
+    the space was being taken back.
     """
     event_id = new_id()
     await record(Kind.JOIN_ASKED, actor_id=actor_id, space_id=space_id, event_id=event_id)

@@ -16,6 +16,7 @@ import msgspec
 from server import database as db
 from server import live
 from server.actions import file_bytes, poll_rows
+from server.actions.membership_lists import ask_once_more
 from server.clock import now_ms
 from server.errors import NotFound
 from server.events import Kind, record
@@ -427,6 +428,19 @@ async def finish(purge: Mapping[str, Any], receipt: str) -> None:
         ):
             await db.execute("DELETE FROM purge_part WHERE purge_id = $1", purge["id"])
             await _answer(purge["id"], purge["space_id"], purge["peer_id"])
+            if RecallScope(purge["scope"]).whole:
+                await _have_it_told(purge["space_id"])
+
+
+async def _have_it_told(space_id: int) -> None:
+    """Where somebody came in while all of it was taken back: what was told them meanwhile may have gone, too."""
+    inside = await db.fetch_one(
+        "SELECT actor_id FROM membership WHERE space_id = $1 AND peer_id IS NULL AND state = 'member'"
+        " ORDER BY id LIMIT 1",
+        space_id,
+    )
+    if inside is not None:
+        await ask_once_more(space_id, inside["actor_id"])
 
 
 async def _answer(purge_id: int, space_id: int | None, peer_id: int) -> None:

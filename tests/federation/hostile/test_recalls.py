@@ -191,6 +191,7 @@ async def test_whoever_comes_in_again_before_all_is_taken_back_stays_and_keeps_w
     posts = {post["uri"]: post["html"] for post in await db.fetch("SELECT uri, html FROM post")}
     assert (posts[before], posts[since]) == ("", "<p>de retour</p>")
     assert (posts[earlier], posts[told_since]) == ("", "<p>pour eux aussi</p>")
+    assert len(await db.fetch("SELECT id FROM event WHERE kind = 'join_asked'")) == 1, "and is told what went meanwhile"
     [kept] = await db.fetch("SELECT state FROM membership WHERE space_id = $1", theirs.id)
     assert kept["state"] == "member" and CANARY not in str(await everything())
 
