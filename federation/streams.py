@@ -14,6 +14,7 @@ from federation.pages import ERRORS, Failure, Heard
 from server import database as db
 from server import live
 from server.actions import polls
+from server.actions.newcomers import invite_once_more
 from server.clock import now_ms
 from server.ids import new_id
 
@@ -154,6 +155,7 @@ async def begin_again(peer_id: int, reason: str, *, put_back: bool = False) -> N
     if put_back:
         job = {"id": new_id(), "kind": OWN_WORDS, "key": f"{peer_id}:{new_id()}", "due_at": now_ms()}
         await db.insert("job", {**job, "created_at": now_ms()})
+        await invite_once_more(peer_id)
     forget(peer_id)
     db.after_commit(partial(live.publish, live.Fact("sequenced")))
 

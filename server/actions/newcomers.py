@@ -4,6 +4,7 @@ import secrets
 
 from server import database as db
 from server.clock import now_ms
+from server.events import Kind, record
 from server.ids import new_id
 from server.policy import newcomers_read
 from server.queries.spaces import around
@@ -74,3 +75,19 @@ async def told_from(space_id: int, since: int | None, epoch: int | None = None) 
     """
     known = Clause("UPDATE space SET newcomers_from = ? WHERE id = ? AND peer_id IS NOT NULL", (since, space_id))
     await db.execute(*(known if epoch is None else known.then("AND epoch <= ?", epoch)).statement())
+
+
+async def invite_once_more(peer_id: int) -> None:
+    """In the caller's transaction: our database went back, and does not know what was answered to its invitations.
+
+    Who has come in says so again, and who has not finds the invitation again.
+    """
+    rows = await db.fetch(
+        "SELECT m.space_id, m.actor_id, m.invited_by_id, s.actor_id AS group_id FROM membership m"
+        " JOIN space s ON s.id = m.space_id AND s.peer_id IS NULL"
+        " WHERE m.peer_id = $1 AND m.state = 'invited' ORDER BY m.id",
+        peer_id,
+    )
+    for row in rows:
+        data = {"invited": row["actor_id"], "by": row["invited_by_id"]}
+        await record(Kind.INVITED, actor_id=row["group_id"], space_id=row["space_id"], data=data)

@@ -360,6 +360,10 @@ async def test_D5_when_we_were_put_back_numbers_begin_again_and_nothing_is_swall
     await world.sequence()
     await world.send()
     before = world.partner.generation
+    invited = {"id": new_id(), "space_id": world.space_id, "actor_id": new_id(), "peer_id": world.peer_id}
+    person = {"id": invited["actor_id"], "uri": f"{HOST}x", "kind": "person", "name": "dan", "peer_id": world.peer_id}
+    await db.insert("actor", {**person, "created_at": 0})
+    await db.insert("membership", {**invited, "state": "invited", "role": "member", "created_at": 0})
     # the database of three events ago: what was numbered since is not known here any more
     await db.execute("DELETE FROM delivery WHERE number > 7")
     await db.execute("UPDATE stream SET given = 7, acked = 7, done = 7")
@@ -370,6 +374,8 @@ async def test_D5_when_we_were_put_back_numbers_begin_again_and_nothing_is_swall
     assert [event["object"]["object"]["id"] for event in world.partner.told] == [f"{HOST}/posts/{i}" for i in ids]
     assert (await world.stream())["resync_at"] is not None
     assert await world.states() == {"sent": 9}
+    [again] = await db.fetch("SELECT data FROM event WHERE kind = 'invited'")
+    assert str(invited["actor_id"]) in again["data"], "its answer may have been lost"
 
 
 async def test_D6_a_partner_that_refuses_us_pauses_the_link_and_loses_nothing(world: World) -> None:
