@@ -238,7 +238,7 @@ async def wake_resting(peer_ids: set[int], now: int) -> None:
     known = Clause("SELECT id, state, due_at, rest_until_at, last_heard_at FROM peer WHERE").join(
         one_of("id", sorted(peer_ids))
     )
-    for row in await db.fetch(*known.statement()):
+    for row in await db.fetch(*known.then("ORDER BY id").statement()):
         state = State(row["state"])
         if state is State.OK:
             if (row["last_heard_at"] or 0) <= now - MINUTE:

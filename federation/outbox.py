@@ -26,6 +26,7 @@ from server.policy import Candidate, audience
 from server.queries import posts as post_queries
 from server.queries import sides
 from server.queries.spaces import less_of
+from server.row_order import hold
 from server.sql import Clause, one_of
 from server.viewer import peer_side
 
@@ -118,6 +119,7 @@ async def _deliver(found: Sequence[tuple[dict[str, Any], list[Target]]]) -> None
 async def _numbered(wanted: Mapping[int, int]) -> list[dict[str, Any]]:
     """Each instance's newest number, after so many more of it were taken; as many at once as take the same."""
     numbered: list[dict[str, Any]] = []
+    await hold("peer", wanted)
     for more in set(wanted.values()):
         query = Clause("UPDATE peer SET last_seq = last_seq + ? WHERE", (more,)).join(
             one_of("id", [peer_id for peer_id, count in wanted.items() if count == more])

@@ -25,6 +25,7 @@ from federation.vocabulary import ACTIVITY_JSON
 from server import database as db
 from server.clock import now_ms
 from server.group_commit import GroupCommit
+from server.row_order import hold
 from server.sql import Clause, one_of
 
 log = logging.getLogger("parvis.sending")
@@ -125,7 +126,9 @@ async def lease(peer_ids: Sequence[int], owner: str, now: int, until: int) -> se
         one_of("id", peer_ids)
     )
     free = query.then("AND (lease_until_at < ? OR lease_owner = ?) RETURNING id", now, owner)
-    return {row["id"] for row in await db.fetch(*free.statement())}
+    async with db.transaction():
+        await hold("peer", peer_ids)
+        return {row["id"] for row in await db.fetch(*free.statement())}
 
 
 async def release(peer: Peer, owner: str) -> None:
@@ -253,6 +256,7 @@ async def _settle(settled: list[_Settled]) -> list[None]:
     """Writes what became of deliveries, and how their instances stand, in one commit for many of them."""
     now = now_ms()
     async with db.transaction():
+        await hold("peer", {one.peer.id for one in settled})
         await _write_sent([r.row["id"] for one in settled for r in one.results if _arrived(r)], now)
         for one in settled:
             for result in one.results:
