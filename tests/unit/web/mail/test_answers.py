@@ -191,7 +191,7 @@ async def test_an_address_is_of_one_person_and_one_post_and_its_secret_is_kept_n
     await db.execute("UPDATE reply_address SET created_at = 1")
     assert (await take(settings, written(mine))).code is Exit.REFUSED, "after ninety days"
     assert await forget_old_addresses() == 0
-    await db.execute("UPDATE reply_address SET id = id - $1", (2 * MAIL_ANSWERED_MS + 1000) << ID_BITS)
+    await db.execute("UPDATE reply_address SET id = id - $1", (3 * MAIL_ANSWERED_MS) << ID_BITS)
     assert await forget_old_addresses() == 2
     assert (await take(settings, written(mine))).code is Exit.NOBODY
 
