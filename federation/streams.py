@@ -14,7 +14,7 @@ from federation.pages import ERRORS, Failure, Heard
 from server import database as db
 from server import live
 from server.actions import polls
-from server.actions.newcomers import invite_once_more
+from server.actions.newcomers import begin_streams, invite_once_more
 from server.clock import now_ms
 from server.ids import new_id
 
@@ -28,9 +28,7 @@ async def stream_with(peer_id: int) -> dict[str, Any]:
     """The stream row of an instance, made on first need."""
     row = await db.fetch_one("SELECT * FROM stream WHERE peer_id = $1", peer_id)
     if row is None:
-        await db.insert_new(
-            "stream", {"id": new_id(), "peer_id": peer_id, "generation": secrets.token_hex(16)}, "peer_id"
-        )
+        await begin_streams([peer_id])
         row = await db.fetch_one("SELECT * FROM stream WHERE peer_id = $1", peer_id)
     assert row is not None
     return row

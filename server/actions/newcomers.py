@@ -1,6 +1,7 @@
 """What was written before people came in, where it is for them, too: their instance is told what it lacks of it."""
 
 import secrets
+from collections.abc import Sequence
 
 from server import database as db
 from server.clock import now_ms
@@ -26,7 +27,7 @@ async def tell_the_past(space_id: int) -> None:
     )
     peers = [row["peer_id"] for row in rows]
     if peers:
-        await _streams(peers)
+        await begin_streams(peers)
         query = Clause(
             "UPDATE stream SET resync_at = ? WHERE (resync_at IS NULL OR resync_at > ?) AND", (now_ms(),) * 2
         )
@@ -53,7 +54,7 @@ async def tell_once_more(peer_id: int) -> None:
 
     Who is in and asks to come in had been lost there, and what was told meanwhile was refused: nobody was in.
     """
-    await _streams([peer_id])
+    await begin_streams([peer_id])
     await db.execute(
         "UPDATE stream SET resync_at = CASE WHEN COALESCE(compared_at, 0) + $1 > $2 THEN compared_at + $1 ELSE $2 END"
         " WHERE peer_id = $3 AND resync_at IS NULL",
@@ -63,8 +64,8 @@ async def tell_once_more(peer_id: int) -> None:
     )
 
 
-async def _streams(peers: list[int]) -> None:
-    """Those that are not there yet."""
+async def begin_streams(peers: Sequence[int]) -> None:
+    """The streams with these instances, where there is none yet."""
     new = [{"id": new_id(), "peer_id": peer, "generation": secrets.token_hex(16)} for peer in peers]
     await db.insert_many("stream", new, ignore=True)
 
