@@ -118,6 +118,18 @@ async def test_bytes_that_go_while_the_same_come_again_are_there_in_the_end(
     assert await left(folder) == 2, "Bruno's picture and its small one"
 
 
+async def test_of_files_of_another_post_nothing_is_said_with_this_one(cast: Cast, folder: Path) -> None:
+    mine, theirs = await with_picture(cast.alice, folder), await with_picture(cast.bruno, folder, "navy")
+    of = {row["post_id"]: row["id"] for row in await db.fetch("SELECT id, post_id FROM attachment")}
+    await posts.edit(cast.alice, mine, "ci-joint", HERE, described={of[theirs]: "un mensonge"})
+    said = posts.Draft("encore", described={of[theirs]: "un autre"})
+    await posts.publish(cast.alice, said, HERE)
+    assert [row["description"] for row in await db.fetch("SELECT description FROM attachment")] == ["", ""]
+    await posts.edit(cast.alice, mine, "ci-joint", HERE, described={of[mine]: "un plan"})
+    rows = {row["id"]: row["description"] for row in await db.fetch("SELECT id, description FROM attachment")}
+    assert rows == {of[mine]: "un plan", of[theirs]: ""}
+
+
 async def test_bytes_that_cannot_be_removed_hold_up_no_others_and_are_tried_again(cast: Cast, folder: Path) -> None:
     for colour in ("teal", "navy"):
         await posts.withdraw(cast.alice, await with_picture(cast.alice, folder, colour))
