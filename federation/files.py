@@ -1,18 +1,23 @@
-"""Files of somebody elsewhere, mirrored: fetched once, signed, from the origin that the post came from.
+"""Files of somebody elsewhere, mirrored: fetched once, in our name where the post came from and nowhere else.
 
-The bytes are bounded, checked against the digest that the author declared, and kept under their own hash. Until they
-are here the page says that they are on their way; when they cannot be had it says so.
+A partner shows us what it shows to nobody else, so an address at one that another one names is read as anybody would
+read it. The bytes are bounded, checked against the digest that the author declared, and kept under their own hash.
+Until they are here the page says that they are on their way; when they cannot be had it says so.
 """
 
 import asyncio
 import hashlib
 import io
 import logging
+from collections.abc import Collection, Mapping
+from functools import partial
 
 from federation.errors import Gone, Malformed, Refused, Unreachable
 from federation.instance import Instance
 from federation.refusals import counted
 from federation.signing import manner_towards, sign_as_instance
+from federation.transport import Sign
+from federation.trust import lies_at
 from server import database as db
 from server import files, live, pictures
 from server.actions import file_bytes
@@ -44,8 +49,10 @@ async def fetch_waiting(instance: Instance) -> int:
 
 async def _fetch(instance: Instance, job_id: int, file_id: int, attempts: int) -> None:
     file = await db.fetch_one(
-        "SELECT f.source_uri, f.digest, f.post_id, f.name, p.space_id FROM attachment f"
-        " LEFT JOIN post p ON p.id = f.post_id WHERE f.id = $1 AND f.state = 'waiting'",
+        "SELECT f.source_uri, f.digest, f.post_id, f.name, p.space_id, p.uri AS post_uri, g.uri AS host_uri"
+        " FROM attachment f LEFT JOIN post p ON p.id = f.post_id"
+        " LEFT JOIN space s ON s.id = p.space_id AND s.peer_id IS NOT NULL LEFT JOIN actor g ON g.id = s.actor_id"
+        " WHERE f.id = $1 AND f.state = 'waiting'",
         file_id,
     )
     if file is None or file["post_id"] is None:
@@ -64,7 +71,7 @@ async def _fetch(instance: Instance, job_id: int, file_id: int, attempts: int) -
 
 async def _keep(instance: Instance, file_id: int, file: dict[str, str]) -> None:
     uri = file["source_uri"]
-    sign = await sign_as_instance(instance, await manner_towards(host_of(uri)))
+    sign = await _in_our_name(instance, uri, [from_ for from_ in (file["post_uri"], file["host_uri"]) if from_])
     answer = await instance.transport.get(uri, "*/*", sign=sign, limit_bytes=MEDIA_BYTES)
     if answer.status_code in (429, 500, 502, 503, 504):
         raise Unreachable("The file cannot be had now.", str(answer.status_code))
@@ -91,6 +98,19 @@ async def _keep(instance: Instance, file_id: int, file: dict[str, str]) -> None:
             await file_bytes.unneeded([stored.sha256])  # taken back meanwhile
         elif not await file_bytes.claim(folder, stored.sha256):
             raise Unreachable("The file went while it came.")
+
+
+async def _in_our_name(instance: Instance, uri: str, came_from: Collection[str]) -> Sign | None:
+    """Signs what is read at the origin of the post, or of the space in which it was told; no redirect leads away."""
+    if not any(lies_at(uri, home) for home in came_from):
+        return None
+    return partial(_there_alone, came_from, await sign_as_instance(instance, await manner_towards(host_of(uri))))
+
+
+def _there_alone(
+    came_from: Collection[str], sign: Sign, method: str, url: str, headers: Mapping[str, str], body: bytes
+) -> Mapping[str, str]:
+    return sign(method, url, headers, body) if any(lies_at(url, home) for home in came_from) else headers
 
 
 async def _count(uri: str, error: Exception) -> None:

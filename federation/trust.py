@@ -60,6 +60,14 @@ def same_origin(one: str, other: str) -> bool:
     return origin(one) == origin(other)
 
 
+def lies_at(address: str, base: str) -> bool:
+    """Whether an address that somebody named, and that may be none, is of this origin."""
+    try:
+        return same_origin(address, base)
+    except Malformed:
+        return False
+
+
 def host_at(address: str) -> str:
     """The host of an address, with its port when it is not the scheme's own: one spelling for one host (O29)."""
     scheme, host, port = origin(address)

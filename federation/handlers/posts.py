@@ -1,5 +1,6 @@
 """Create, Update, Delete, Like, EmojiReact, Undo of a reaction and votes, said by those whose they are."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from federation.errors import Refused
@@ -8,7 +9,7 @@ from federation.held_keys import drop_keys_of
 from federation.lookup import known
 from federation.poll_reading import ballot_in, poll_in
 from federation.reading import Activity, IncomingNote, identifier, note, type_of
-from federation.trust import owns_note, owns_object
+from federation.trust import lies_at, owns_note, owns_object
 from server import database as db
 from server.actions import arriving, gestures, polls
 from server.actions.arrived_files import ArrivedFile
@@ -47,7 +48,7 @@ async def _take(call: Call, incoming: IncomingNote) -> None:
     if space_uri is not None:
         await _into_our_space(call, incoming, space_uri)
     elif await _concerns_us(call, incoming):
-        arrived = await read_note(incoming, _visibility(incoming))
+        arrived = await _read(call, incoming, _visibility(incoming))
         if not await _may_answer(call, incoming):
             arrived = replace(arrived, reply_to_uri="")
         await arriving.receive(call.person, call.actor.id, arrived, None)
@@ -62,7 +63,7 @@ async def update(call: Call) -> None:
     if not await is_here(incoming.id):
         await _take(call, incoming)
         return
-    arrived = replace(await read_note(incoming, None), original=call.raw)
+    arrived = replace(await _read(call, incoming, None), original=call.raw)
     await arriving.receive_edit(call.person, call.actor.id, arrived)
 
 
@@ -115,8 +116,18 @@ async def _our_space(call: Call, incoming: IncomingNote) -> str | None:
 async def _into_our_space(call: Call, incoming: IncomingNote, space_uri: str) -> None:
     space = await spaces.find_by_uri(call.person, space_uri)
     stays_inside(call.said, incoming, space)
-    arrived = replace(await read_note(incoming, None), original=call.raw)
+    arrived = replace(await _read(call, incoming, None), original=call.raw)
     await arriving.receive(call.person, call.actor.id, arrived, space.id)
+
+
+async def _read(call: Call, incoming: IncomingNote, visibility: Visibility | None) -> arriving.Arrived:
+    arrived = await read_note(incoming, visibility)
+    return replace(arrived, files=of_origin(arrived.files, call.said.actor)) if call.linked else arrived
+
+
+def of_origin(files: Sequence[ArrivedFile], base: str) -> list[ArrivedFile]:
+    """Files that a linked instance names: one that lies elsewhere is shown as one that cannot be had."""
+    return [file if lies_at(file.uri, base) else replace(file, uri="") for file in files]
 
 
 def stays_inside(said: Activity, incoming: IncomingNote, space: spaces.SeenSpace) -> None:

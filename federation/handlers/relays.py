@@ -12,7 +12,7 @@ import msgspec
 
 from federation.errors import Malformed, NobodyHere, Refused
 from federation.handlers.call import Call
-from federation.handlers.posts import emoji_of, is_here, reaction, read_note, stays_inside, withdraw
+from federation.handlers.posts import emoji_of, is_here, of_origin, reaction, read_note, stays_inside, withdraw
 from federation.membership_sync import compare_members
 from federation.membership_wishes import wish
 from federation.page_memory import keep, once
@@ -265,7 +265,7 @@ async def _relayed(call: Call, incoming: IncomingNote) -> arriving.Arrived:
     return replace(
         said,
         published_at=said.published_at if dated is None else dated,
-        files=files,
+        files=of_origin(files, call.said.actor),
         attested_by=call.peer_id if call.attested else None,
         told_at=told_at or 1,
         original=_kept(call, call.wrapped),
