@@ -36,15 +36,24 @@ async def _list(settings: Settings, args: argparse.Namespace) -> int:
 
 
 async def _retry(settings: Settings, args: argparse.Namespace) -> int:
-    host = args.host.lower()
-    async with opened(settings), db.transaction():
-        again = await db.execute(
-            "UPDATE delivery SET state = 'pending', attempts = 0, done_at = NULL WHERE state = 'dead'"
+    async with opened(settings):
+        count = await again(args.host.lower())
+    remark(f"{count} dead deliveries wait again; resting instances are tried now.")
+    return 0
+
+
+async def again(host: str) -> int:
+    """What was put aside waits once more, of one host or ('') of all, and is tried now; how many there were.
+
+    In the stream of a link it gets another number: the one that it had was told as a gap.
+    """
+    async with db.transaction():
+        count = await db.execute(
+            "UPDATE delivery SET state = 'pending', attempts = 0, done_at = NULL, number = NULL WHERE state = 'dead'"
             " AND peer_id IN (SELECT id FROM peer WHERE $1 = '' OR host = $1)",
             host,
         )
         await db.execute(
             "UPDATE peer SET state = 'ok', due_at = 0 WHERE state <> 'ok' AND ($1 = '' OR host = $1)", host
         )
-    remark(f"{again} dead deliveries wait again; resting instances are tried now.")
-    return 0
+    return count

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from federation.commands.deliveries import again
 from federation.inbox import wake_resting
 from federation.schedule import LONGEST_RETRY_AFTER
 from federation.streaming import LinkSender
@@ -142,3 +143,19 @@ async def test_I1_what_moves_between_building_a_page_and_sending_it_is_honoured(
     told = {event["object"]["object"]["id"] for event in world.partner.told}
     assert told == ({f"{HOST}/posts/{ids[0]}", f"{HOST}/posts/{ids[2]}"} if move == "withdrawn" else set())
     assert built == 2 and gapless(world.partner)
+
+
+async def test_D7_what_was_put_aside_is_told_in_its_turn_once_an_administrator_says_so(world: World) -> None:
+    """`parvis deliveries retry`: the number that it had was told as a gap, so it takes another one."""
+    ids = await world.write(3)
+    poison = f"{HOST}/posts/{ids[1]}"
+    world.partner.script = lambda _, page: (400, {}) if any(poison in item.body for item in page.items) else None
+    await world.sequence()
+    await turns(world)
+    assert await world.states() == {"sent": 2, "dead": 1}
+    world.partner.script = lambda _, page: None
+    assert await again("another.example") == 0
+    assert await again("") == 1
+    await turns(world)
+    assert await world.states() == {"sent": 3} and gapless(world.partner)
+    assert poison in str(world.partner.told[-1])
