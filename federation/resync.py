@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from federation.errors import FederationError, Malformed
+from federation.errors import FederationError, Malformed, Unreachable
 from federation.instance import Instance
 from federation.json_reading import parse_json
 from federation.lookup import NO_STREAM
@@ -43,11 +43,12 @@ Held = dict[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A space that one of both hosts and in which the other has members."""
+    """A space that one of both hosts and in which the other has members, `inside`: as far as is known here."""
 
     id: int
     uri: str
     hosted: bool
+    inside: bool = True
 
 
 # --- what we hold --------------------------------------------------------------------------------
@@ -88,12 +89,14 @@ async def state(viewer: Viewer, uri: str, day: int | None, after: str) -> dict[s
 
 async def shared(peer_id: int) -> list[Shared]:
     rows = await db.fetch(
-        "SELECT s.id, g.uri, s.peer_id FROM space s JOIN actor g ON g.id = s.actor_id WHERE s.peer_id = $1"
+        "SELECT s.id, g.uri, s.peer_id, CASE WHEN s.peer_id IS NULL OR EXISTS (SELECT 1 FROM membership m WHERE"
+        " m.space_id = s.id AND m.peer_id IS NULL AND m.state IN ('member', 'frozen')) THEN 1 ELSE 0 END AS inside"
+        " FROM space s JOIN actor g ON g.id = s.actor_id WHERE s.peer_id = $1"
         " OR (s.peer_id IS NULL AND EXISTS (SELECT 1 FROM membership m WHERE m.space_id = s.id AND m.peer_id = $1"
-        " AND m.state = 'member'))",
+        " AND m.state = 'member')) ORDER BY s.id",
         peer_id,
     )
-    return [Shared(row["id"], row["uri"], row["peer_id"] is None) for row in rows]
+    return [Shared(row["id"], row["uri"], row["peer_id"] is None, bool(row["inside"])) for row in rows]
 
 
 # --- comparing -----------------------------------------------------------------------------------
@@ -132,16 +135,31 @@ async def resync_waiting(instance: Instance) -> int:
 
 
 async def compare(instance: Instance, peer_id: int, peering: str) -> int:
-    """Every shared space; how many differences are to be told. Raises FederationError."""
-    told = 0
+    """Every shared space; how many differences are to be told. Raises FederationError, once all others were compared.
+
+    Where nobody of ours is in any more, the host shows us nothing: there is nothing to ask.
+    """
+    told, failed = 0, None
     for space in await shared(peer_id):
-        ours = await held(peer_id, space.id, space.hosted)
-        theirs = {day: (count, hashed) for day, count, hashed in await _days(instance, peering, space.uri)}
-        for day in sorted(ours.keys() | theirs.keys()):
-            here = ours.get(day, {})
-            if theirs.get(day) != (len(here), digest(here)):
-                there = await _items(instance, peering, space.uri, day) if day in theirs else {}
-                told += await _tell(peer_id, space, here, there)
+        try:
+            told += await _compare_one(instance, peer_id, peering, space) if space.inside else 0
+        except Unreachable:
+            raise
+        except FederationError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+    return told
+
+
+async def _compare_one(instance: Instance, peer_id: int, peering: str, space: Shared) -> int:
+    told, ours = 0, await held(peer_id, space.id, space.hosted)
+    theirs = {day: (count, hashed) for day, count, hashed in await _days(instance, peering, space.uri)}
+    for day in sorted(ours.keys() | theirs.keys()):
+        here = ours.get(day, {})
+        if theirs.get(day) != (len(here), digest(here)):
+            there = await _items(instance, peering, space.uri, day) if day in theirs else {}
+            told += await _tell(peer_id, space, here, there)
     return told
 
 
