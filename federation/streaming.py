@@ -26,6 +26,8 @@ from federation.streams import begin_again, heard, heard_of, rewind, stream_with
 from federation.vocabulary import ACTIVITY_JSON
 from server import database as db
 from server.actions.link_keys import tell_administrators
+from server.actions.recall_restarts import lost_there
+from server.actions.sweeping import KEPT_MS
 from server.clock import now_ms
 from server.sql import Clause, one_of
 
@@ -310,8 +312,12 @@ class _Serving:
             stream = await stream_with(self.peer.id)
             if missing is None:
                 await write_peer(self.peer, decision, now_ms())
-            elif missing.generation not in ("", stream["generation"]) or missing.want > stream["given"] + 1:
+            elif missing.generation not in ("", stream["generation"]):
+                # whichever database went back, ours or theirs: nothing that they had erased may be there again
+                await lost_there(self.peer.id, None, now_ms() - KEPT_MS)
                 await begin_again(self.peer.id, "it knows other numbers than were given here", put_back=True)
+            elif missing.want > stream["given"] + 1:
+                await begin_again(self.peer.id, "it knows numbers that were never given here", put_back=True)
             elif missing.want < 1:
                 await begin_again(self.peer.id, "it knows other facts by our numbers", put_back=True)
             elif missing.want <= stream["acked"]:

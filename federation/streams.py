@@ -15,6 +15,7 @@ from server import database as db
 from server import live
 from server.actions import polls
 from server.actions.newcomers import begin_streams, invite_once_more
+from server.actions.recall_restarts import lost_there
 from server.clock import now_ms
 from server.ids import new_id
 
@@ -102,6 +103,10 @@ async def rewind(peer_id: int, want: int) -> None:
     """
     row = await locked(peer_id)
     log.warning("went back", extra={"action": "stream.rewound", "peer": peer_id, "reason": f"{row['acked']} to {want}"})
+    had = await db.fetch_one(
+        "SELECT MAX(done_at) AS at FROM delivery WHERE peer_id = $1 AND number > 0 AND number < $2", peer_id, want
+    )
+    await lost_there(peer_id, want, (had and had["at"]) or 0)
     kept = await db.fetch_one(
         "SELECT COUNT(DISTINCT number) AS n FROM delivery WHERE peer_id = $1 AND number >= $2 AND number <= $3",
         peer_id,

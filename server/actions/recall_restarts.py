@@ -1,4 +1,6 @@
-"""A recall that an instance refused, or does not answer in time, is asked once more when an administrator says so."""
+"""A recall is asked once more: when an administrator says so, of an instance that refused or is late; and by itself, of
+one whose database was put back to before it gave back what it had.
+"""
 
 from typing import Any
 
@@ -6,6 +8,7 @@ from server import database as db
 from server import live
 from server.actions import recalls
 from server.actions.audit import note
+from server.clock import now_ms
 from server.errors import Conflict, Forbidden, NotFound
 from server.recall_terms import TargetState
 from server.refusals import N_
@@ -41,6 +44,27 @@ async def restart(viewer: Employee | Operator, recall_id: int, host: str) -> Non
             await recalls.tell(target | {"tries": 0, "state": TargetState.WAITING.value})
         await note(viewer, "recall_restart", subject=target["host"], space_id=target["space_id"])
         db.after_commit(lambda: live.publish(live.Fact("recall")))
+
+
+async def lost_there(peer_id: int, want: int | None, since: int) -> int:
+    """In the caller's transaction: this instance's database was put back, so what it had erased is there again.
+
+    Each recall that it had answered since then is told again, and waits for another receipt; how many do. `want`: the
+    first number of our stream that it does not have any more, None when that is not known; `since`: when (ms) it still
+    had everything.
+    """
+    count = await db.execute(
+        "UPDATE recall_target SET state = 'waiting', next_at = CAST($1 AS BIGINT), gathered_at = CAST($1 AS BIGINT)"
+        " WHERE peer_id = $2 AND linked AND state IN ('confirmed', 'partial') AND (answered_at >= $3 OR EXISTS"
+        " (SELECT 1 FROM delivery d WHERE d.event_id = recall_target.event_id AND d.peer_id = $2 AND d.number >= $4))",
+        now_ms(),
+        peer_id,
+        since,
+        (1 << 62) if want is None else want,
+    )
+    if count:
+        db.after_commit(lambda: live.publish(live.Fact("recall")))
+    return count
 
 
 async def _under_way(target: dict[str, Any]) -> bool:

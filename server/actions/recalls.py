@@ -261,7 +261,7 @@ async def ungathered(limit: int) -> list[dict[str, Any]]:
 
 TARGET = (
     "SELECT t.id, t.recall_id, t.peer_id, t.linked, t.state, t.items, t.root, t.event_id, t.cursor, t.tries, t.next_at,"
-    " t.gathered_at, r.space_id, r.scope, r.items AS items_wanted, r.keep, r.deadline_at, r.created_at"
+    " t.gathered_at, t.answered_at, r.space_id, r.scope, r.items AS items_wanted, r.keep, r.deadline_at, r.created_at"
     " FROM recall_target t JOIN recall r ON r.id = t.recall_id"
 )
 """One target with its recall."""
@@ -373,6 +373,7 @@ async def _follow(row: dict[str, Any], now: int) -> bool:
 def _standing(row: dict[str, Any], now: int) -> TargetState:
     if row["d_state"] == "pending" and row["q_state"] != "ok":
         return TargetState.UNREACHABLE
-    if row["deadline_at"] < now:
+    again = row["answered_at"] is not None and row["gathered_at"] > row["answered_at"]  # lost there since it answered
+    if (row["gathered_at"] + DEADLINE_MS if again else row["deadline_at"]) < now:
         return TargetState.LATE
     return TargetState.SENT if row["d_state"] == "sent" else TargetState.WAITING
