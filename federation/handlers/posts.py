@@ -206,13 +206,13 @@ def emoji_of(said: Activity) -> str:
     return "" if wordy or len(emoji.encode()) > gestures.EMOJI_BYTES else emoji
 
 
-async def withdraw(author_id: int | None, uri: str, raw: str = "") -> None:
+async def withdraw(author_id: int | None, uri: str, raw: str = "", attested_by: int | None = None) -> None:
     row = await db.fetch_one("SELECT author_id FROM post WHERE uri = $1", uri)
     if row is not None and author_id is not None and row["author_id"] != author_id:
         raise Refused("The object is somebody else's.", uri)
     owner = author_id if author_id is not None else (row["author_id"] if row else None)
     if owner is not None:
-        await arriving.receive_withdrawal(owner, uri, raw)
+        await arriving.receive_withdrawal(owner, uri, raw, attested_by)
 
 
 async def reaction(said: Activity, actor_id: int) -> tuple[gestures.Place, str]:

@@ -28,6 +28,8 @@ from server.openness import Level
 from server.queries import spaces
 from server.sql import Clause, among
 
+NOT_IN_SPACE = "not in this space"
+
 
 async def announce(call: Call) -> None:
     """The host of a space that our people are in tells what happened there."""
@@ -228,7 +230,8 @@ async def _told_delete(call: Call, said: Activity, space: spaces.SeenSpace) -> N
         await withdraw(None, said.object_id)
         return
     owns_object(said)
-    await withdraw(_author(call), said.object_id, _kept(call, said))
+    await _its_own(call, said.object_id, space)
+    await withdraw(_author(call), said.object_id, _kept(call, said), call.peer_id if call.attested else None)
 
 
 async def _told_like(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
@@ -239,6 +242,8 @@ async def _told_like(call: Call, said: Activity, space: spaces.SeenSpace) -> Non
 async def _told_undo(call: Call, said: Activity, space: spaces.SeenSpace) -> None:
     owns_object(said)
     place, which = await reaction(said, _author(call))
+    if call.attested and place.space_id != space.id:
+        raise NotFound(detail=NOT_IN_SPACE)
     await gestures.ungesture(place, _author(call), which, _kept(call, said))
 
 
@@ -294,11 +299,18 @@ def _author(call: Call) -> int:
     return call.wrapped_actor.id
 
 
+async def _its_own(call: Call, uri: str, space: spaces.SeenSpace) -> None:
+    """On its word alone a host speaks of what stands in its space, or is not here. Raises NotFound."""
+    row = await db.fetch_one("SELECT space_id FROM post WHERE uri = $1", uri) if call.attested else None
+    if row is not None and row["space_id"] != space.id:
+        raise NotFound(detail=NOT_IN_SPACE)
+
+
 async def _in_space(uri: str, space: spaces.SeenSpace) -> gestures.Place:
     """A post that stands in this space. Raises NotFound."""
     row = await db.fetch_one(
         "SELECT id, author_id FROM post WHERE uri = $1 AND space_id = $2 AND deleted_at IS NULL", uri, space.id
     )
     if row is None:
-        raise NotFound(detail="not in this space")
+        raise NotFound(detail=NOT_IN_SPACE)
     return gestures.Place(row["id"], row["author_id"], space.id)

@@ -239,15 +239,16 @@ async def receive_edit(viewer: RemotePerson | PeerServer, author_id: int, arrive
         )
 
 
-async def receive_withdrawal(author_id: int, uri: str, original: str = "") -> None:
+async def receive_withdrawal(author_id: int, uri: str, original: str = "", attested_by: int | None = None) -> None:
     """Somebody elsewhere, or a steward of the space's host, takes a post back.
 
-    An address not known here is remembered, so that a copy which comes late stays away (D4).
+    An address not known here is remembered, so that a copy which comes late stays away (D4); on the word of one host
+    alone (`attested_by`, a peer) what it tells itself.
     """
     async with db.together():
         row = await db.fetch_one("SELECT id, author_id, space_id, deleted_at FROM post WHERE uri = $1", uri)
         if row is None:
-            await _remember_withdrawal(author_id, uri)
+            await _remember_withdrawal(author_id, uri, attested_by)
         elif row["deleted_at"] is None:
             await take_back(row["id"], row["author_id"], row["space_id"], original)
         else:
@@ -329,12 +330,12 @@ async def _the_same(uri: str, author_id: int) -> int:
     return int(before["id"])
 
 
-async def _remember_withdrawal(author_id: int, uri: str) -> None:
-    """Of what never came: so many of one instance, the newest, and no more."""
-    peer_id = await peer_of(author_id)
+async def _remember_withdrawal(author_id: int, uri: str, attested_by: int | None) -> None:
+    """Of what never came: so many on the word of one instance, the newest, and no more."""
+    peer_id = attested_by or await peer_of(author_id)
     if peer_id is None:
         return
-    uri_hash = hash_of((await moves()).first(uri))
+    uri_hash = _taken_back_as((await moves()).first(uri), attested_by)
     row = {"id": new_id(), "peer_id": peer_id, "author_id": author_id, "uri_hash": uri_hash, "at": now_ms()}
     await db.insert_many("withdrawal", [row], ignore=True)
     await db.execute(
@@ -346,9 +347,18 @@ async def _remember_withdrawal(author_id: int, uri: str) -> None:
     )
 
 
+def _taken_back_as(uri: str, attested_by: int | None) -> str:
+    """Under which hash it is remembered that a post was taken back: by its author, or on the word of one host."""
+    return hash_of(uri if attested_by is None else f"{attested_by} {uri}")
+
+
 async def _taken_back(told: Sequence[Told]) -> bool:
     """Whether the author of one of these took it back before it came (D4)."""
     known = await moves()
-    by_hash = {hash_of(known.first(one.arrived.uri)): one.author_id for one in told}
+    by_hash = {
+        _taken_back_as(known.first(one.arrived.uri), said_by): one.author_id
+        for one in told
+        for said_by in {None, one.arrived.attested_by}
+    }
     query = Clause("SELECT uri_hash, author_id FROM withdrawal WHERE").join(among("uri_hash", by_hash))
     return any(by_hash[row["uri_hash"]] == row["author_id"] for row in await db.fetch(*query.statement()))

@@ -329,6 +329,40 @@ async def test_RR4_only_its_owner_takes_a_thing_back(theirs: Theirs) -> None:
     assert len(await theirs.posts()) == 1
 
 
+async def test_I8_what_one_host_attests_of_somebody_counts_in_its_own_spaces_alone(
+    theirs: Theirs, inconnu: OtherServer
+) -> None:
+    """Of people whom we know by passports alone each host names the key that proves them: another one took back here
+    what they had written in a space that is not its own.
+    """
+    pin, group = await linked(inconnu), inconnu.actor("solstice", "Group", "/spaces/solstice")
+    other = Theirs(theirs.here, pin, group, inconnu.actor("eve"), theirs.mia, await mirrored(group, theirs.here.alice))
+    mia, create = theirs.mia, theirs.create(theirs.mia)
+    around = {"parvis:passport": theirs.card(mia)}
+    assert await theirs.take(theirs.announce(mia.proved(create), **around)) == ""
+    like = mia.says("Like", create["object"]["id"])
+    assert await theirs.take(theirs.announce(mia.proved(like), **around)) == ""
+    forged: Json = {"id": mia.ed.key_id, "type": "Multikey", "controller": mia.uri}
+    forged["publicKeyMultibase"] = other.chloe.ed.public(mia.uri).to_multikey()
+    card = other.card(mia, assertionMethod=[forged])
+
+    def in_her_name(kind: str, what: Any) -> Json:
+        proved = with_proof(mia.says(kind, what), PrivateKey(mia.ed.key_id, other.chloe.ed.key), now_ms())
+        return other.announce(dict(proved), **{"parvis:passport": card})
+
+    undo = {"id": like["id"], "type": "Like", "object": like["object"]}
+    for kind, what in (("Delete", create["object"]["id"]), ("Undo", undo), ("Undo", like["id"])):
+        await other.nothing(in_her_name(kind, what))
+    later = theirs.create(mia)
+    assert await other.take(in_her_name("Delete", later["object"]["id"])) == "", "remembered, of what is told there"
+    assert await theirs.take(theirs.announce(mia.proved(later), **around)) == ""
+    assert len(await theirs.posts()) == 2
+    early = other.create(mia)
+    assert await other.take(in_her_name("Delete", early["object"]["id"])) == ""
+    late = dict(with_proof(early, PrivateKey(mia.ed.key_id, other.chloe.ed.key), now_ms()))
+    assert "taken back" in await other.nothing(other.announce(late, **{"parvis:passport": card}))
+
+
 # --- RR5: whom we ask -----------------------------------------------------------------------------
 
 
