@@ -2,7 +2,8 @@
 
 A partner keeps what our people said as it came, with their proofs (FEP-8b32), as long as any fact. It gives each
 instance its own people's words and nobody else's. We believe no partner: an activity counts when it is of our origin
-and carries the proof of its own actor, made with a key that we hold ourselves; what we know already is left alone.
+and carries the proof of its own actor, made with a key that we hold ourselves, in the space that it names; what we know
+already is left alone.
 Spaces without proofs have nothing to give, and files do not come back. Who of ours is in a space elsewhere is asked of
 its host at the same time.
 """
@@ -12,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from federation.errors import FederationError, Malformed, Untrusted
+from federation.errors import FederationError, Malformed, Refused, Untrusted
 from federation.handlers.posts import LIKES, emoji_of
 from federation.instance import Instance
 from federation.lookup import NO_STREAM
@@ -20,13 +21,15 @@ from federation.membership_wishes import wish
 from federation.poll_reading import poll_in
 from federation.proving import holds
 from federation.reading import Activity, activity, as_now, note
-from federation.resync import ask, shared
+from federation.resync import Shared, ask, shared
 from federation.trust import owns_note, owns_object
 from server import database as db
 from server.actions import own_words
 from server.actions.own_words import Again
+from server.actions.sweeping import KEPT_MS
 from server.clock import now_ms
 from server.errors import DomainError, NotFound
+from server.ids import born_ms
 from server.queries.former import moves
 from server.sql import Clause, one_of
 from server.text import clean, plain
@@ -75,7 +78,7 @@ async def have_back(instance: Instance, job: dict[str, Any]) -> None:
         for space in await shared(peer["id"]):
             if not space.hosted and not job["attempts"]:
                 await wish(space.id)
-            more, less = await _of_space(instance, peer["peering"], space.id, space.uri)
+            more, less = await _of_space(instance, peer["peering"], space)
             came, waiting = came + more, waiting + less
     except FederationError as error:
         await _later(job, str(error))
@@ -87,25 +90,25 @@ async def have_back(instance: Instance, job: dict[str, Any]) -> None:
         await _end(job, "")
 
 
-async def _of_space(instance: Instance, peering: str, space_id: int, space_uri: str) -> tuple[int, int]:
+async def _of_space(instance: Instance, peering: str, space: Shared) -> tuple[int, int]:
     """How many came back, and how many are about a post that is not here."""
     came = waiting = after = 0
     while True:
         listed = (
             await ask(
-                instance, peering, {"space": space_uri, "own": str(after)} if after else {"space": space_uri, "own": ""}
+                instance, peering, {"space": space.uri, "own": str(after)} if after else {"space": space.uri, "own": ""}
             )
         ).get("parvis:own")
         if not isinstance(listed, list) or len(listed) > AT_ONCE:
-            raise Malformed("What our people said cannot be read.", space_uri)
+            raise Malformed("What our people said cannot be read.", space.uri)
         for entry in listed:
             match entry:
                 case [int() as number, dict() as document] if number > after:
                     after = number
                 case _:
-                    raise Malformed("What our people said cannot be read.", space_uri)
+                    raise Malformed("What our people said cannot be read.", space.uri)
             try:
-                came += await _said_again(instance, document, space_id)
+                came += await _said_again(instance, document, space)
             except NotFound:
                 waiting += 1
             except (DomainError, FederationError) as error:
@@ -114,7 +117,7 @@ async def _of_space(instance: Instance, peering: str, space_id: int, space_uri: 
             return came, waiting
 
 
-async def _said_again(instance: Instance, document: dict[str, Any], space_id: int) -> bool:
+async def _said_again(instance: Instance, document: dict[str, Any], space: Shared) -> bool:
     """Takes one activity; False when it is known. Raises FederationError when it is not our people's word."""
     said = as_now(activity(document), await moves())
     event_id = _number(said.id, f"{instance.here.base}/activities/")
@@ -123,15 +126,17 @@ async def _said_again(instance: Instance, document: dict[str, Any], space_id: in
     actor_id = await _proved(said)
     undone = activity(said.object) if said.type == "Undo" and isinstance(said.object, dict) else None
     if said.type in ("Create", "Update"):
-        await own_words.published(await _again(instance, said, event_id, actor_id, space_id))
+        await own_words.published(await _again(instance, said, event_id, actor_id, space))
     elif said.type == "Delete":
         owns_object(said)
         await own_words.withdrawn(actor_id, said.object_id, event_id)
     elif said.type in LIKES:
-        await own_words.reacted(actor_id, said.object_id, space_id, emoji_of(said), event_id)
+        if born_ms(event_id) < now_ms() - KEPT_MS:
+            return False  # it was taken back, as far as anybody knows: one that stands is known (see `sweeping`)
+        await own_words.reacted(actor_id, said.object_id, space.id, emoji_of(said), event_id)
     elif undone is not None and undone.actor == said.actor:
         number = _number(undone.id, f"{instance.here.base}/activities/")
-        await own_words.unreacted(actor_id, undone.object_id, space_id, emoji_of(undone), number, event_id)
+        await own_words.unreacted(actor_id, undone.object_id, space.id, emoji_of(undone), number, event_id)
     return True
 
 
@@ -148,9 +153,11 @@ async def _proved(said: Activity) -> int:
     return int(rows[0]["id"])
 
 
-async def _again(instance: Instance, said: Activity, event_id: int, actor_id: int, space_id: int) -> Again:
+async def _again(instance: Instance, said: Activity, event_id: int, actor_id: int, space: Shared) -> Again:
     incoming = note(said.object)
     owns_note(said, incoming)
+    if space.uri not in (incoming.audience, *incoming.to, *incoming.cc):
+        raise Refused("That was said elsewhere.", incoming.id)
     named: list[int] = []
     if incoming.mentions:
         query = Clause("SELECT id FROM actor WHERE").join(one_of("uri", incoming.mentions))
@@ -160,7 +167,7 @@ async def _again(instance: Instance, said: Activity, event_id: int, actor_id: in
         post_id=_number(incoming.id, f"{instance.here.base}/posts/"),
         uri=incoming.id,
         author_id=actor_id,
-        space_id=space_id,
+        space_id=space.id,
         html=clean(incoming.content),
         published_at=min(incoming.published_at or now_ms(), now_ms()),
         edited_at=incoming.updated_at,

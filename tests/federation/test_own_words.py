@@ -1,5 +1,6 @@
 """What our people said is had back from a partner only with their proof, once; it is given to their instance alone."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +8,18 @@ import msgspec
 import pytest
 
 from federation import keyring, own_words
-from federation.errors import Untrusted
+from federation.errors import Refused, Untrusted
 from federation.instance import Instance
 from federation.keyring import private_key
+from federation.resync import Shared
 from federation.signatures.keys import PrivateKey, generate_ed25519
 from federation.signatures.proofs import with_proof
 from server import database as db
 from server.actions.accounts import NewPerson, add_person
+from server.actions.sweeping import KEPT_MS
 from server.clock import now_ms
 from server.errors import NotFound
-from server.ids import new_id
+from server.ids import first_id_at, new_id
 from server.viewer import Anonymous, Operator, PeerServer
 from tests.bench.link import HOST, actor, instance_at, peer, space
 
@@ -36,9 +39,10 @@ class Ours:
         self.key = key
 
     async def again(self, document: dict[str, Any], key: PrivateKey | None = None) -> bool:
-        return await own_words._said_again(
-            self.instance, with_proof(document, key or self.key, now_ms()), self.space_id
-        )
+        return await self.take(with_proof(document, key or self.key, now_ms()))
+
+    async def take(self, document: Mapping[str, Any]) -> bool:
+        return await own_words._said_again(self.instance, dict(document), Shared(self.space_id, SPACE, True))
 
     async def posts(self) -> list[dict[str, Any]]:
         return await db.fetch("SELECT id, html, author_id, edited_at, deleted_at FROM post ORDER BY id")
@@ -100,7 +104,7 @@ async def test_what_is_not_proved_by_our_own_people_is_not_taken(ours: Ours) -> 
     with pytest.raises(Untrusted):
         await ours.again(document, forger)
     with pytest.raises(Untrusted):
-        await own_words._said_again(ours.instance, document, ours.space_id)
+        await ours.take(document)
     chloe = {**document, "actor": "https://kestrel.test/@chloe"}
     with pytest.raises(Untrusted):
         await ours.again(chloe)
@@ -110,8 +114,27 @@ async def test_what_is_not_proved_by_our_own_people_is_not_taken(ours: Ours) -> 
     changed = with_proof(document, ours.key, now_ms())
     changed["object"] = {**changed["object"], "content": "<p>changé</p>"}
     with pytest.raises(Untrusted):
-        await own_words._said_again(ours.instance, changed, ours.space_id)
+        await ours.take(changed)
     assert await ours.posts() == []
+
+
+async def test_what_was_said_elsewhere_does_not_come_back_in_a_space_that_a_partner_chose(ours: Ours) -> None:
+    """Its proof is as good as any: a partner in two spaces showed to those of one what was written for the other."""
+    other = f"{HOST}/spaces/secret"
+    moved = words(new_id(), "<p>pour d'autres</p>", audience=other, to=[other, f"{other}/members"])
+    with pytest.raises(Refused):
+        await ours.again({**said("Create", new_id(), moved), "audience": other})
+    assert await ours.posts() == []
+
+
+async def test_a_gesture_older_than_what_is_kept_of_gestures_does_not_come_back(ours: Ours) -> None:
+    """Of one that was undone nothing is known after ninety days, neither that it was made nor that it was undone."""
+    post = new_id()
+    assert await ours.again(said("Create", new_id(), words(post, "<p>un</p>")))
+    swept = first_id_at(now_ms() - KEPT_MS - 1) + 1
+    assert not await ours.again(said("Like", swept, f"{HOST}/posts/{post}"))
+    assert await db.fetch("SELECT id FROM reaction") == []
+    assert await ours.again(said("Like", first_id_at(now_ms() - KEPT_MS + 3_600_000), f"{HOST}/posts/{post}"))
 
 
 async def test_each_instance_is_given_its_own_peoples_words_and_nobody_elses(ours: Ours) -> None:
