@@ -1,7 +1,8 @@
-"""Every test runs: no file that pytest does not look at, no skip without a reason."""
+"""Every test runs: no file that pytest does not look at, no skip without a reason; and none asks how quick it was."""
 
 import ast
 import os
+import re
 
 from tests.house.sources import modules, relative, tree
 
@@ -108,3 +109,25 @@ def test_every_async_test_has_a_loop_to_run_in() -> None:
         and not marked(tree(path))
     ]
     assert silent == []
+
+
+TIMED = re.compile(r"\b(perf_counter|process_time|thread_time)(_ns)?\b|\btime\.\w+\(\) - ")
+
+
+def test_no_test_of_the_suite_asks_how_quick_it_was() -> None:
+    """It would fail on a busy machine for nothing: what must be quick is counted (tests/counting.py) or a bench."""
+    timed = [
+        f"{relative(path)}:{node.lineno}"
+        for path in TESTS.values()
+        if "bench" not in path.parts
+        for part in tree(path).body
+        if not (isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef) and is_soak(part))
+        for node in ast.walk(part)
+        if (isinstance(node, ast.Attribute) and TIMED.search(node.attr))
+        or (isinstance(node, ast.Assert) and TIMED.search(ast.unparse(node)))
+    ]
+    assert timed == []
+
+
+def is_soak(test: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any(ast.unparse(mark) == "pytest.mark.soak" for mark in test.decorator_list)

@@ -6,10 +6,8 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,10 +25,10 @@ from server.credentials import make_secret
 from server.ids import new_id
 from server.openness import Level
 from server.settings import Settings
-from server.transactions import Row
 from server.viewer import Guest, Operator
 from tests import cast as company
 from tests.cast import HERE, KESTREL
+from tests.counting import Statements
 from tests.leaks.outputs import asked, doors
 from tests.leaks.scene import Scene, Space
 from tests.unit.federation.asking import introduce
@@ -84,29 +82,6 @@ DECIDING = {
     "/@alice/followers?page=true (documents)": PEOPLE,
 }
 """By the address of a list: the statement that narrows it to what its reader may know."""
-
-
-class Counted:
-    """The open database, counting what it is asked."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked: list[str] = []
-        statements = db._statements
-
-        class Tapped:
-            async def rows(_, sql: str, args: Sequence[Any]) -> list[Row]:
-                self.asked.append(sql)
-                return await statements().rows(sql, args)
-
-            async def change(_, sql: str, args: Sequence[Any]) -> int:
-                self.asked.append(sql)
-                return await statements().change(sql, args)
-
-            async def change_many(_, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-                self.asked.append(sql)
-                await statements().change_many(sql, rows)
-
-        monkeypatch.setattr(db, "_statements", Tapped)
 
 
 class World:
@@ -244,7 +219,7 @@ def reader_of(door: str, path: str) -> str:
     return "odile" if OVERSEEN.search(path) else "alice"
 
 
-async def statements(world: World, counted: Counted, space: Space) -> dict[str, list[str]]:
+async def statements(world: World, counted: Statements, space: Space) -> dict[str, list[str]]:
     """What the database is asked for each address; without the keys of ours, which are kept in memory for a while."""
     found = {}
     for door in ("documents", "pages", "tokens"):
@@ -266,7 +241,7 @@ async def test_a_list_asks_the_database_as_often_however_long_it_is(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.grow(1)
-    space, counted = await named_by(world), Counted(monkeypatch)
+    space, counted = await named_by(world), Statements(monkeypatch)
     for path in ("/actor", "/@alice", "/spaces/grand"):  # they have keys from when they are first asked for
         await world.scene.ask("documents", "kestrel", path)
     once = await statements(world, counted, space)

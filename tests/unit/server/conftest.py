@@ -4,12 +4,27 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from tortoise.context import require_context
 
 from server import database as db
 from tests.databases import PostgresServer
 
 TOYS = "tests.unit.server.toys"
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hashes with which argon2 was asked to compare a password: each of them is a tenth of a second of work."""
+    asked: list[str] = []
+    verify = PasswordHasher.verify
+
+    def noting(hasher: PasswordHasher, kept: str, password: bytes) -> bool:
+        asked.append(kept)
+        return verify(hasher, kept, password)
+
+    monkeypatch.setattr(PasswordHasher, "verify", noting)
+    return asked
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -1,16 +1,17 @@
 """What strangers and our own people write: what may be shown of it, and what reading it may cost."""
 
 import re
-import time
-from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server import markup, text
 from server.errors import TooLarge
 from server.limits import CONTENT_BYTES, DOCUMENT_BYTES, HTML_DEPTH, SOURCE_BYTES
 from server.text import Handle, MentionTarget, clean, excerpt, find_mentions, one_line, plain, render, sanitise, words
+from tests.counting import ends, grows_with_length_alone
 
 REL = 'rel="nofollow noopener noreferrer ugc"'
 ALICE = MentionTarget(1, "http://localhost:8001/@alice")
@@ -202,45 +203,46 @@ def test_R5_what_we_render_fits_what_partners_accept() -> None:
     assert len(render("word " * 7000, {}).html) < CONTENT_BYTES
 
 
-def _seconds(work: Callable[[str], object], text: str) -> float:
-    best = 9.0
-    for _ in range(2):
-        start = time.thread_time()
-        work(text)
-        best = min(best, time.thread_time() - start)
-    return best
-
-
-def _grows_with_length_only(work: Callable[[str], object], make: Callable[[int], str], length: int) -> None:
-    """From n to 4n the time may double and double again, not square; up to 8 ms all is noise."""
-    once, four_times = (max(_seconds(work, make(length * factor)), 0.008) for factor in (1, 4))
-    assert four_times <= 10 * once, (once, four_times)
-
-
+PATTERN_BYTES = 250_000
 HOSTILE_HTML = ["<", "<a", '<a x="', "a=b ", "<!--", "</", "&", "&am", "&#1;", "<script>", "<a    ", "<p>x", "\0"]
 HOSTILE_HTML += ["<p><b id=1><object></b></object></p>", "<svg></svg>", "</p>", "<a =", "<a/////", "word ", "@a@"]
 
 
 @pytest.mark.parametrize("piece", HOSTILE_HTML)
 def test_R7_a_megabyte_of_hostile_html_costs_its_length(piece: str) -> None:
-    quarter = DOCUMENT_BYTES // 4
-    _grows_with_length_only(clean, lambda length: (piece * length)[:length], quarter)
-    _grows_with_length_only(clean, lambda length: ("<a " + piece * length)[:length], quarter)
+    for before in ("", "<a "):
+        grows_with_length_alone(lambda length, before=before: clean((before + piece * length)[:length]), 1_000)  # type: ignore[misc]
+        with ends():
+            words(clean((before + piece * DOCUMENT_BYTES)[:DOCUMENT_BYTES]))
 
 
 HOSTILE_SOURCES = ["<http://", "http://", "https://a.b/(", "https://a.", "://", "@a@b.", "*a **a ", "`a", "~~a", "_a"]
 HOSTILE_SOURCES += ["> - a\n", "&#x", "<", "](", "a\n", "https://a.b/" + "(" * 9, "\\", "@" + "a." * 30]
 
 
+def rendered(source: str) -> None:
+    with suppress(TooLarge):
+        render(source, {})
+
+
 @pytest.mark.parametrize("piece", HOSTILE_SOURCES)
 def test_R7_hostile_markdown_costs_its_length(piece: str) -> None:
-    def work(source: str) -> None:
-        try:
-            render(source, {})
-        except TooLarge:
-            pass
+    grows_with_length_alone(lambda length: rendered((piece * length)[:length]), 5_000)  # twice what an address takes
+    with ends():
+        rendered((piece * SOURCE_BYTES)[:SOURCE_BYTES])
 
-    _grows_with_length_only(work, lambda length: (piece * length)[:length], SOURCE_BYTES // 4)
+
+@pytest.mark.parametrize("piece", sorted({*HOSTILE_HTML, *HOSTILE_SOURCES}))
+def test_R7_no_pattern_looks_at_a_text_over_and_over(piece: str) -> None:
+    """Each by itself, at many times what may be said: in a source of ours the square is still quick enough to hide."""
+    hostile = (piece * PATTERN_BYTES)[:PATTERN_BYTES]
+    patterns = [value for module in (text, markup) for value in vars(module).values() if isinstance(value, re.Pattern)]
+    assert len(patterns) >= 6
+    patterns.remove(text._ANY_TAG)  # of what was made safe alone: `words`, above
+    with ends():
+        for pattern in patterns:
+            for _ in pattern.finditer(hostile):
+                pass
 
 
 @given(st.lists(st.sampled_from(["<p>", "</p>", "<br>", "<li>", "<b>", "</b>", "&amp;", "&lt;b", *"ab é<>&;'= \n"])))
