@@ -5,7 +5,7 @@ people is fetched (all its pages, of one epoch, without repetition) and compared
 list agrees with the digest that was announced, or with itself when asked again (mastodon#34272, #34273). Then all of
 it happens in one transaction, removals first. Who is not named by a relay that names everybody reads nothing
 meanwhile. Two instances that cannot agree within ten minutes: nobody here reads that space until they do, and the
-administrators of both are told.
+administrators of both are told. Nor while its host shows no list at all.
 """
 
 from dataclasses import dataclass
@@ -38,6 +38,8 @@ MOST_MEMBERS = 20_000
 MOST_TRIES = 20
 NOT_SHOWN_TRIES = 4
 """Within a minute, and more than a restart takes."""
+HIDDEN_AGAIN_MS = 15 * 60_000
+"""How soon a list that is not shown is asked for again; a word of its host brings it forward."""
 
 
 async def compare_members(call: Call, space: spaces.SeenSpace) -> None:
@@ -94,10 +96,11 @@ async def compare(instance: Instance, job: dict[str, Any]) -> None:
         await _later(job, payload, str(error))
         return
     except FederationError as error:
-        if not await _is_not_shown(error, space["id"], job["attempts"]):
+        if isinstance(error, RefusedThere) and error.answered == 404:
+            await _not_shown(space["id"], job, payload, began_at, str(error))
+        else:
             await _later(job, payload, str(error))
-            return
-        told, payload = _Told({}, 0, None), {**payload, "before": root_of([])}
+        return
     listed = told.listed
     root = root_of(listed)
     agreed = await membership_lists.agreed(space["id"], listed)
@@ -113,14 +116,30 @@ async def compare(instance: Instance, job: dict[str, Any]) -> None:
             await _later(job, {**payload, "before": root}, "the lists still differ")
 
 
-async def _is_not_shown(error: FederationError, space_id: int, tries: int) -> bool:
-    """Whether a host has nobody of ours in, for all it shows: to such an instance a space is not there (404).
+async def _not_shown(space_id: int, job: dict[str, Any], payload: dict[str, Any], began_at: int, error: str) -> None:
+    """A host that has nobody of ours in shows no list: to such an instance the space is not there (404).
 
-    That is believed when it lasts: it is also what a server answers while it is set up anew.
+    It is also what a server answers while it is set up anew. So once it lasts, nobody here reads the space, and who
+    was in is in again as soon as the list is shown; after a day they are out.
     """
-    if not isinstance(error, RefusedThere) or error.answered != 404:
-        return False
-    return tries >= NOT_SHOWN_TRIES or not await membership_lists.members_here(space_id)
+    since = payload.get("hidden") or now_ms()
+    if not await membership_lists.members_here(space_id):
+        await _end(job["id"], "")
+    elif now_ms() - since >= DAY_MS:
+        async with db.transaction():
+            await membership_lists.apply(space_id, {}, began_at)
+            await _end(job["id"], "")
+    elif job["attempts"] < NOT_SHOWN_TRIES:
+        await _later(job, {**payload, "hidden": since}, error)
+    else:
+        async with db.transaction():
+            await membership_lists.hide(space_id)
+            await db.execute(
+                "UPDATE job SET due_at = $1, error = $2 WHERE id = $3",
+                now_ms() + HIDDEN_AGAIN_MS,
+                error[:500],
+                job["id"],
+            )
 
 
 @dataclass(frozen=True, slots=True)

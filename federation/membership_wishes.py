@@ -24,3 +24,9 @@ async def wish(space_id: int, told: str = "") -> None:
         now + AGAIN_MS,
         str(space_id),
     )
+    await db.execute(  # its host speaks: what it did not show, it may show now
+        "UPDATE job SET due_at = $1 WHERE kind = 'members' AND key = $2 AND done_at IS NULL AND due_at > $1"
+        " AND payload LIKE '%\"hidden\":%'",
+        now + AGAIN_MS,
+        str(space_id),
+    )

@@ -24,6 +24,7 @@ UNSURE_MS = 10 * 60_000
 LEFT_LATELY_MS = 10 * 60_000
 """How long the host may take to hear that somebody left, in milliseconds."""
 DISAGREE = "The host's list of our members is not ours."
+NOT_SHOWN = "The host shows no list of our members."
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +94,26 @@ async def apply(space_id: int, listed: Listed, began_at: int) -> bool:
     await db.execute(
         "UPDATE space SET checked_at = $1, unsure_at = NULL, frozen_at = NULL WHERE id = $2", now_ms(), space_id
     )
-    if not present and back:
+    if back and all(member.frozen for member in present):
         await ask_once_more(space_id, back[0])
     return True
+
+
+async def hide(space_id: int) -> None:
+    """In the caller's transaction: the host shows no list, so nobody here reads the space until it shows one."""
+    await freeze(space_id, [member.actor_id for member in await members_here(space_id)])
+    space = await db.fetch_one("SELECT peer_id, slug, frozen_at FROM space WHERE id = $1", space_id)
+    if space is not None and space["frozen_at"] is None:
+        await db.execute("UPDATE space SET frozen_at = $1 WHERE id = $2", now_ms(), space_id)
+        await noticed(space["peer_id"], "members", NOT_SHOWN, space["slug"])
+        await note(PeerServer(space["peer_id"]), "space_frozen", subject=space["slug"], space_id=space_id)
 
 
 async def ask_once_more(space_id: int, actor_id: int) -> None:
     """In the caller's transaction: a host tells what we lack when somebody who is in asks to come in.
 
-    So where nobody of ours was in, for all we knew, and what it told was refused; or where that was told while all of
-    the space was being taken back.
+    So where nobody of ours was in, for all we knew, or read the space, and what it told was refused; or where that was
+    told while all of the space was being taken back.
     """
     event_id = new_id()
     await record(Kind.JOIN_ASKED, actor_id=actor_id, space_id=space_id, event_id=event_id)

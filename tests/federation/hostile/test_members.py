@@ -324,19 +324,53 @@ async def since(theirs: Theirs, name: str) -> int:
     return int(row["since_at"])
 
 
-async def test_I5_who_is_in_a_space_that_its_host_shows_us_no_more_is_let_go(theirs: Theirs) -> None:
-    """Its database was put back to before they came in, and it has nobody of ours to tell that of."""
-    path = f"{theirs.group.uri}/members".removeprefix(theirs.group.server.base)
-    theirs.group.server.scene(path, b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+NOT_THERE = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+async def hidden(theirs: Theirs) -> None:
+    """Its host shows no list, and did not for as long as a restart takes."""
+    theirs.group.server.scene(f"{theirs.group.uri}/members".removeprefix(theirs.group.server.base), NOT_THERE)
     await wish(theirs.id)
     for _ in range(4):
         assert "404" in await theirs.settle()
-        assert len(await theirs.states()) == 2, "a server that is set up anew answers so, too"
+        assert await theirs.states() == {"alice": "member", "bruno": "member"}, "a server that is set up anew"
+    assert "404" in await theirs.settle()
+    assert await theirs.states() == {"alice": "frozen", "bruno": "frozen"}, "nobody here reads it"
+
+
+async def test_I5_who_is_in_a_space_that_its_host_shows_us_no_more_reads_nothing_and_is_let_go(
+    theirs: Theirs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its database was put back to before they came in, and it has nobody of ours to tell that of."""
+    await hidden(theirs)
+    assert (await theirs.space())["frozen_at"] is not None
+    assert [row["reason"] for row in await db.fetch("SELECT reason FROM link_incident")] == [membership_lists.NOT_SHOWN]
+    for _ in range(30):  # quarters of an hour
+        assert "404" in await theirs.settle()
+    assert await db.fetch("SELECT count FROM link_incident") == [{"count": 1}]
+    monkeypatch.setattr(membership_sync, "now_ms", lambda: now_ms() + membership_sync.DAY_MS)
     assert await theirs.settle() == ""
-    assert await theirs.states() == {}
+    assert await theirs.states() == {} and (await theirs.space())["frozen_at"] is None
     await db.execute("DELETE FROM job")
     await wish(theirs.id)
     assert await theirs.settle() == "", "and nobody asks on"
+
+
+async def test_I3_a_host_that_showed_nothing_for_a_while_loses_nobody_and_tells_what_was_refused(
+    theirs: Theirs,
+) -> None:
+    await hidden(theirs)
+    [job] = await db.fetch("SELECT due_at FROM job")
+    assert job["due_at"] > now_ms() + 600_000
+    assert "Nobody here" in await theirs.relay(theirs.alice, theirs.bruno)
+    [job] = await db.fetch("SELECT due_at FROM job")
+    assert job["due_at"] < now_ms() + 60_000, "its word brings it forward"
+    theirs.lists([theirs.alice], [theirs.bruno])
+    assert await theirs.settle() == ""
+    assert await theirs.states() == {"alice": "member", "bruno": "member"}
+    assert (await theirs.space())["frozen_at"] is None
+    [join] = await db.fetch("SELECT actor_id FROM event WHERE kind = 'join_asked'")
+    assert join["actor_id"] == theirs.here.alice.actor_id, "so what was told meanwhile is told again"
 
 
 async def test_two_lists_that_go_on_differing_freeze_the_space_and_both_administrators_see_it(theirs: Theirs) -> None:
