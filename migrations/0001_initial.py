@@ -1667,7 +1667,6 @@ class Migration(migrations.Migration):
                         on_delete=OnDelete.RESTRICT,
                     ),
                 ),
-                ("custody", fields.CharField(db_default="", max_length=16)),
                 ("narrowed", fields.TextField(db_default="{}", unique=False)),
             ],
             options={

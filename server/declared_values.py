@@ -240,7 +240,6 @@ TERMS_KEYS: dict[str, Callable[[Any], Any]] = {
     "until": last_moment,
     "people_max": whole(0, 1_000_000),
     "sponsor": a_name,
-    "custody": a_text(16),
     **{right: at_most(right) for right in NARROWABLE},
 }
 GUARDRAIL_KEYS: dict[str, Callable[[Any], Any]] = {

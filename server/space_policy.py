@@ -44,7 +44,6 @@ class PartnerTerms:
     until_at: int | None = None
     people_max: int = 0
     sponsor: str = ""
-    custody: str = ""
     less: Less = ()
 
 
@@ -108,7 +107,6 @@ def _terms_json(terms: PartnerTerms) -> dict[str, Any]:
         "until_at": terms.until_at,
         "people_max": terms.people_max,
         "sponsor": terms.sponsor,
-        "custody": terms.custody,
         "less": dict(terms.less),
     }
 

@@ -90,7 +90,6 @@ class SpacePartner(Model):
     reach = fields.CharField(max_length=16, db_default="")  # empty: the space's
     people_max = fields.IntField(db_default=0)  # 0: no limit
     sponsor = reference("Actor", null=True)
-    custody = fields.CharField(max_length=16, db_default="")
     narrowed = fields.TextField(db_default="{}")  # JSON: rights taken from this partner's people
 
     class Meta:

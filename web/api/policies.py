@@ -51,7 +51,6 @@ class TermsBody(Body, frozen=True):
     until_at: Moment | None = None
     people_max: Count = 0
     sponsor: Name = ""
-    custody: Annotated[str, Meta(max_length=16)] = ""
     less: Taken = msgspec.field(default_factory=dict)
 
 
@@ -191,7 +190,7 @@ def _values(body: PolicyBody) -> dict[str, Any]:
 
 def _terms(host: str, body: TermsBody) -> PartnerTerms:
     less = taken((right.value, most) for right, most in body.less.items())
-    return PartnerTerms(host, body.reach, _ms(body.until_at), body.people_max, body.sponsor, body.custody, less)
+    return PartnerTerms(host, body.reach, _ms(body.until_at), body.people_max, body.sponsor, less)
 
 
 def _objective(one: Objective) -> dict[str, str]:
