@@ -1,4 +1,4 @@
-"""What is looked after beside the streams: links that end on their date, lists of members, answers without a parent."""
+"""What is looked after beside the streams: links that end or fall behind, lists of members, answers without parents."""
 
 from time import monotonic
 
@@ -6,6 +6,7 @@ from federation import membership_sync, membership_wishes, own_words, replicas, 
 from federation.instance import Instance
 from federation.streams import OWN_WORDS
 from server import database as db
+from server.actions.link_lag import tell_of_lag
 from server.actions.links import end_overdue
 from server.clock import now_ms
 
@@ -21,7 +22,7 @@ async def look_after(instance: Instance) -> int:
     done = 0
     if monotonic() - _looked.get(instance.here.base, -SELDOM_S) >= SELDOM_S:
         _looked[instance.here.base] = monotonic()
-        done += await end_overdue() + await membership_sync.wish_daily() + await skew.keep()
+        done += await end_overdue() + await tell_of_lag() + await membership_sync.wish_daily() + await skew.keep()
     elif skew.news():
         await skew.keep()
     return done + await work_off(instance)

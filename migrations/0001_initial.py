@@ -1704,6 +1704,7 @@ class Migration(migrations.Migration):
                 ("asked", fields.IntField(db_default=0)),
                 ("resync_at", fields.BigIntField(null=True)),
                 ("compared_at", fields.BigIntField(null=True)),
+                ("behind_at", fields.BigIntField(null=True)),
             ],
             options={"table": "stream", "app": "models", "unique_together": (("peer_id",),), "pk_attr": "id"},
             bases=["Model"],

@@ -1,8 +1,11 @@
-"""`/healthz`, `/readyz`, `/metrics`: for whoever watches the process; they name nobody and nothing that is inside."""
+"""`/healthz`, `/readyz`, `/metrics`: for whoever watches the process; they name nobody and nothing that is inside.
+
+`/metrics` names the hosts that we are linked with: it is for those who administer this instance.
+"""
 
 import ipaddress
 import resource
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from starlette.routing import Route
 
 from server import database, schema
 from server.errors import NotFound, Unavailable
-from server.queries.health import Health, overview
+from server.queries.health import Health, LinkFlow, overview
 from server.settings import Settings
 from server.viewer import Operator, Viewer
 from web.api.calls import demand_scope
@@ -55,7 +58,7 @@ async def readyz(request: Request) -> PlainTextResponse:
 async def metrics(request: Request) -> Response:
     """Prometheus' text format. For this machine, or for an administrator's token; to others it is not there."""
     health = await overview(await _watcher(request))
-    return PlainTextResponse(rendered([*_process(), *_queues(health)]), media_type=METRICS_TYPE)
+    return PlainTextResponse(rendered([*_process(), *_queues(health), *_links(health.links)]), media_type=METRICS_TYPE)
 
 
 async def _watcher(request: Request) -> Viewer:
@@ -85,7 +88,7 @@ def rendered(samples: Iterable[Sample]) -> str:
             lines.append(f"# TYPE {name} {kind}")
             before = name
         inside = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-        lines.append(f"{name}{{{inside}}} {value:g}" if inside else f"{name} {value:g}")
+        lines.append(f"{name}{{{inside}}} {value:.15g}" if inside else f"{name} {value:.15g}")
     return "\n".join(lines) + "\n"
 
 
@@ -115,4 +118,28 @@ def _queues(health: Health) -> list[Sample]:
         ("parvis_deliveries_dead", "gauge", {}, health.dead),
         ("parvis_mail_aside", "gauge", {}, health.mail_aside),
         *(("parvis_peers", "gauge", {"state": state}, count) for state, count in health.peers.items()),
+    ]
+
+
+def _links(links: tuple[LinkFlow, ...]) -> list[Sample]:
+    """Each link with what waits for it; look when `parvis_link_oldest_seconds` is over 300. Times since 1970."""
+
+    def of_each(name: str, kind: str, value: Callable[[LinkFlow], float | None]) -> list[Sample]:
+        values = [(link.host, value(link)) for link in links]
+        return [(f"parvis_link_{name}", kind, {"host": host}, found) for host, found in values if found is not None]
+
+    def seconds(ms: int | None) -> float | None:
+        return None if ms is None else ms / 1000
+
+    return [
+        *of_each("active", "gauge", lambda link: link.state == "active"),
+        *of_each("answers", "gauge", lambda link: link.health == "ok"),
+        *of_each("waiting", "gauge", lambda link: link.waits.waiting),
+        *of_each("oldest_seconds", "gauge", lambda link: link.waits.oldest_ms / 1000),
+        *of_each("acked_total", "counter", lambda link: link.acked),
+        *of_each("dead", "gauge", lambda link: link.dead),
+        *of_each("clock_skew_seconds", "gauge", lambda link: seconds(link.skew_ms)),
+        *of_each("last_ok_timestamp_seconds", "gauge", lambda link: seconds(link.last_ok_at)),
+        *of_each("last_heard_timestamp_seconds", "gauge", lambda link: seconds(link.last_heard_at)),
+        *of_each("failing_since_timestamp_seconds", "gauge", lambda link: seconds(link.failing_since_at)),
     ]

@@ -25,6 +25,7 @@ class Stream(Model):
     asked = fields.IntField(db_default=0)  # times in a row without news
     resync_at = maybe_moment()  # since when what both hold is to be compared
     compared_at = maybe_moment()  # when it last was, to its end
+    behind_at = maybe_moment()  # since when administrators know that what waits for them is minutes old
 
     class Meta:
         table = "stream"

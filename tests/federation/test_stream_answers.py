@@ -12,6 +12,8 @@ from federation.inbox import wake_resting
 from federation.schedule import LONGEST_RETRY_AFTER
 from federation.streaming import LinkSender
 from server import database as db
+from server.actions import link_lag
+from server.actions.link_lag import BEHIND_MS, tell_of_lag
 from server.clock import now_ms
 from tests.bench.link import HOST, actor, peer
 from tests.federation.harness import free_port
@@ -159,3 +161,32 @@ async def test_D7_what_was_put_aside_is_told_in_its_turn_once_an_administrator_s
     await turns(world)
     assert await world.states() == {"sent": 3} and gapless(world.partner)
     assert poison in str(world.partner.told[-1])
+
+
+async def test_administrators_hear_once_of_a_link_on_which_nothing_comes_to_its_end(
+    world: World, neighbour: Partner
+) -> None:
+    """Whether the partner is silent, or answers and takes nothing (lemmy#6655); not of one that is catching up."""
+    link_lag._acked.clear()
+    await db.execute("UPDATE account SET office = 'admin'")
+    told = "SELECT n.key FROM notice n WHERE kind = 'link'"
+    await world.write(3)
+    await world.sequence(age_ms=BEHIND_MS - 60_000)
+    assert [await tell_of_lag(), await tell_of_lag()] == [0, 0], "it is a few minutes old"
+    await db.execute("UPDATE delivery SET created_at = created_at - 60000")
+    link_lag._acked.clear()
+    assert await tell_of_lag() == 0, "a server that was down for long has much to tell when it starts"
+    await db.execute("UPDATE peer SET state = 'paused' WHERE id = $1", world.peer_id)
+    assert await tell_of_lag() == 1, "who refuses us is told of where we are refused"
+    await db.execute("UPDATE peer SET state = 'backoff' WHERE id = $1", world.peer_id)
+    assert [await tell_of_lag(), await tell_of_lag()] == [1, 0], "of each once"
+    assert sorted(row["key"].split(":")[1] for row in await db.fetch(told)) == ["behind", "behind"]
+    await turns(world)
+    assert await tell_of_lag() == 0
+    assert await db.fetch("SELECT id FROM stream WHERE behind_at IS NOT NULL") == []
+    await world.write(1)
+    await world.sequence(age_ms=BEHIND_MS)
+    link_lag._acked[world.peer_id] -= 1
+    assert await tell_of_lag() == 1, "one of both has got further since the last look"
+    assert await tell_of_lag() == 1
+    assert len(await db.fetch(told)) == 4
