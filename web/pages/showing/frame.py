@@ -66,11 +66,9 @@ ITEMS = (
     ("settings", "/settings", "gear", N_("Réglages"), False),
 )
 ADMIN_ITEMS = (
-    ("links", "/links", "link", N_("Instances liées"), False),
+    ("links", "/admin/links", "link", N_("Instances liées"), False),
     ("admin", "/admin", "gear", N_("Administration"), False),
 )
-
-
 AUDITOR_ITEMS = (("admin", "/admin/audit", "gear", N_("Contrôle"), False),)
 
 
