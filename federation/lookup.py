@@ -313,11 +313,14 @@ async def find_handle(instance: Instance, handle: str) -> KnownActor:
         host.lower(),
         name,
     )
-    return KnownActor(**row) if row else await _ask_host(instance, name, host.lower())
+    return KnownActor(**row) if row else await remember(await ask_host(instance, name, host.lower()))
 
 
-async def _ask_host(instance: Instance, name: str, host: str) -> KnownActor:
-    """WebFinger (RFC 7033), signed, so that a partner may answer for what it hides from others."""
+async def ask_host(instance: Instance, name: str, host: str) -> IncomingActor:
+    """Who has this name at a host, asked of it now, whatever is known here. Raises FederationError.
+
+    WebFinger (RFC 7033), signed, so that a partner may answer for what it hides from others.
+    """
     base = await base_of(instance, host)
     resource = quote(f"acct:{name}@{host}", safe="")
     sign = await sign_as_instance(instance, await manner_towards(host))
@@ -332,7 +335,7 @@ async def _ask_host(instance: Instance, name: str, host: str) -> KnownActor:
         raise Refused("The handle and the actor do not name each other.", f"{name}@{host}")
     if found.name.lower() != name.lower():
         raise Refused("The handle and the actor do not name each other.", f"{name}@{host}")
-    return await remember(found)
+    return found
 
 
 def self_link(document: dict[str, object]) -> str:

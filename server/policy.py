@@ -286,6 +286,17 @@ def _enough(cell: Rights, act: Act) -> Decision:
     return YES if getattr(cell, name) >= needed else Decision(False, reason)
 
 
+def may_ask_elsewhere(viewer: Viewer, level: Level, *, linked: bool, blocked: bool) -> Decision:
+    """Whether somebody of ours may see what another instance shows us of a space, and ask to come in.
+
+    What is for partners is asked of linked instances alone; what is for everybody who signs in, of any that is not
+    blocked. All else is as if it were not there.
+    """
+    enough = Level.PARTNERS if linked else Level.NETWORK
+    asks = isinstance(viewer, Employee) and not blocked and level.rank >= enough.rank
+    return YES if asks else Decision(False, "hidden", hide=True)
+
+
 def _stewards(viewer: Viewer, space: SpaceFacts, standing: Standing) -> Decision:
     here = space.peer_id is None and isinstance(viewer, Employee)
     return YES if here and standing.role in _LEADS else Decision(False, "stewards_only")

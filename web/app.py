@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import Receive, Scope, Send
 
 from federation import links as meeting
-from federation import lookup, mirroring
+from federation import lookup, mirroring, spaces_elsewhere
 from federation import routes as federation
 from federation.answering import signer_or
 from federation.errors import FederationError
@@ -25,6 +25,8 @@ from federation.worker import Worker
 from server import database, schema
 from server.errors import DomainError, Invalid, Unavailable
 from server.ids import Addresses
+from server.openness import MemberState
+from server.queries.elsewhere import ShownSpace
 from server.refusals import N_
 from server.settings import Settings
 from server.upkeep import keep_up
@@ -83,6 +85,7 @@ def create_app(settings: Settings, *, delivery: bool = True) -> Application:
     app.state.asking = signer_or(instance, session.viewer_of)
     app.state.lookup = looking_up(instance)
     app.state.linking = Meeting(instance)
+    app.state.elsewhere = Elsewhere(instance)
     app.state.keys_of = keys_of(instance)
     app.state.settings = settings
     app.state.here = Addresses(settings.base_url)
@@ -241,3 +244,23 @@ class Meeting:
             return await mirroring.ask(self._instance, peer_id)
         except FederationError as error:
             raise Unavailable(NO_MIRROR, detail=str(error)) from error
+
+
+class Elsewhere:
+    """How a page asks other instances for a space of theirs, and to be let in. Raises NotFound, Unavailable."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+
+    async def look(self, viewer: Employee, slug: str, host: str) -> ShownSpace:
+        """What its host shows of it now."""
+        return await spaces_elsewhere.look(self._federating(), viewer, slug, host)
+
+    async def ask(self, viewer: Employee, slug: str, host: str) -> MemberState:
+        """Asks its host to let somebody in."""
+        return await spaces_elsewhere.ask(self._federating(), viewer, slug, host)
+
+    def _federating(self) -> Instance:
+        if not self._instance.federates:
+            raise Unavailable(ALONE)
+        return self._instance

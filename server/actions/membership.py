@@ -21,6 +21,7 @@ from server.openness import Audience, Level, LinkState, MemberState, Office, Rol
 from server.policy import Act, Standing, rights
 from server.queries import spaces
 from server.queries.clocks import time_at
+from server.queries.elsewhere import demand_asking
 from server.queries.guests import admitted
 from server.refusals import N_, demand
 from server.viewer import Employee, Guest, Operator, PeerServer, RemotePerson, Resident, Viewer
@@ -122,21 +123,26 @@ async def join(viewer: Resident, space_id: int) -> MemberState:
 
 
 async def ask_elsewhere(viewer: Employee, space_id: int) -> MemberState:
-    """One of our people asks the host of a space elsewhere that we have only just heard of."""
+    """One of our people asks the host of a space elsewhere that we have only just heard of. Raises NotFound."""
     async with db.transaction():
         space = (await spaces.around(viewer, [space_id]))[space_id]
         if space.hosted_here:
             raise NotFound(detail="not elsewhere")
+        await demand_asking(viewer, space.host, space.level)
         return await _ask_host(viewer, space, await _person(viewer.actor_id))
 
 
 async def leave(viewer: Resident, space_id: int) -> None:
     """One of our people leaves, or declines an invitation."""
     async with db.transaction():
-        space = await spaces.find_by_id(viewer, space_id)
+        row = await _row(space_id, viewer.actor_id)
+        asked = row is not None and row["state"] == MemberState.ASKED
+        # whoever asked knows of the space, also where its host shows it to members alone
+        space = (
+            (await spaces.around(viewer, [space_id]))[space_id] if asked else await spaces.find_by_id(viewer, space_id)
+        )
         if space.standing.role is Role.OWNER and space.hosted_here:
             await _keep_an_owner(space.id, viewer.actor_id)
-        row = await _row(space.id, viewer.actor_id)
         await out(space.id, viewer.actor_id)
         if row is not None and not space.hosted_here:
             await record(Kind.LEFT, actor_id=viewer.actor_id, space_id=space.id, data={"uri": row["uri"]})

@@ -37,6 +37,8 @@ PAGES = [
     "/spaces/projet/openness/close",
     "/spaces/projet/openness/history",
     "/spaces/projet/openness/as?who=web&form=document",
+    "/elsewhere",
+    "/elsewhere?address=rien",
     "/people",
     "/@odile",
     "/@bruno",

@@ -103,7 +103,7 @@ async def test_a_space_is_opened_to_a_partner_until_a_date_and_seen_there_until_
         await asks(alice, kestrel, slug, said)
         await approves(odile, said)
         there = f"/spaces/{slug}@{aubrac.host}"
-        await kestrel.cli("spaces", "join", f"{slug}@{aubrac.host}", "--as", "chloe")
+        await comes(chloe, aubrac, slug)
         await until(partial(aubrac.values, MEMBER % slug), bool, "Chloé is a member")
         await alice.open(f"/spaces/{slug}")
         await alice.page.locator("textarea[name=text]").fill("Le poste 3 dérive encore.")
@@ -118,6 +118,19 @@ async def test_a_space_is_opened_to_a_partner_until_a_date_and_seen_there_until_
         assert alice.complaints == odile.complaints == []
         for person in (alice, odile, chloe):
             await person.page.context.close()
+
+
+async def comes(chloe: Visitor, host: Node, slug: str) -> None:
+    """Chloé pastes the address that she was given into the search, and asks to come in; what never was is not there."""
+    for typed, shown in ((f"{slug}-jamais", 0), (slug, 1)):
+        await chloe.open("/")
+        await chloe.page.locator("header [name=q]").fill(f"{host.base}/spaces/{typed}")
+        await chloe.page.keyboard.press("Enter")
+        await chloe.page.wait_for_url("**/elsewhere?address=*")
+        asks = chloe.page.locator("main form[method=post][action='/elsewhere'] button")
+        assert await asks.count() == shown
+    await asks.click()
+    await chloe.page.wait_for_url("**/elsewhere?asked=1")
 
 
 async def opens(alice: Visitor, slug: str) -> None:

@@ -145,6 +145,9 @@ SESSIONS = {
     "POST /spaces/{slug}/feed/revoke": "401 303 404 404 401 401 401",
     "POST /spaces/{slug}/join": "404 303 404 404 404 404 404",
     "POST /spaces/{slug}/leave": "404 409 404 404 404 404 404",
+    "GET /elsewhere": "303 200 200 200 303 303 303",
+    "POST /elsewhere": "401 422 422 422 401 401 401",
+    "POST /elsewhere/{id}/leave": "401 409 404 404 401 401 401",
     "GET /explain": "303 200 404 404 303 303 303",
     "GET /people": "303 200 200 200 303 303 303",
     "GET /@{name}": "200 200 200 200 200 200 200",
@@ -269,7 +272,7 @@ QUERIES = {
 ACTIVITY_JSON = "application/activity+json"
 PLACES = {"accounts": "account", "statuses": "post", "list": "space", "lists": "space"}
 PLACES |= {"notifications": "notice", "media": "file", "small": "file", "posts": "post", "activities": "post"}
-PLACES |= {"polls": "post"}
+PLACES |= {"polls": "post", "elsewhere": "space"}
 SECRETS = ("rachat", "Rachat", "entre nous", "plan-du-rachat")
 
 

@@ -22,11 +22,13 @@ pytestmark = pytest.mark.anyio
 OTHERWISE = {
     "POST /api/parvis/v1/spaces": "404",
     "POST /spaces": "404",
+    "GET /elsewhere": "404",
+    "POST /elsewhere": "404",
     "GET /people": "404",
     "POST /@{name}/follow": "404",
     "POST /@{name}/unfollow": "404",
 }
-"""Guests open no space, have no list of people and follow nobody."""
+"""Guests open no space, come into none elsewhere, have no list of people and follow nobody."""
 
 
 @pytest.mark.parametrize("door", ["tokens", "sessions"])

@@ -16,7 +16,19 @@ import pytest
 from server import policy, refusals
 from server.errors import Forbidden, NotFound, Unauthenticated
 from server.openness import Audience, History, Level, Office, Reach, Role, Variant, Visibility
-from server.policy import Act, Decision, PostFacts, Rights, SpaceFacts, Standing, audience_of, may, may_post, variant_of
+from server.policy import (
+    Act,
+    Decision,
+    PostFacts,
+    Rights,
+    SpaceFacts,
+    Standing,
+    audience_of,
+    may,
+    may_ask_elsewhere,
+    may_post,
+    variant_of,
+)
 from server.rights import NOTHING, TABLE, taken
 from server.viewer import Anonymous, Employee, Guest, Operator, PeerServer, RemotePerson, Viewer
 
@@ -360,6 +372,19 @@ def test_owners_decide_what_waits_and_administrators_of_every_space_of_ours(role
             else:
                 owns = ours and isinstance(viewer, Employee) and (role is Role.OWNER or viewer.is_admin)
                 assert decided == (Decision(True, "allowed") if owns else Decision(False, "owners_only"))
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_colleagues_ask_for_what_is_for_partners_at_linked_instances_alone(linked: bool) -> None:
+    shown = {Level.NETWORK, Level.PUBLIC} | ({Level.PARTNERS} if linked else set())
+    hidden = Decision(False, "hidden", hide=True)
+    for level in Level:
+        asks = may_ask_elsewhere(Employee(1, 2), level, linked=linked, blocked=False)
+        assert asks == (Decision(True, "allowed") if level in shown else hidden)
+        assert may_ask_elsewhere(Employee(1, 2), level, linked=linked, blocked=True) == hidden
+        for audience in (Audience.GUEST, Audience.PARTNER_MEMBER, Audience.FED, Audience.WEB):
+            assert may_ask_elsewhere(of(audience), level, linked=linked, blocked=False) == hidden
+        assert may_ask_elsewhere(Operator(), level, linked=linked, blocked=False) == hidden
 
 
 def test_an_operator_arranges_and_never_reads() -> None:

@@ -1,5 +1,7 @@
 """The directory of spaces, a space, its members, what it is for, how open it is."""
 
+from urllib.parse import urlencode
+
 from starlette.responses import Response
 
 from server.actions import membership
@@ -13,8 +15,9 @@ from server.queries import audience, directory, people, spaces, timelines
 from server.queries.spaces import SeenSpace
 from server.queries.timelines import Window
 from server.refusals import N_
-from server.viewer import Guest
+from server.viewer import Employee, Guest
 from web.pages import showing
+from web.pages.elsewhere import names_a_space
 from web.pages.visits import Form, Visit, number, see
 
 NOBODY = N_("Dites qui : le nom d’un·e collègue, ou nom@instance chez un partenaire.")
@@ -28,6 +31,9 @@ async def listed(visit: Visit) -> Response:
     """`/spaces`: mine, those that wait for my answer, and all that I may find; `?part=new` opens one."""
     if visit.part == "new":
         return await new(visit)
+    words = visit.query("q").strip()
+    if names_a_space(words) and isinstance(visit.viewer, Employee):
+        return see(f"/elsewhere?{urlencode({'address': words})}")
     return await showing.spaces(visit, matching=visit.query("q"), after=visit.query("after"))
 
 

@@ -1,6 +1,7 @@
 """What pages show: values from the queries into templates, in the reader's language."""
 
 from web.pages.showing.deeds import admin_audit
+from web.pages.showing.elsewhere import elsewhere
 from web.pages.showing.explaining import who_sees
 from web.pages.showing.feeds import feed, feed_address
 from web.pages.showing.office import About, admin, admin_deliveries, admin_people, link, links
@@ -26,6 +27,7 @@ __all__ = [
     "card",
     "composer",
     "editor",
+    "elsewhere",
     "feed",
     "feed_address",
     "files_of",

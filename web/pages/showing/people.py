@@ -1,6 +1,7 @@
 """Colleagues, one person, and what a search found."""
 
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -35,10 +36,19 @@ async def results(
     spaces: Sequence[SpaceRow],
     posts: Sequence[PostCard],
     more: bool,
+    may_be: str = "",
 ) -> Response:
-    """What a search found, among what the reader may find."""
+    """What a search found, among what the reader may find. `may_be`: what may be the address of a space elsewhere."""
     views = [shown(visit, post) for post in posts]
-    older = f"/search?q={words}&before={posts[-1].id}" if more else ""
+    older = f"/search?{urlencode({'q': words, 'before': posts[-1].id})}" if more else ""
     return await show(
-        visit, "search.html", "search", words=words, people=people, spaces=spaces, views=views, older=older
+        visit,
+        "search.html",
+        "search",
+        words=words,
+        people=people,
+        spaces=spaces,
+        views=views,
+        older=older,
+        may_be=may_be,
     )
