@@ -36,7 +36,7 @@ class Moved:
 async def move(instance: Instance) -> Moved | None:
     """The database follows `base_url`; None when it is there already. Raises Conflict.
 
-    No server of this instance may run meanwhile.
+    No server of this instance may run meanwhile (see `server.running`).
     """
     here, old = instance.here, await standing_at()
     if old in ("", here.base):

@@ -6,6 +6,7 @@ import signal
 from typing import Any
 
 from server.commands.opening import opened
+from server.running import runs
 from server.settings import Settings
 from server.terminal import Failure, remark
 from web import app, serving
@@ -37,13 +38,14 @@ def serve(settings: Settings, args: argparse.Namespace) -> int:
     count = args.workers or settings.workers
     if count > 1 and settings.database_url.startswith("sqlite:"):
         raise Failure("several web processes need PostgreSQL: set “database_url”, or serve with one.")
-    asyncio.run(_demand_its_database(settings))
-    for key in settings.not_built_yet():
-        remark(f"parvis: “{key}” is set, but has no effect in this version.")
-    with serving.listen(settings.host, settings.port) as listening:
-        host, port = listening.getsockname()[:2]
-        remark(f"parvis: {settings.base_url} is served on {host}:{port}")
-        started = serving.run(settings, listening, workers=count, delivery=not args.no_delivery)
+    with runs(settings):
+        asyncio.run(_demand_its_database(settings))
+        for key in settings.not_built_yet():
+            remark(f"parvis: “{key}” is set, but has no effect in this version.")
+        with serving.listen(settings.host, settings.port) as listening:
+            host, port = listening.getsockname()[:2]
+            remark(f"parvis: {settings.base_url} is served on {host}:{port}")
+            started = serving.run(settings, listening, workers=count, delivery=not args.no_delivery)
     return 0 if started else 1
 
 
@@ -52,7 +54,8 @@ async def work(settings: Settings, args: argparse.Namespace) -> int:
     stop = asyncio.Event()
     for signalled in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signalled, stop.set)
-    async with opened(settings):
-        remark("parvis: delivering")
-        await app.work(settings, stop)
+    with runs(settings):
+        async with opened(settings):
+            remark("parvis: delivering")
+            await app.work(settings, stop)
     return 0

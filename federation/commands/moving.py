@@ -5,6 +5,7 @@ from typing import Any
 
 from federation.commands.opened import opened
 from federation.moving_out import move
+from server.running import at_rest
 from server.settings import Settings
 from server.terminal import Failure, remark, tell
 
@@ -19,8 +20,9 @@ def register(commands: Any) -> None:
 async def _move(settings: Settings, args: argparse.Namespace) -> int:
     if args.address.rstrip("/").lower() != settings.base_url:
         raise Failure(f"“base_url” is {settings.base_url}: write the new address there first.")
-    async with opened(settings, anywhere=True) as instance:
-        done = await move(instance)
+    with at_rest(settings):
+        async with opened(settings, anywhere=True) as instance:
+            done = await move(instance)
     if args.json:
         tell({"from": done.old if done else None, "to": settings.base_url, "told": list(done.told) if done else []})
     elif done is None:

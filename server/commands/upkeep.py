@@ -7,6 +7,7 @@ from typing import Any
 from tortoise.exceptions import OperationalError
 
 from server import backups, database, migrating, schema
+from server.running import at_rest
 from server.settings import Settings
 from server.terminal import Failure, remark
 
@@ -62,7 +63,8 @@ async def backup(settings: Settings, args: argparse.Namespace) -> int:
 async def restore(settings: Settings, args: argparse.Namespace) -> int:
     if not args.replace and await _holds_accounts(settings):
         raise Failure("the database holds accounts already: --replace puts the backup in their place.")
-    await backups.restore(settings.database_url, args.file)
+    with at_rest(settings):
+        await backups.restore(settings.database_url, args.file)
     remark("Restored. Now run “parvis db migrate”, then start Parvis.")
     return 0
 

@@ -167,6 +167,12 @@ def test_serving_answers_and_stops_when_asked(migrated: Path, stop: signal.Signa
     try:
         assert asked(port, "/healthz").startswith("HTTP/1.1 200")
         assert asked(port, "/readyz").startswith("HTTP/1.1 200")
+        if stop is signal.SIGTERM:  # under a server that runs nothing is moved or put back
+            assert parvis("db", "backup", "copy.db", folder=migrated).returncode == 0
+            base = re.search('base_url = "(.+)"', (migrated / "parvis.toml").read_text())
+            for words in (("db", "restore", "copy.db"), ("move", base[1] if base else "")):
+                refused = parvis(*words, folder=migrated)
+                assert refused.returncode == 1 and "this instance runs: stop it first" in refused.stderr
     finally:
         serving.send_signal(stop)
         _, said = serving.communicate(timeout=30)
