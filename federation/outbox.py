@@ -101,7 +101,7 @@ async def deliver(event: dict[str, Any], targets: Iterable[Target]) -> None:
 async def _deliver(found: Sequence[tuple[dict[str, Any], list[Target]]]) -> None:
     """One row for each inbox, numbered on from each instance's newest."""
     wanted = [(event, *target) for event, targets in found for target in dict.fromkeys(targets) if target[1]]
-    if not wanted:
+    if not (wanted := await _to_the_living(wanted)):
         return
     now = now_ms()
     counts = Counter(peer_id for _, peer_id, _ in wanted)
@@ -114,6 +114,20 @@ async def _deliver(found: Sequence[tuple[dict[str, Any], list[Target]]]) -> None
         if peer_id in numbers
     ]
     await db.insert_many("delivery", rows)
+
+
+async def _to_the_living(wanted: list[tuple[dict[str, Any], int, str]]) -> list[tuple[dict[str, Any], int, str]]:
+    """Without posts for servers that were silent for a month: only what takes back is kept for them."""
+    news = {peer for event, peer, _ in wanted if _is_news(event)}
+    if not news:
+        return wanted
+    query = Clause("SELECT id FROM peer WHERE state = 'archived' AND").join(one_of("id", sorted(news)))
+    archived = {row["id"] for row in await db.fetch(*query.statement())}
+    return [one for one in wanted if one[1] not in archived or not _is_news(one[0])]
+
+
+def _is_news(event: dict[str, Any]) -> bool:
+    return event["post_id"] is not None and _lane(Kind(event["kind"])) == 1
 
 
 async def _numbered(wanted: Mapping[int, int]) -> list[dict[str, Any]]:

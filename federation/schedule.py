@@ -27,7 +27,8 @@ SUSPENDED_AFTER = 7 * DAY
 ARCHIVED_AFTER = 30 * DAY
 WAKE_AT_MOST_EVERY = MINUTE
 INBOXES_LOST = 3
-"""404 or 410 from the same inbox within a week, after which a plain follower there is let go."""
+"""Attempts answered 404 or 410 after which a delivery is put aside; deliveries put aside within a week for that, after
+which a plain follower there is let go."""
 
 
 class State(StrEnum):
@@ -51,9 +52,9 @@ class Fate(StrEnum):
     DEAD_LETTER = "dead_letter"
     """It is the delivery's own fault: put aside where an administrator sees it, the next one goes on."""
     REFETCH = "refetch"
-    """The inbox is not there: read the actor once more, then try the inbox it names."""
+    """The inbox is not there: the actor is read once more (see `lost_inboxes`), then it is tried again."""
     FORGET = "forget"
-    """The inbox stays lost: let the follower behind it go."""
+    """The inbox stays lost: the delivery is put aside, and in the end the follower behind it is let go."""
     REWIND = "rewind"
     """The peer misses earlier ones: begin again with the one it wants."""
     SPLIT = "split"

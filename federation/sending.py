@@ -18,6 +18,7 @@ from federation.composing import Receiver, Sealed, compose
 from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
 from federation.lookup import NO_STREAM
+from federation.lost_inboxes import found_again, lost
 from federation.recalling import urgent
 from federation.schedule import Decision, Fate, Outcome, State, answered, next_try
 from federation.signing import Manner, manner_of, sign_as
@@ -215,8 +216,20 @@ class Sender:
             if again.status is not None and again.status < 300:
                 outcome, manner = again, manner.other()
                 await db.execute("UPDATE peer SET knock = $1 WHERE id = $2", manner.scheme, peer.id)
+        if outcome.status in (404, 410) and not peer.linked and not row["attempts"]:
+            inbox = await found_again(self.instance, peer.id, row["inbox"])
+            if not inbox:
+                return _Result(
+                    row, "dead", "the actor is gone", next_try(0, now_ms(), Outcome(status=422), 0.0)
+                ), manner
+            if inbox != row["inbox"]:
+                row = {**row, "inbox": inbox}
+                outcome = await self._post(row, sealed, manner)
         since, jitter = peer.failing_since_at, random.random()
-        decision = next_try(peer.failures, now_ms(), outcome, jitter, failing_since=since, linked=peer.linked)
+        linked = peer.linked or peer.suspended  # it stands, though nothing flows: a recall is told for as long
+        decision = next_try(peer.failures, now_ms(), outcome, jitter, failing_since=since, linked=linked)
+        if decision.fate is Fate.FORGET and not peer.linked:
+            await lost(peer.id, row["inbox"])
         return _judge(row, outcome, decision), manner
 
     async def _post(self, row: dict[str, Any], sealed: Sealed, manner: Manner) -> Outcome:
@@ -332,3 +345,11 @@ async def write_peer(peer: Peer, decision: Decision, now: int) -> None:
         decision.reason[:500],
         peer.id,
     )
+    if decision.state is State.ARCHIVED:  # what it missed is not kept for it, only what is to be taken back
+        await db.execute(
+            "UPDATE delivery SET state = 'skipped', error = 'archived', done_at = $1 WHERE peer_id = $2"
+            " AND state = 'pending' AND lane = 1"
+            " AND EXISTS (SELECT 1 FROM event e WHERE e.id = delivery.event_id AND e.post_id IS NOT NULL)",
+            now,
+            peer.id,
+        )
