@@ -1667,6 +1667,7 @@ class Migration(migrations.Migration):
                         on_delete=OnDelete.RESTRICT,
                     ),
                 ),
+                ("custody", fields.CharField(db_default="", max_length=120)),
                 ("narrowed", fields.TextField(db_default="{}", unique=False)),
             ],
             options={

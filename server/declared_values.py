@@ -26,7 +26,14 @@ from server.openness import (
 from server.policy_words import Said
 from server.refusals import N_
 from server.rights import NARROWABLE, Less, taken
-from server.space_policy import DAY_MS, MOST_DAYS, MOST_MODERATED, NARROWABLE_AUDIENCES, TEXT_CHARACTERS
+from server.space_policy import (
+    CUSTODY_CHARACTERS,
+    DAY_MS,
+    MOST_DAYS,
+    MOST_MODERATED,
+    NARROWABLE_AUDIENCES,
+    TEXT_CHARACTERS,
+)
 
 A_TEXT = N_("attendu : un texte d’au plus %(most)s caractères, entre guillemets")
 A_FLAG = N_("attendu : true ou false")
@@ -240,6 +247,7 @@ TERMS_KEYS: dict[str, Callable[[Any], Any]] = {
     "until": last_moment,
     "people_max": whole(0, 1_000_000),
     "sponsor": a_name,
+    "custody": a_text(CUSTODY_CHARACTERS),
     **{right: at_most(right) for right in NARROWABLE},
 }
 GUARDRAIL_KEYS: dict[str, Callable[[Any], Any]] = {

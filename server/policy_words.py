@@ -322,7 +322,7 @@ Tell = Callable[[SpacePolicy, SpacePolicy], Iterator[Said]]
 
 
 def _turned(name: str, words: Callable[[Any], Word]) -> Tell:
-    """« Champ : avant → après »."""
+    """« Champ : avant → après »."""
 
     def tell(before: SpacePolicy, after: SpacePolicy) -> Iterator[Said]:
         one, other = words(getattr(before, name)), words(getattr(after, name))
@@ -382,6 +382,8 @@ def terms_words(terms: PartnerTerms, reach: Reach) -> Listed:
         said.append(Said(N_("au plus %(count)s personnes"), {"count": terms.people_max}))
     if terms.sponsor:
         said.append(Said(N_("parrainé par %(who)s"), {"who": terms.sponsor}))
+    if terms.custody:
+        said.append(Said(N_("convenu pour les copies : « %(custody)s »"), {"custody": terms.custody}))
     return Listed((*said, *less_words(terms.less)))
 
 

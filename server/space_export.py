@@ -70,7 +70,7 @@ def _field(name: str, value: Any, policy: SpacePolicy) -> str:
 
 
 def _terms(terms: PartnerTerms) -> str:
-    said = {name: _value(getattr(terms, name)) for name in ("reach", "people_max", "sponsor")}
+    said = {name: _value(getattr(terms, name)) for name in ("reach", "people_max", "sponsor", "custody")}
     said = {name: value for name, value in said.items() if value not in ('""', "0")}
     if terms.until_at is not None:
         said["until"] = moment(terms.until_at, end=True)

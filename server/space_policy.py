@@ -31,6 +31,7 @@ MOST_MODERATED = 10
 MOST_PARTNERS = 200
 MOST_DAYS = 3650
 TEXT_CHARACTERS = {"charter": 20_000, "tone": 300, "frame": 5_000, "language": 16}
+CUSTODY_CHARACTERS = 120
 
 Taken = tuple[tuple[Audience, Less], ...]
 
@@ -44,6 +45,7 @@ class PartnerTerms:
     until_at: int | None = None
     people_max: int = 0
     sponsor: str = ""
+    custody: str = ""  # what was agreed about copies, in words: said, not enforced
     less: Less = ()
 
 
@@ -107,6 +109,7 @@ def _terms_json(terms: PartnerTerms) -> dict[str, Any]:
         "until_at": terms.until_at,
         "people_max": terms.people_max,
         "sponsor": terms.sponsor,
+        "custody": terms.custody,
         "less": dict(terms.less),
     }
 

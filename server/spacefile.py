@@ -279,6 +279,7 @@ class _Reading:
             until_at=said.get("until"),
             people_max=said.get("people_max") or 0,
             sponsor=said.get("sponsor") or "",
+            custody=said.get("custody") or "",
             less=less,
         )
 

@@ -142,6 +142,7 @@ async def _terms_row(terms: PartnerTerms) -> dict[str, object]:
         "until_at": terms.until_at,
         "people_max": terms.people_max,
         "sponsor_id": sponsor["id"] if sponsor else None,
+        "custody": terms.custody,
         "narrowed": msgspec.json.encode(dict(terms.less)).decode() if terms.less else "{}",
     }
 

@@ -90,6 +90,7 @@ class SpacePartner(Model):
     reach = fields.CharField(max_length=16, db_default="")  # empty: the space's
     people_max = fields.IntField(db_default=0)  # 0: no limit
     sponsor = reference("Actor", null=True)
+    custody = fields.CharField(max_length=120, db_default="")  # agreed in words; nothing enforces it
     narrowed = fields.TextField(db_default="{}")  # JSON: rights taken from this partner's people
 
     class Meta:

@@ -74,7 +74,7 @@ def of_row(row: dict[str, Any], partners: tuple[PartnerTerms, ...]) -> SpacePoli
 
 async def _partners(space_id: int) -> tuple[PartnerTerms, ...]:
     rows = await db.fetch(
-        """SELECT q.host, n.reach, n.until_at, n.people_max, n.narrowed, a.name AS sponsor
+        """SELECT q.host, n.reach, n.until_at, n.people_max, n.custody, n.narrowed, a.name AS sponsor
            FROM space_partner n JOIN peer q ON q.id = n.peer_id LEFT JOIN actor a ON a.id = n.sponsor_id
            WHERE n.space_id = $1 ORDER BY q.host""",
         space_id,
@@ -86,6 +86,7 @@ async def _partners(space_id: int) -> tuple[PartnerTerms, ...]:
             until_at=row["until_at"],
             people_max=row["people_max"],
             sponsor=row["sponsor"] or "",
+            custody=row["custody"],
             less=less_of(row["narrowed"]),
         )
         for row in rows

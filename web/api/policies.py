@@ -21,7 +21,15 @@ from server.queries import declared, policies, spaces
 from server.queries.spaces import SeenSpace
 from server.refusals import N_
 from server.rights import NARROWABLE, taken
-from server.space_policy import MOST_PARTNERS, TEXT_CHARACTERS, PartnerTerms, SpacePolicy, altered, to_json
+from server.space_policy import (
+    CUSTODY_CHARACTERS,
+    MOST_PARTNERS,
+    TEXT_CHARACTERS,
+    PartnerTerms,
+    SpacePolicy,
+    altered,
+    to_json,
+)
 from server.viewer import Employee
 from web.api.bodies import Body, decode
 from web.api.calls import Call, json
@@ -51,6 +59,7 @@ class TermsBody(Body, frozen=True):
     until_at: Moment | None = None
     people_max: Count = 0
     sponsor: Name = ""
+    custody: Annotated[str, Meta(max_length=CUSTODY_CHARACTERS)] = ""
     less: Taken = msgspec.field(default_factory=dict)
 
 
@@ -190,7 +199,7 @@ def _values(body: PolicyBody) -> dict[str, Any]:
 
 def _terms(host: str, body: TermsBody) -> PartnerTerms:
     less = taken((right.value, most) for right, most in body.less.items())
-    return PartnerTerms(host, body.reach, _ms(body.until_at), body.people_max, body.sponsor, less)
+    return PartnerTerms(host, body.reach, _ms(body.until_at), body.people_max, body.sponsor, body.custody, less)
 
 
 def _objective(one: Objective) -> dict[str, str]:

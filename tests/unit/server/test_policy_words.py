@@ -43,6 +43,18 @@ def test_a_difference_is_a_sentence_in_both_languages(speaks: Speech, said: list
     assert found == said
 
 
+def test_every_term_of_a_partner_is_told_when_it_changes() -> None:
+    was = PartnerTerms("kestrel.test")
+    changed = PartnerTerms("kestrel.test", "invited", DAY, 12, "marie", "rendues en juin", (("files", 1),))
+    words = set()
+    for term in fields(PartnerTerms)[1:]:
+        now = replace(was, **{term.name: getattr(changed, term.name)})
+        assert now != was, term.name
+        words.add(spoken(policy_words.terms_words(now, Reach.EVERYONE), FR))
+    assert len(words) == len(fields(PartnerTerms)) - 1
+    assert spoken(policy_words.terms_words(was, Reach.EVERYONE), FR) not in words
+
+
 def test_nothing_changes_in_no_words() -> None:
     assert differences(CLOSED, CLOSED) == []
     assert shifts(compare(CLOSED, CLOSED)) == []

@@ -29,6 +29,7 @@ TERMS = st.builds(
     until_at=st.none() | LATER,
     people_max=st.integers(0, 99),
     sponsor=st.sampled_from(("", "marie")),
+    custody=st.sampled_from(("", "copies")),
     less=LESS,
 )
 PARTNERS = st.lists(TERMS, max_size=2, unique_by=lambda one: one.host).map(
