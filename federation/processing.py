@@ -31,7 +31,7 @@ from server import database as db
 from server.clock import now_ms
 from server.errors import DomainError, Unavailable
 from server.queries.former import Moves, moves, moves_until_the_end
-from server.sql import Clause, one_of
+from server.sql import Clause, among, one_of
 from server.verdicts import code_of
 
 log = logging.getLogger("parvis.processing")
@@ -306,9 +306,26 @@ async def _nobody_moved(group: list[_Ready]) -> None:
         raise Unavailable(detail="somebody moved meanwhile")
 
 
+async def _linked_now(group: list[_Ready]) -> list[_Ready]:
+    """The same, said without a link where it stopped since these were read, which may be a while ago; whoever stops or
+    ends a link that still stands waits until this transaction is over.
+    """
+    linked = {item.row["peer_id"] for item in group if item.call is not None and item.call.linked}
+    held = " FOR SHARE" if db.engine_name() == "postgres" else ""
+    query = Clause("SELECT peer_id FROM link WHERE state = 'active' AND").join(among("peer_id", sorted(linked)))
+    active = {row["peer_id"] for row in await db.fetch(*query.then(f"ORDER BY peer_id{held}").statement())}
+    return [
+        replace(item, call=replace(item.call, linked=False))
+        if item.call is not None and item.call.linked and item.row["peer_id"] not in active
+        else item
+        for item in group
+    ]
+
+
 async def _all_of(group: list[_Ready]) -> int:
     """Marks the receipts and runs the handlers. Raises what the first of them raises."""
     await _nobody_moved(group)
+    group = await _linked_now(group)
     ended = Clause("UPDATE receipt SET processed_at = ?, body = '', outcome = '', code = '' WHERE", (now_ms(),))
     ended = ended.join(one_of("id", [item.row["id"] for item in group])).then("AND processed_at IS NULL RETURNING id")
     mine = {row["id"] for row in await db.fetch(*ended.statement())}
@@ -321,7 +338,7 @@ async def _apply_apart(group: list[_Ready]) -> int:
     try:
         async with db.transaction():
             await _nobody_moved(group)
-            return sum([await _one(item) for item in group])
+            return sum([await _one(item) for item in await _linked_now(group)])
     except Exception as error:
         if len(group) > 1:
             return sum([await _apply_apart([item]) for item in group])

@@ -123,6 +123,8 @@ async def change(row: dict[str, Any], state: LinkState, **values: Any) -> None:
 async def over(row: dict[str, Any], cause: str = "") -> None:
     """Nobody of theirs is in a space of ours any more, nobody of ours in theirs, and no space names them."""
     peer = row["peer_id"]
+    if db.engine_name() == "postgres":  # whatever is being taken from them takes effect first, and ends with the rest
+        await db.fetch("SELECT id FROM link WHERE id = $1 FOR UPDATE", row["id"])
     await recalls.take_back_all(recalls.SYSTEM, peer, "link_end")
     await db.execute("DELETE FROM membership WHERE peer_id = $1", peer)
     await db.execute("DELETE FROM membership WHERE space_id IN (SELECT id FROM space WHERE peer_id = $1)", peer)

@@ -1,5 +1,7 @@
 """A space is its host's: who may write in ours, and what a host of theirs may make us show. Nothing more (RR1–RR7)."""
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -12,10 +14,12 @@ from federation.signatures import messages
 from federation.signatures.keys import PrivateKey
 from federation.vocabulary import moment
 from server import database as db
+from server.actions import links
 from server.actions.membership import ask_elsewhere
 from server.actions.posts import Draft, publish
 from server.clock import now_ms
 from server.openness import Level
+from server.viewer import Operator
 from tests.federation.stranger import (
     Actor,
     Here,
@@ -27,6 +31,7 @@ from tests.federation.stranger import (
     met,
     mirrored,
 )
+from tests.unit.federation.elsewhere import answer
 
 pytestmark = pytest.mark.anyio
 PUBLIC = "https://www.w3.org/ns/activitystreams#Public"
@@ -92,6 +97,26 @@ async def test_a_member_of_a_suspended_or_ended_link_writes_nothing(ours: Ours) 
     assert (await ours.here.hear(ours.create(ours.chloe), ours.pin.ed)).status_code == 401
     await ours.nothing(ours.create(ours.chloe), ours.chloe.ed)
     assert await db.fetch("SELECT id FROM post") == []
+
+
+async def test_W2_what_was_read_before_a_link_stopped_takes_no_effect_after_it(
+    ours: Ours, kestrel: OtherServer
+) -> None:
+    """Whoever is asked who somebody is may keep us waiting, and all that was read before is carried out then."""
+    frida = kestrel.actor("frida")
+    known = json.dumps(frida.document).encode()
+
+    async def suspended(writer: asyncio.StreamWriter) -> None:
+        await links.suspend(Operator(), kestrel.host)
+        writer.write(answer(known, "Content-Type: application/activity+json"))
+
+    kestrel.scene("/users/frida", suspended)
+    said = [ours.create(ours.chloe), ours.create(frida)]
+    for activity in said:
+        assert (await ours.here.hear(activity, ours.pin.ed)).status_code == 202
+    await ours.here.process()
+    assert await db.fetch("SELECT id FROM post") == []
+    assert await ours.here.outcome(said[0]["id"]) != ""
 
 
 async def test_RR3_what_is_for_the_public_does_not_enter_a_restricted_space(ours: Ours) -> None:
