@@ -9,12 +9,14 @@ import asyncio
 import hashlib
 import io
 import logging
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from functools import partial
 
 from federation.errors import Gone, Malformed, Refused, Unreachable
 from federation.instance import Instance
 from federation.refusals import counted
+from federation.side_by_side import SideBySide, Work, put_off
 from federation.signing import manner_towards, sign_as_instance
 from federation.transport import Sign
 from federation.trust import lies_at
@@ -26,24 +28,40 @@ from server.errors import DomainError
 from server.ids import host_of
 from server.limits import MEDIA_BYTES
 from server.media_types import sha256_of, sniff
+from server.sql import Clause, among
 
 log = logging.getLogger("parvis.files")
 
 AT_ONCE = 8
+"""From one host, in one turn."""
+LOOKED_AT = 200
 MOST_TRIES = 8
 FIRST_WAIT_MS = 2_000
 
 
+_hosts = SideBySide()
+
+
 async def fetch_waiting(instance: Instance) -> int:
-    """Fetches what is due; returns how many were tried."""
+    """Fetches what is due, from one host beside the other; returns how many were looked at."""
     jobs = await db.fetch(
         "SELECT id, key, attempts FROM job WHERE kind = 'fetch_file' AND done_at IS NULL AND due_at <= $1"
         " ORDER BY due_at LIMIT $2",
         now_ms(),
-        AT_ONCE,
+        LOOKED_AT,
     )
+    named = Clause("SELECT id, source_uri FROM attachment WHERE").join(among("id", [int(job["key"]) for job in jobs]))
+    hosts = {str(row["id"]): host_of(row["source_uri"]) for row in await db.fetch(*named.statement())}
+    work: dict[object, list[Work]] = defaultdict(list)
+    busy, behind = _hosts.busy(), []
     for job in jobs:
-        await _fetch(instance, job["id"], int(job["key"]), job["attempts"])
+        host = hosts.get(job["key"], "")
+        if host in busy:
+            behind.append(job["id"])
+        elif len(work[host]) < AT_ONCE:
+            work[host].append(partial(_fetch, instance, job["id"], int(job["key"]), job["attempts"]))
+    await put_off(behind)
+    await _hosts.go(work)
     return len(jobs)
 
 

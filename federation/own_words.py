@@ -25,6 +25,7 @@ from federation.resync import Shared, ask, shared
 from federation.trust import owns_note, owns_object
 from server import database as db
 from server.actions import own_words
+from server.actions.newcomers import invite_once_more
 from server.actions.own_words import Again
 from server.actions.sweeping import KEPT_MS
 from server.clock import now_ms
@@ -38,10 +39,16 @@ from server.viewer import PeerServer, Viewer
 log = logging.getLogger("parvis.own_words")
 
 AT_ONCE = 100
+MOST_PAGES = 5_000
+"""Of one space: half a million words of our people."""
 MOST_TRIES = 200
 AGAIN_MS = 20_000
 MOST_WAITING = 4
 """How often what is about a post that is not here (yet) is asked for again."""
+
+
+class Endless(Malformed):
+    """More than can be meant: it is not asked for again."""
 
 
 async def given(viewer: Viewer, space_uri: str, after: int) -> dict[str, Any]:
@@ -74,12 +81,18 @@ async def have_back(instance: Instance, job: dict[str, Any]) -> None:
         await _end(job, "no link any more")
         return
     came, waiting = 0, 0
+    if not job["attempts"]:
+        async with db.transaction():
+            await invite_once_more(peer["id"])
     try:
         for space in await shared(peer["id"]):
             if not space.hosted and not job["attempts"]:
                 await wish(space.id)
             more, less = await _of_space(instance, peer["peering"], space)
             came, waiting = came + more, waiting + less
+    except Endless as error:
+        await _end(job, str(error))
+        return
     except FederationError as error:
         await _later(job, str(error))
         return
@@ -93,7 +106,7 @@ async def have_back(instance: Instance, job: dict[str, Any]) -> None:
 async def _of_space(instance: Instance, peering: str, space: Shared) -> tuple[int, int]:
     """How many came back, and how many are about a post that is not here."""
     came = waiting = after = 0
-    while True:
+    for _ in range(MOST_PAGES):
         listed = (
             await ask(
                 instance, peering, {"space": space.uri, "own": str(after)} if after else {"space": space.uri, "own": ""}
@@ -115,6 +128,7 @@ async def _of_space(instance: Instance, peering: str, space: Shared) -> tuple[in
                 log.warning("not had back", extra={"action": "own_words.refused", "reason": str(error)})
         if len(listed) < AT_ONCE:
             return came, waiting
+    raise Endless("What our people said has no end.", space.uri)
 
 
 async def _said_again(instance: Instance, document: dict[str, Any], space: Shared) -> bool:

@@ -5,6 +5,8 @@ moment. A recall goes before anything else that waits for the same instance: see
 """
 
 import logging
+from collections import defaultdict
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
 from federation.json_reading import parse_json
 from federation.reading import identifier, many, type_of
+from federation.side_by_side import SideBySide, Work
 from federation.signing import Manner, sign_as_instance
 from federation.trust import same_origin
 from server import database as db
@@ -35,8 +38,7 @@ async def work_off(instance: Instance) -> int:
         taken += await _gather(target)
     await recalls.follow_up()
     taken += await plain_recalls.follow_up_plain(AT_ONCE)
-    for purge in await purges.listing(AT_ONCE):
-        taken += await _fetch_page(instance, purge)
+    taken += await _fetch_lists(instance)
     taken += await purges.step(instance.settings.files_dir)
     for purge in await purges.ready(AT_ONCE):
         await _answer(instance, purge)
@@ -68,16 +70,28 @@ async def urgent(peer_id: int, limit: int) -> list[dict[str, Any]]:
 # --- the list of a recall of others --------------------------------------------------------------
 
 
-async def _fetch_page(instance: Instance, purge: dict[str, Any]) -> int:
-    """The next page of a list, from the host's own origin; 0 when it cannot be had now."""
+_hosts = SideBySide()
+
+
+async def _fetch_lists(instance: Instance) -> int:
+    """A page of each list that is still to be had, one host beside the other; how many were asked for."""
+    work: dict[object, list[Work]] = defaultdict(list)
+    lists = await purges.listing(AT_ONCE, _hosts.busy())
+    for purge in lists:
+        work[purge["peer_id"]].append(partial(_fetch_page, instance, purge))
+    await _hosts.go(work)
+    return len(lists)
+
+
+async def _fetch_page(instance: Instance, purge: dict[str, Any]) -> None:
+    """The next page of a list, from the host's own origin, if it can be had now."""
     try:
         uris, following = await _read_page(instance, purge)
     except FederationError as error:
         log.info("list not had", extra={"action": "recall.list", "reason": str(error)})
         await purges.later(purge, error.sentence)
-        return 0
+        return
     await purges.add_page(purge, uris, following)
-    return 1
 
 
 async def _read_page(instance: Instance, purge: dict[str, Any]) -> tuple[list[str], str]:

@@ -9,7 +9,9 @@ sent, as always. Nobody takes anything from the other's list: each side tells it
 import hashlib
 import logging
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,14 +21,18 @@ from federation.json_reading import parse_json
 from federation.lookup import NO_STREAM
 from federation.outbox import candidates_for, deliver
 from federation.sending import OF_A_LINK
+from federation.side_by_side import SideBySide, Work
 from federation.signing import sign_as_instance
+from server import attempts
 from server import database as db
+from server.attempts import Bucket, TooManyAttempts
 from server.clock import now_ms
 from server.errors import NotFound
 from server.events import Kind
 from server.ids import new_id
 from server.policy import audience
 from server.queries.posts import held_in
+from server.sql import Clause, among
 from server.viewer import PeerServer, Viewer
 
 log = logging.getLogger("parvis.resync")
@@ -35,7 +41,12 @@ DAY_MS = 86_400_000
 MOST_DAYS = 20_000
 ITEMS = 2_000
 """Of one day, at once."""
+MOST_OF_A_DAY = 200_000
+AT_ONCE = 500
 AGAIN_MS = 60_000
+COMPARISONS = 60
+"""With one instance in a quarter of an hour: each looks at all that both share, and is had by saying that one's numbers
+begin again. Whoever says so more often than databases are put back waits."""
 
 Held = dict[str, int]
 """Posts by address, each with the time of its last edit in milliseconds, 0 when there was none."""
@@ -109,29 +120,46 @@ async def resync_waiting(instance: Instance) -> int:
     nothing would be taken.
     """
     rows = await db.fetch(
-        "SELECT t.peer_id, q.host, q.peering FROM stream t JOIN peer q ON q.id = t.peer_id"
+        "SELECT t.peer_id, t.resync_at, q.host, q.peering FROM stream t JOIN peer q ON q.id = t.peer_id"
         " JOIN link l ON l.peer_id = t.peer_id AND l.state = 'active'"
         " WHERE t.resync_at <= $1 AND t.done >= t.acked AND q.state = 'ok' AND NOT EXISTS (SELECT 1 FROM delivery d"
         " WHERE d.peer_id = t.peer_id AND d.state = 'pending') AND NOT EXISTS (SELECT 1 FROM event e"
         " WHERE e.sequenced_at IS NULL AND e.created_at <= t.resync_at)",
         now_ms(),
     )
-    compared = 0
-    for row in rows:
-        if row["peering"] in ("", NO_STREAM):
-            continue
-        try:
-            sent = await compare(instance, row["peer_id"], row["peering"])
-        except FederationError as error:
-            log.warning("not compared", extra={"action": "resync.failed", "peer": row["host"], "reason": str(error)})
-            await db.execute("UPDATE stream SET resync_at = $1 WHERE peer_id = $2", now_ms() + AGAIN_MS, row["peer_id"])
-            continue
-        log.info("compared", extra={"action": "resync.done", "peer": row["host"], "reason": f"{sent} differ"})
-        await db.execute(
-            "UPDATE stream SET resync_at = NULL, compared_at = $1 WHERE peer_id = $2", now_ms(), row["peer_id"]
-        )
-        compared += 1
-    return compared
+    compared: list[int] = []
+    busy = _hosts.busy()
+    work: dict[object, list[Work]] = {
+        row["peer_id"]: [partial(_compare_with, instance, row, compared)]
+        for row in rows
+        if row["peering"] not in ("", NO_STREAM) and row["peer_id"] not in busy
+    }
+    await _hosts.go(work)
+    return len(compared)
+
+
+_hosts = SideBySide()
+
+
+async def _compare_with(instance: Instance, row: dict[str, Any], compared: list[int]) -> None:
+    """Compares with one instance, unless that was done often enough. What was wished meanwhile is still to be."""
+    peer_id, over = row["peer_id"], "UPDATE stream SET resync_at = $1 WHERE peer_id = $2 AND resync_at = $3"
+    try:
+        await attempts.count([Bucket(f"compare:{peer_id}", COMPARISONS)])
+        sent = await compare(instance, peer_id, row["peering"])
+    except TooManyAttempts as error:
+        log.warning("compared too often", extra={"action": "resync.often", "peer": row["host"]})
+        await db.execute(over, now_ms() + error.retry_after_s * 1000, peer_id, row["resync_at"])
+        return
+    except FederationError as error:
+        log.warning("not compared", extra={"action": "resync.failed", "peer": row["host"], "reason": str(error)})
+        await db.execute(over, now_ms() + AGAIN_MS, peer_id, row["resync_at"])
+        return
+    log.info("compared", extra={"action": "resync.done", "peer": row["host"], "reason": f"{sent} differ"})
+    async with db.transaction():
+        await db.execute("UPDATE stream SET compared_at = $1 WHERE peer_id = $2", now_ms(), peer_id)
+        await db.execute(over, None, peer_id, row["resync_at"])
+    compared.append(peer_id)
 
 
 async def compare(instance: Instance, peer_id: int, peering: str) -> int:
@@ -170,12 +198,22 @@ async def _tell(peer_id: int, space: Shared, here: Held, there: Held) -> int:
             wanted.append((uri, Kind.POST_PUBLISHED))
         elif version > there[uri]:
             wanted.append((uri, Kind.POST_EDITED))
-    wanted += [(uri, Kind.POST_WITHDRAWN) for uri in there if uri not in here]
+    wanted += [(uri, Kind.POST_WITHDRAWN) for uri in await _known(space, there.keys() - here.keys())]
     told = 0
     for uri, kind in wanted:
         async with db.transaction():
             told += await _once_more(peer_id, space, uri, kind)
     return told
+
+
+async def _known(space: Shared, uris: Collection[str]) -> list[str]:
+    """Those of these posts that stand here, or did: of others there is nothing to take back."""
+    listed, found = sorted(uris), []
+    for start in range(0, len(listed), AT_ONCE):
+        query = Clause("SELECT uri FROM post WHERE space_id = ? AND", (space.id,))
+        rows = await db.fetch(*query.join(among("uri", listed[start : start + AT_ONCE])).statement())
+        found += [row["uri"] for row in rows]
+    return found
 
 
 async def _once_more(peer_id: int, space: Shared, uri: str, kind: Kind) -> bool:
@@ -261,6 +299,8 @@ async def _items(instance: Instance, peering: str, uri: str, day: int) -> Held:
                     raise Malformed("The posts of a day cannot be read.", uri)
         if len(items) < ITEMS:
             return found
+        if len(found) > MOST_OF_A_DAY:
+            raise Malformed("The posts of a day have no end.", uri)
 
 
 async def ask(instance: Instance, peering: str, asked: dict[str, str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from federation.pages import ERRORS, Failure, Heard
 from server import database as db
 from server import live
 from server.actions import polls
-from server.actions.newcomers import begin_streams, invite_once_more
+from server.actions.newcomers import begin_streams
 from server.actions.recall_restarts import lost_there
 from server.clock import now_ms
 from server.ids import new_id
@@ -23,6 +23,8 @@ log = logging.getLogger("parvis.streams")
 
 OWN_WORDS = "own_words"
 """The job of having back what our own people said (see `own_words`)."""
+BELIEVED_EVERY_MS = 10 * 60_000
+"""How soon an instance is believed again that our own database went back."""
 
 
 async def stream_with(peer_id: int) -> dict[str, Any]:
@@ -156,11 +158,27 @@ async def begin_again(peer_id: int, reason: str, *, put_back: bool = False) -> N
         peer_id,
     )
     if put_back:
-        job = {"id": new_id(), "kind": OWN_WORDS, "key": f"{peer_id}:{new_id()}", "due_at": now_ms()}
-        await db.insert("job", {**job, "created_at": now_ms()})
-        await invite_once_more(peer_id)
+        await _own_words_wanted(peer_id)
     forget(peer_id)
     db.after_commit(partial(live.publish, live.Fact("sequenced")))
+
+
+async def _own_words_wanted(peer_id: int) -> None:
+    """What our people said is to be had back, soon; of somebody who says again and again that our database went back,
+    once in BELIEVED_EVERY_MS.
+    """
+    now = now_ms()
+    row = {"id": new_id(), "kind": OWN_WORDS, "key": str(peer_id), "due_at": now, "created_at": now}
+    await db.insert_many("job", [row], ignore=True)
+    await db.execute(
+        "UPDATE job SET due_at = CASE WHEN created_at + $1 > $2 THEN created_at + $1 ELSE CAST($2 AS BIGINT) END,"
+        " created_at = CAST($2 AS BIGINT), done_at = NULL, attempts = 0, error = ''"
+        " WHERE kind = $3 AND key = $4 AND done_at IS NOT NULL",
+        BELIEVED_EVERY_MS,
+        now,
+        OWN_WORDS,
+        str(peer_id),
+    )
 
 
 # --- what we say of theirs ----------------------------------------------------------------------

@@ -28,9 +28,7 @@ async def tell_the_past(space_id: int) -> None:
     peers = [row["peer_id"] for row in rows]
     if peers:
         await begin_streams(peers)
-        query = Clause(
-            "UPDATE stream SET resync_at = ? WHERE (resync_at IS NULL OR resync_at > ?) AND", (now_ms(),) * 2
-        )
+        query = Clause("UPDATE stream SET resync_at = ? WHERE", (now_ms(),))
         await db.execute(*query.join(among("peer_id", peers)).statement())
 
 
@@ -57,7 +55,7 @@ async def tell_once_more(peer_id: int) -> None:
     await begin_streams([peer_id])
     await db.execute(
         "UPDATE stream SET resync_at = CASE WHEN COALESCE(compared_at, 0) + $1 > $2 THEN compared_at + $1 ELSE $2 END"
-        " WHERE peer_id = $3 AND resync_at IS NULL",
+        " WHERE peer_id = $3 AND (resync_at IS NULL OR resync_at <= $2)",  # what is compared already may be past it
         AGAIN_MS,
         now_ms(),
         peer_id,

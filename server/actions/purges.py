@@ -5,7 +5,7 @@ nobody waiting and goes on after any crash where its rows stand. What was erased
 else, so that a copy which comes late stays away. Bytes of files go last, when no row needs them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,13 +23,12 @@ from server.events import Kind, record
 from server.ids import new_id
 from server.queries.former import moves
 from server.recall_terms import Keep, RecallScope, root_of
-from server.sql import Clause, one_of
+from server.sql import Clause, among, one_of
 
 STEP = 200
 """Posts erased in one transaction."""
 MOST_ITEMS = 1_000_000
 """More than a recall may list."""
-MOST_LISTINGS = 8
 COUNTED = ("items", "media", "index", "notifications", "derived")
 
 
@@ -126,31 +125,39 @@ async def _write_parts(purge_id: int, after: int, uris: Sequence[str]) -> int:
 # --- the list ------------------------------------------------------------------------------------
 
 
-async def listing(limit: int) -> list[dict[str, Any]]:
-    """Purges whose list is still to be fetched, and it is time to."""
-    return await db.fetch(
+async def listing(limit: int, but: Collection[object] = ()) -> list[dict[str, Any]]:
+    """Purges whose list is still to be fetched, and it is time to; `but`: of other instances (peer ids) than these."""
+    query = Clause(
         "SELECT p.*, q.base_url FROM purge p JOIN peer q ON q.id = p.peer_id WHERE p.state = 'listing'"
-        " AND p.next_at <= $1 ORDER BY p.id LIMIT $2",
-        now_ms(),
-        limit,
+        " AND p.next_at <= ?",
+        (now_ms(),),
     )
+    if but:
+        query = query.join(Clause("AND NOT")).join(among("p.peer_id", but))
+    return await db.fetch(*query.then("ORDER BY p.id LIMIT ?", limit).statement())
 
 
 async def add_page(purge: Mapping[str, Any], uris: Sequence[str], following: str) -> None:
     """Keeps a page of the list; `following`: where the next one is, '' after the last."""
     async with db.transaction():
-        row = await db.fetch_one("SELECT list_uri FROM purge WHERE id = $1 AND state = 'listing'", purge["id"])
+        row = await db.fetch_one("SELECT list_uri, cursor FROM purge WHERE id = $1 AND state = 'listing'", purge["id"])
         if row is None or row["list_uri"] != purge["list_uri"]:
             return  # somebody else did
+        listed = row["cursor"] + len(uris)
+        if listed > int(purge["items"]):
+            await give_up(purge["id"], "the list is longer than was told")
+            return
         last = await db.fetch_one(
             "SELECT COALESCE(MAX(number), 0) AS n FROM purge_part WHERE purge_id = $1", purge["id"]
         )
         await _write_parts(purge["id"], last["n"] if last else 0, uris)
         if following:
-            await db.execute("UPDATE purge SET list_uri = $1, tries = 0 WHERE id = $2", following, purge["id"])
+            await db.execute(
+                "UPDATE purge SET list_uri = $1, tries = 0, cursor = $2 WHERE id = $3", following, listed, purge["id"]
+            )
             return
         if await _is_whole(purge):
-            await db.execute("UPDATE purge SET state = 'items', tries = 0 WHERE id = $1", purge["id"])
+            await db.execute("UPDATE purge SET state = 'items', tries = 0, cursor = 0 WHERE id = $1", purge["id"])
         else:
             await give_up(purge["id"], "the list is not the one whose root was told")
 
@@ -175,6 +182,7 @@ async def later(purge: Mapping[str, Any], reason: str) -> None:
 async def give_up(purge_id: int, reason: str) -> None:
     """There is no list to go by: nothing is answered, and administrators see why."""
     await db.execute("UPDATE purge SET state = 'refused', reason = $1 WHERE id = $2", reason[:300], purge_id)
+    await db.execute("DELETE FROM purge_part WHERE purge_id = $1", purge_id)
 
 
 # --- the steps -----------------------------------------------------------------------------------

@@ -173,8 +173,8 @@ class OtherServer:
         return self.actor("instance", "Application", "/actor", **changes)
 
     def asked(self, path: str) -> int:
-        """How often this path was asked for."""
-        return sum(request.path == path for request in self.there.requests)
+        """How often this path was asked for, whatever was asked of it."""
+        return sum(request.path.partition("?")[0] == path for request in self.there.requests)
 
 
 @dataclass

@@ -13,6 +13,7 @@ import pytest
 from federation import skew
 from federation.instance import Instance
 from federation.outbox import sequence_waiting
+from federation.own_words import have_back
 from federation.pages import EVENTS, Heard, Missing, read_page
 from federation.peering import take
 from federation.processing import process_waiting
@@ -374,6 +375,9 @@ async def test_D5_when_we_were_put_back_numbers_begin_again_and_nothing_is_swall
     assert [event["object"]["object"]["id"] for event in world.partner.told] == [f"{HOST}/posts/{i}" for i in ids]
     assert (await world.stream())["resync_at"] is not None
     assert await world.states() == {"sent": 9}
+    await db.execute("UPDATE peer SET peering = $1 WHERE id = $2", "http://nowhere.test/peering", world.peer_id)
+    [job] = await db.fetch("SELECT id, key, attempts FROM job WHERE kind = 'own_words'")
+    await have_back(world.instance, job)
     [again] = await db.fetch("SELECT data FROM event WHERE kind = 'invited'")
     assert str(invited["actor_id"]) in again["data"], "its answer may have been lost"
 

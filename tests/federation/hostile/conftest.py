@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from federation import held_keys, newcomers, processing, verify
+from federation import held_keys, newcomers, processing, side_by_side, verify
 from tests.federation.stranger import Here, OtherServer, other_server, our_instance
 
 
 @pytest.fixture(autouse=True)
 def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a process learns of others does not outlive a test; a busy machine makes nobody a slow server."""
-    monkeypatch.setattr(processing, "PATIENCE_S", 60.0)
+    for patient in (processing, side_by_side):
+        monkeypatch.setattr(patient, "PATIENCE_S", 60.0)
     yield
     held_keys._held.clear()
     verify._asked.clear()
