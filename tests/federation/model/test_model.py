@@ -23,6 +23,7 @@ from tests.federation.model.world import SLACK_S, World, by_word, gathered, stan
 pytestmark = pytest.mark.anyio
 
 LONG = int(os.environ.get("PLAY_STEPS", "400"))
+SEEDS = range(2026_11_25, 2026_11_25 + 40)
 
 
 async def live(world: World, steps: int, choices: tuple[tuple[int, Step], ...]) -> None:
@@ -130,21 +131,21 @@ async def test_what_everybody_sees_is_what_they_may_whatever_the_weather(fleet: 
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(2026_11_25, 2026_11_25 + 20))
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_a_long_play(fleet: MakeNode, seed: int) -> None:
     """LONG steps over three to five instances."""
     print(await played(fleet, seed, LONG, 3 + seed % 3))
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(2026_11_25, 2026_11_25 + 20))
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_a_long_play_with_backups(fleet: MakeNode, seed: int) -> None:
     """The same, in which databases are backed up and put back."""
     print(await played(fleet, seed, LONG, 3 + seed % 3, WITH_BACKUPS))
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(2026_11_25, 2026_11_25 + 20))
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_a_long_play_with_clocks_apart(fleet: MakeNode, seed: int) -> None:
     """The same, with clocks that are up to twenty minutes apart; needs Debian's faketime."""
     print(await played(fleet, seed, LONG, 3 + seed % 3, skewed=True))
