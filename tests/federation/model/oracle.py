@@ -33,6 +33,13 @@ class Item:
     loose_thanks: bool = False
     inside: bool = False
     """It was written while the space was closed, and was not opened since."""
+    answers: int | None = None
+    """The number of what it answers."""
+    votes: dict[str, int] | None = None
+    """Who chose which of two, where it asks by a poll."""
+    loose_votes: bool = False
+    gone_at: float = 0.0
+    """When its host took it back, if it was written there: from then on nobody is told of it."""
     fragile: bool = False
     """Its author's or a reader's instance was put back since: the host may be the only one that has it, or a thanks."""
 
@@ -42,7 +49,12 @@ class Item:
 
     @property
     def text(self) -> str:
-        return f"{self.word} v{self.edits}"
+        return f"{self.word} v{self.edits}."
+
+    @property
+    def tally(self) -> list[int]:
+        chosen = list((self.votes or {}).values())
+        return [chosen.count(choice) for choice in (0, 1)]
 
 
 @dataclass
@@ -64,6 +76,10 @@ class Oracle:
     invited: dict[str, float] = field(default_factory=dict)
     """Who was invited and was not in yet when that was last looked at, and when that was."""
     named: set[str] = field(default_factory=set)
+    halted: set[str] = field(default_factory=set)
+    """Partners towards which the host stopped its link for now: they are told nothing, and in the end everything."""
+    leaving: set[str] = field(default_factory=set)
+    """Who left at their own instance, of which the host has not heard: it may still tell them."""
     allowed: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)  # host → changes of having a member
     closed: bool = False
     closed_until: float = 0.0
@@ -77,8 +93,9 @@ class Oracle:
     unsure: set[str] = field(default_factory=set)
     """Who was let in after the host's backup was made: their instance learns once a day that they are out."""
 
-    def write(self, author: str, at: float) -> Item:
-        item = Item(len(self.items), author, self.host_of[author], at, inside=self.closed)
+    def write(self, author: str, at: float, answers: int | None = None, asks: bool = False) -> Item:
+        votes: dict[str, int] | None = {} if asks else None
+        item = Item(len(self.items), author, self.host_of[author], at, inside=self.closed, answers=answers, votes=votes)
         self.items.append(item)
         return item
 
@@ -94,6 +111,30 @@ class Oracle:
         self._out(person)
         self._look(at)
 
+    def walks_out(self, person: str) -> None:
+        """They left, at their own instance: it shows them nothing more, and its host is to hear of it."""
+        self._out(person)
+        self.leaving.add(person)
+
+    def is_heard_out(self, person: str, at: float) -> None:
+        """The host heard that somebody left."""
+        self.leaving.discard(person)
+        self._look(at)
+
+    def halts(self, host: str, stopped: bool, at: float) -> None:
+        """The host stops its link with a partner for now, or lets it go on."""
+        (self.halted.add if stopped else self.halted.discard)(host)
+        self._look(at)
+
+    def parts(self, host: str, at: float) -> None:
+        """The host ended its link with a partner: all of its people are out, and the space names it no more."""
+        for person in [p for p in self.host_of if self.host_of[p] == host]:
+            self._out(person)
+            self.leaving.discard(person)
+        self.named.discard(host)
+        self.halted.discard(host)
+        self._look(at)
+
     def names(self, hosts: set[str], at: float, closed: bool = False) -> None:
         """The partners that the space names now; people of the others are out."""
         self.named = set(hosts)
@@ -102,8 +143,10 @@ class Oracle:
         self.closed = closed
         if closed:
             self.opens(False, at)
-        for person in [p for p in (*self.member_since, *self.invited) if self.host_of[p] not in (self.home, *hosts)]:
+        inside = (*self.member_since, *self.invited, *self.leaving)
+        for person in [p for p in inside if self.host_of[p] not in (self.home, *hosts)]:
             self._out(person)
+            self.leaving.discard(person)
         self._look(at)
 
     @property
@@ -131,17 +174,18 @@ class Oracle:
         self.past, self.closed, self.closed_until = list(then.past), then.closed, then.closed_until
         for item, before in zip(self.items, then.items, strict=False):
             item.inside = before.inside
+        self.halted = set(then.halted)
         self.named, self.allowed = set(then.named), {host: list(changes) for host, changes in then.allowed.items()}
         self.member_since, self.came = dict(then.member_since), dict(then.came)
         self.invited = dict(then.invited)
         self.unsure -= set(self.member_since)
 
     def members_at(self, host: str) -> list[str]:
-        return [person for person in self.member_since if self.host_of[person] == host]
+        return [person for person in (*self.member_since, *self.leaving) if self.host_of[person] == host]
 
     def _look(self, at: float) -> None:
         for host in set(self.host_of.values()) - {self.home}:
-            now = bool(self.members_at(host))
+            now = bool(self.members_at(host)) and host not in self.halted
             changes = self.allowed.setdefault(host, [])
             if now and changes and changes[-1][0] >= at:
                 changes.pop()  # whether the last was gone before the first came is not known
@@ -152,6 +196,8 @@ class Oracle:
         """Whether a byte of an item may have been on its way to a host at a moment, or just before it."""
         if item.host == host or host == self.home:
             return ALLOWED
+        if item.gone and item.gone_at and at > item.gone_at + slack_s:
+            return NOT_ALLOWED
         lived = next(((then, past) for until, then, past in self.lived if at <= until), (self.allowed, self.past))
         changes, past = lived[0].get(host, []), _times(lived[1])
         early = slack_s + self.skew_s

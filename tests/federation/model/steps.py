@@ -3,11 +3,15 @@
 import json
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from tests.federation.harness import Node
+from tests.federation.model.agreements import go_on, halt, link_again, part, rotate
 from tests.federation.model.oracle import Item
 from tests.federation.model.world import SLUG, Snapshot, World, ask, loosen, remember, view
 from tests.federation.weather import Conditions
+
+CHOICES = ("oui", "non")
 
 
 async def somebody(world: World) -> str:
@@ -15,16 +19,52 @@ async def somebody(world: World) -> str:
 
 
 async def write(world: World, name: str = "") -> None:
-    name = name or await somebody(world)
-    item = world.oracle.write(name, time.monotonic())
-    slug = SLUG if world.place(name) == 0 else f"{SLUG}@{world.nodes[0].host}"
-    body = {"status": item.text, "parvis_space": slug}
+    await say_something(world, name or await somebody(world))
+
+
+async def answer(world: World) -> None:
+    """Somebody answers what they see."""
+    name = await somebody(world)
+    found = await readable(world, name)
+    if found is not None:
+        await say_something(world, name, found)
+
+
+async def ask_all(world: World) -> None:
+    """Somebody asks by a poll."""
+    await say_something(world, await somebody(world), asks=True)
+
+
+async def say_something(
+    world: World, name: str, about: tuple[Item, dict[str, Any]] | None = None, asks: bool = False
+) -> None:
+    item = world.oracle.write(name, time.monotonic(), about[0].number if about else None, asks)
+    body: dict[str, Any] = {"status": item.text}
+    if about is None:
+        body["parvis_space"] = SLUG if world.place(name) == 0 else f"{SLUG}@{world.nodes[0].host}"
+    else:
+        body["in_reply_to_id"] = about[1]["id"]
+    if asks:
+        body["poll"] = {"options": list(CHOICES), "expires_in": 86_400}
     answer = await ask(
         world.people[name], "POST", "/api/v1/statuses", json=body, headers={"idempotency-key": item.word}
     )
     if answer is None or answer.status_code != 200:
         item.gone = True  # their instance does not hold the space yet, or no more: nothing was written
-    world.say(f"{name} writes {item.number}: {answer.status_code if answer else 'no answer'}")
+    what = f"answers {item.answers} by" if about else "asks" if asks else "writes"
+    world.say(f"{name} {what} {item.number}: {answer.status_code if answer else 'no answer'}")
+
+
+async def readable(world: World, name: str, polls: bool = False) -> tuple[Item, dict[str, Any]] | None:
+    """Something of late that somebody sees and has to, and how."""
+    seen, theirs = await view(world, name), world.oracle.must_see(name)
+    items = [item for item in world.oracle.items if item.word in seen and item.word in theirs]
+    if polls:
+        items = [item for item in items if item.votes is not None and name not in item.votes]
+    if not items:
+        return None
+    item = world.chance.choice(items[-20:])
+    return item, seen[item.word]
 
 
 async def of_own(world: World) -> tuple[str, Item, str] | None:
@@ -58,23 +98,35 @@ async def delete(world: World) -> None:
     answer = await ask(world.people[name], "DELETE", f"/api/v1/statuses/{post_id}")
     if answer is not None and answer.status_code == 200:
         item.gone, item.loose = True, False
+        item.gone_at = time.monotonic() if item.host == world.oracle.home else 0.0
     world.say(f"{name} takes {item.number} back: {answer.status_code if answer else 'no answer'}")
 
 
 async def thank(world: World) -> None:
     name = await somebody(world)
-    seen = await view(world, name)
-    theirs = world.oracle.must_see(name)
-    words = [item for item in world.oracle.items if item.word in seen and item.word in theirs]
-    if not words:
+    found = await readable(world, name)
+    if found is None:
         return
-    item = world.chance.choice(words[-20:])
+    item, post = found
     undo = name in item.thanks and world.chance.random() < 0.5
     verb = "unfavourite" if undo else "favourite"
-    answer = await ask(world.people[name], "POST", f"/api/v1/statuses/{seen[item.word]['id']}/{verb}")
+    answer = await ask(world.people[name], "POST", f"/api/v1/statuses/{post['id']}/{verb}")
     if answer is not None and answer.status_code == 200:
         (item.thanks.discard if undo else item.thanks.add)(name)
     world.say(f"{name} {verb} {item.number}: {answer.status_code if answer else 'no answer'}")
+
+
+async def vote(world: World) -> None:
+    name = await somebody(world)
+    found = await readable(world, name, polls=True)
+    if found is None:
+        return
+    item, post = found
+    choice = world.chance.randrange(len(CHOICES))
+    answer = await ask(world.people[name], "POST", f"/api/v1/polls/{post['id']}/votes", json={"choices": [choice]})
+    if answer is not None and answer.status_code == 200 and item.votes is not None:
+        item.votes[name] = choice
+    world.say(f"{name} votes for {choice} in {item.number}: {answer.status_code if answer else 'no answer'}")
 
 
 # --- who is in ------------------------------------------------------------------------------------
@@ -92,7 +144,7 @@ async def invite(world: World) -> None:
     oracle = world.oracle
     waiting = oracle.invited.keys() - world.forgotten
     outside = [n for n in world.people if world.place(n) and n not in oracle.member_since and n not in waiting]
-    outside = [name for name in outside if world.host(name) in oracle.named]
+    outside = [name for name in outside if world.host(name) in oracle.named and name not in oracle.leaving]
     if not outside:
         return
     name = world.chance.choice(outside)
@@ -107,17 +159,20 @@ async def invite(world: World) -> None:
 
 
 async def arrivals(world: World) -> list[str]:
-    """Looks who came in since the last look; who of those that were invited and have to come did not."""
+    """Looks who came in or is out since the last look; of whom that is still to be heard."""
     world.looked = looked = time.monotonic()
-    if world.oracle.invited:
+    if world.oracle.invited or world.oracle.leaving:
         found = await states(world)
+        for name in [name for name in world.oracle.leaving if name not in found]:
+            world.oracle.is_heard_out(name, time.monotonic())
+            world.say(f"that {name} left is heard")
         for name, before in list(world.oracle.invited.items()):
             if found.get(name) == "member":
                 world.oracle.enters(name, before, time.monotonic())
                 world.say(f"{name} is in")
             else:
                 world.oracle.invited[name] = looked
-    return [name for name in world.oracle.invited if name not in world.forgotten]
+    return [*world.oracle.leaving, *(name for name in world.oracle.invited if name not in world.forgotten)]
 
 
 async def let_go(world: World) -> None:
@@ -132,9 +187,25 @@ async def let_go(world: World) -> None:
     world.say(f"{name} is let go")
 
 
+async def walk_out(world: World) -> None:
+    """Somebody of a partner leaves, at their own instance."""
+    inside = [name for name in world.oracle.member_since if world.place(name)]
+    if not inside:
+        return
+    name = world.chance.choice(sorted(inside))
+    loosen(world, await view(world, "alice"), world.host(name))
+    handle = f"{SLUG}@{world.oracle.home}"
+    code, _, errors = await world.nodes[world.place(name)].cli("spaces", "leave", handle, "--as", name, ok=False)
+    if code == 0:
+        world.oracle.walks_out(name)
+    world.say(f"{name} walks out: {code} {errors.strip()[-200:]}")
+
+
 async def repartner(world: World) -> None:
     """A partner is no longer named, or named again; or the space closes and opens again."""
-    hosts = [node.host for node in world.nodes[1:]]
+    hosts = [node.host for place, node in enumerate(world.nodes) if place and place not in world.parted]
+    if not hosts:
+        return
     roll = world.chance.random()
     wanted = set(hosts) if roll < 0.5 else set() if roll < 0.7 else {world.chance.choice(hosts)}
     level = "partners" if wanted or world.chance.random() < 0.5 else "closed"
@@ -217,7 +288,8 @@ async def back_up(world: World) -> None:
     then = remember(world)
     shown = frozenset(await view(world, "alice") if place == 0 else ())
     await node.cli("db", "backup", file)
-    world.snapshots[place] = Snapshot(file, time.monotonic(), then, shown)
+    halted = frozenset(link for link in world.halted if link[0] == place)
+    world.snapshots[place] = Snapshot(file, time.monotonic(), then, shown, halted)
     world.say(f"{node.name} is backed up")
 
 
@@ -233,6 +305,7 @@ async def put_back(world: World) -> None:
     await arrivals(world)  # whoever came in at the last moment believes it
     await node.cli("db", "restore", snapshot.file, "--replace")
     now = time.monotonic()
+    world.halted = {link for link in world.halted if link[0] != place} | snapshot.halted
     if place == 0:
         world.oracle.went_back(snapshot.then, now)
         world.snapshots = {p: s for p, s in world.snapshots.items() if s.at < snapshot.at}
@@ -256,7 +329,7 @@ async def partner_loses(world: World, place: int, snapshot: Snapshot) -> None:
         if item.host == host and item.author not in snapshot.then.member_since:
             item.loose = True
     for item, before in zip(oracle.items, snapshot.then.items, strict=False):
-        item.fragile |= item.thanks != before.thanks
+        item.fragile |= (item.thanks, item.votes) != (before.thanks, before.votes)
 
 
 async def host_loses(world: World, place: int, snapshot: Snapshot) -> None:
@@ -273,13 +346,15 @@ async def host_loses(world: World, place: int, snapshot: Snapshot) -> None:
             item.loose = True
         elif item.host != oracle.home and (item.author not in witnesses or item.word not in at_home):
             item.loose = True
-        item.loose_thanks = True
+        item.loose_thanks = item.loose_votes = True
     for item in oracle.items:
         before = then.items[item.number] if item.number < len(then.items) else None
         if before is not None and not item.gone and item.word not in snapshot.shown:
-            item.loose = item.loose_thanks = True
+            item.loose = item.loose_thanks = item.loose_votes = True
         if before is None or before.thanks != item.thanks or item.fragile:
             item.loose_thanks = True
+        if before is None or before.votes != item.votes or item.fragile:
+            item.loose_votes = True
 
 
 def host_of_home(world: World) -> str:
@@ -298,7 +373,11 @@ def since(world: World, snapshot: Snapshot) -> list[Item]:
 
 Step = Callable[[World], Awaitable[None]]
 STEPS: tuple[tuple[int, Step], ...] = (
-    (40, write), (12, edit), (8, delete), (14, thank), (6, invite), (4, let_go), (3, repartner), (2, look_back),
-    (6, storm), (4, clear_up), (3, kill),
+    (30, write), (10, answer), (3, ask_all), (12, edit), (8, delete), (12, thank), (6, vote), (8, invite), (3, let_go),
+    (3, repartner), (2, look_back), (4, halt), (4, go_on), (6, storm), (4, clear_up), (3, kill),
 )  # fmt: skip
+WITHOUT_BACKUPS: tuple[tuple[int, Step], ...] = (*STEPS, (2, walk_out), (1, part), (2, link_again), (1, rotate))
+"""What a database that goes back to before it makes the two sides of a link be of two minds about is not in the others:
+that is for administrators to see.
+"""
 WITH_BACKUPS: tuple[tuple[int, Step], ...] = (*STEPS, (3, back_up), (2, put_back))

@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 
 from tests.federation.conftest import MakeNode
-from tests.federation.harness import until
-from tests.federation.model.steps import STEPS, WITH_BACKUPS, Step, arrivals, write
-from tests.federation.model.world import SLACK_S, World, by_word, gathered, standing, view
+from tests.federation.harness import Node, until
+from tests.federation.model.agreements import all_go_on
+from tests.federation.model.steps import WITH_BACKUPS, WITHOUT_BACKUPS, Step, arrivals, write
+from tests.federation.model.world import SLACK_S, World, by_word, gathered, standing, tally, view
 
 pytestmark = pytest.mark.anyio
 
+Seen = dict[str, dict[str, Any]]
 LONG = int(os.environ.get("PLAY_STEPS", "400"))
 SEEDS = range(2026_11_25, 2026_11_25 + 40)
 
@@ -37,14 +39,16 @@ async def live(world: World, steps: int, choices: tuple[tuple[int, Step], ...]) 
 
 
 async def amiss(world: World) -> dict[str, list[str]]:
-    """For everybody, what is not as it must be: missing, too much, another text, other counts."""
+    """For everybody, what is not as it must be: missing, too much, another text, other counts, out of its place."""
     wrong: dict[str, list[str]] = {}
     await arrivals(world)
+    at_home: Seen = {}
     for name in world.people:
         seen = await view(world, name)
-        must, may = world.oracle.must_see(name), world.oracle.may_see(name)
+        at_home = at_home or seen
         if name in world.oracle.unsure:
             continue
+        must, may = world.oracle.must_see(name), world.oracle.may_see(name)
         found = [f"{word} is missing" for word in must if word not in seen]
         found += [f"{word} is seen" for word in seen if word not in may]
         found += [
@@ -52,15 +56,52 @@ async def amiss(world: World) -> dict[str, list[str]]:
             for word, text in must.items()
             if word in seen and text not in seen[word]["content"]
         ]
-        if world.place(name) == 0:
-            found += [
-                f"{i.word} is thanked {seen[i.word]['favourites_count']} times, not by {sorted(i.thanks)}"
-                for i in world.oracle.items
-                if i.word in seen and not i.loose_thanks and seen[i.word]["favourites_count"] != len(i.thanks)
-            ]
+        found += miscounted(world, seen, at_home if world.place(name) else None)
+        found += [
+            f"{item.word} answers {seen[item.word]['in_reply_to_id']}, not {seen[asked]['id']}"
+            for item in world.oracle.items
+            for asked in ([world.oracle.items[item.answers].word] if item.answers is not None else [])
+            if {item.word, asked} <= must.keys() & seen.keys()
+            and seen[item.word]["in_reply_to_id"] != seen[asked]["id"]
+        ]
         if found:
             wrong[name] = found[:10]
+    for node in world.nodes[1:]:
+        if found := await left_behind(world, node):
+            wrong[node.name] = found[:10]
     return wrong
+
+
+def miscounted(world: World, seen: Seen, at_home: Seen | None) -> list[str]:
+    """At home, what is counted otherwise than was done; elsewhere, polls of which it is not said how they stand."""
+    items = [item for item in world.oracle.items if item.word in seen]
+    if at_home is not None:
+        return [
+            f"{i.word} stands at {tally(seen[i.word])}, at home at {tally(at_home[i.word])}"
+            for i in items
+            if i.votes is not None and i.word in at_home and tally(seen[i.word]) != tally(at_home[i.word])
+        ]
+    found = [
+        f"{i.word} is thanked {seen[i.word]['favourites_count']} times, not by {sorted(i.thanks)}"
+        for i in items
+        if not i.loose_thanks and seen[i.word]["favourites_count"] != len(i.thanks)
+    ]
+    return found + [
+        f"{i.word} stands at {tally(seen[i.word])}, not {i.votes}"
+        for i in items
+        if i.votes is not None and not i.loose_votes and tally(seen[i.word]) != i.tally
+    ]
+
+
+async def left_behind(world: World, node: Node) -> list[str]:
+    """Of others' words, what a partner keeps of which nobody is in any more (I4)."""
+    oracle = world.oracle
+    concerned = [*oracle.unsure, *oracle.invited, *oracle.leaving, *oracle.member_since]
+    if any(world.host(person) == node.host for person in concerned):
+        return []
+    kept = await node.values("SELECT html FROM post WHERE html LIKE '%canari%'")
+    words = {word for html in kept for word in re.findall(r"canari\d{5}x", html)}
+    return [f"{word} is kept" for word in sorted(words) if by_word(world, word).host != node.host]
 
 
 def leaked(world: World) -> list[str]:
@@ -94,7 +135,7 @@ async def played(
     seed: int,
     steps: int,
     instances: int,
-    choices: tuple[tuple[int, Step], ...] = STEPS,
+    choices: tuple[tuple[int, Step], ...] = WITHOUT_BACKUPS,
     skewed: bool = False,
 ) -> dict[str, Any]:
     """One play of so many steps; what was done. Raises AssertionError with the seed for what is amiss."""
@@ -102,6 +143,7 @@ async def played(
         try:
             await live(world, steps, choices)
             world.fair()
+            await all_go_on(world)
             await until(lambda: arrivals(world), lambda waiting: not waiting, "all who are invited come in", 150)
             await last_words(world)
             await until(lambda: amiss(world), lambda found: not found, "all is as it must be", 180)

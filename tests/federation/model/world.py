@@ -41,6 +41,7 @@ class Snapshot:
     at: float
     then: Oracle
     shown: frozenset[str] = frozenset()
+    halted: frozenset[tuple[int, str]] = frozenset()
 
 
 @dataclass
@@ -63,6 +64,10 @@ class World:
     """Who was invited before the host was put back: whether they answered in the time that it forgot is not to be said,
     nor heard a second time.
     """
+    halted: set[tuple[int, str]] = field(default_factory=set)
+    """Links that stand still: the place of the side that stopped it, the host of the other."""
+    parted: set[int] = field(default_factory=set)
+    """Places of those whose link was ended."""
 
     def place(self, person: str) -> int:
         return CAST[person]
@@ -175,7 +180,9 @@ async def view(world: World, name: str) -> dict[str, dict[str, Any]]:
             return found
         for post in page:
             if word := re.search(r"canari\d{5}x", post["content"]):
-                found.setdefault(word.group(), post)
+                known = found.setdefault(word.group(), post)
+                if known["id"] != post["id"]:
+                    found[f"{word.group()} a second time"] = post
         last = page[-1]["id"]
 
 
@@ -199,6 +206,13 @@ def loosen(world: World, seen: dict[str, dict[str, Any]], host: str) -> None:
             item.loose = True
         if post is None or post["favourites_count"] != len(item.thanks):
             item.loose_thanks = True
+        if item.votes is not None and (post is None or tally(post) != item.tally):
+            item.loose_votes = True
+
+
+def tally(post: dict[str, Any]) -> list[int]:
+    """How the poll of a post stands, by its answers."""
+    return [option["votes_count"] for option in post["poll"]["options"]] if post["poll"] else []
 
 
 def remember(world: World) -> Oracle:
