@@ -18,7 +18,7 @@ from federation.errors import FederationError, Malformed, Refused, Unreachable
 from federation.handlers.call import Call
 from federation.instance import Instance
 from federation.json_reading import parse_json
-from federation.membership_wishes import AGAIN_MS, wish
+from federation.membership_wishes import AGAIN_MS, wait_for_link, wish
 from federation.page_memory import forget, once
 from federation.reading import identifier, many, moment
 from federation.roots import root_of
@@ -29,6 +29,7 @@ from server.actions import membership_lists
 from server.actions.membership_lists import Listed
 from server.actions.newcomers import told_from
 from server.clock import now_ms
+from server.openness import LinkState
 from server.queries import spaces
 from server.queries.clocks import time_at
 
@@ -81,12 +82,15 @@ async def wish_daily() -> int:
 async def compare(instance: Instance, job: dict[str, Any]) -> None:
     """One such comparison: done, or to be tried again."""
     space = await db.fetch_one(
-        "SELECT s.id, s.peer_id, g.uri, g.followers_uri FROM space s JOIN actor g ON g.id = s.actor_id"
-        " JOIN link l ON l.peer_id = s.peer_id AND l.state = 'active' WHERE s.id = $1",
+        "SELECT s.id, s.peer_id, g.uri, g.followers_uri, l.state FROM space s JOIN actor g ON g.id = s.actor_id"
+        " JOIN link l ON l.peer_id = s.peer_id AND l.state IN ('active', 'suspended') WHERE s.id = $1",
         int(job["key"]),
     )
     if space is None or not space["followers_uri"]:
         await _end(job["id"], "no host to ask")
+        return
+    if space["state"] == LinkState.SUSPENDED:
+        await wait_for_link(job["id"])
         return
     payload = msgspec.json.decode(job["payload"])
     began_at = await time_at(space["peer_id"])

@@ -10,6 +10,14 @@ KIND = "members"
 AGAIN_MS = 5_000
 """How soon a list that was not believed, or was just compared, is fetched again."""
 
+STANDS_STILL_MS = 30_000
+"""How soon it is looked whether a link that is suspended goes on."""
+
+
+async def wait_for_link(job_id: int) -> None:
+    """A job that needs a link which is suspended: no try is counted."""
+    await db.execute("UPDATE job SET due_at = $1 WHERE id = $2", now_ms() + STANDS_STILL_MS, job_id)
+
 
 async def wish(space_id: int, told: str = "") -> None:
     """The host's list is to be fetched soon: once, however often it is wished."""

@@ -17,7 +17,7 @@ from federation.errors import FederationError, Malformed, Refused, Untrusted
 from federation.handlers.posts import LIKES, emoji_of
 from federation.instance import Instance
 from federation.lookup import NO_STREAM
-from federation.membership_wishes import wish
+from federation.membership_wishes import wait_for_link, wish
 from federation.poll_reading import poll_in
 from federation.proving import holds
 from federation.reading import Activity, activity, as_now, note
@@ -31,6 +31,7 @@ from server.actions.sweeping import KEPT_MS
 from server.clock import now_ms
 from server.errors import DomainError, NotFound
 from server.ids import born_ms
+from server.openness import LinkState
 from server.queries.former import moves
 from server.sql import Clause, one_of
 from server.text import clean, plain
@@ -73,12 +74,15 @@ async def given(viewer: Viewer, space_uri: str, after: int) -> dict[str, Any]:
 async def have_back(instance: Instance, job: dict[str, Any]) -> None:
     """One such job: every space that we share with that instance, to the end."""
     peer = await db.fetch_one(
-        "SELECT q.id, q.host, q.peering FROM peer q JOIN link l ON l.peer_id = q.id AND l.state = 'active'"
-        " WHERE q.id = $1",
+        "SELECT q.id, q.host, q.peering, l.state FROM peer q"
+        " JOIN link l ON l.peer_id = q.id AND l.state IN ('active', 'suspended') WHERE q.id = $1",
         int(job["key"].partition(":")[0]),
     )
     if peer is None or peer["peering"] in ("", NO_STREAM):
         await _end(job, "no link any more")
+        return
+    if peer["state"] == LinkState.SUSPENDED:
+        await wait_for_link(job["id"])
         return
     came, waiting = 0, 0
     if not job["attempts"]:

@@ -29,6 +29,7 @@ from server.actions.link_keys import tell_administrators
 from server.actions.recall_restarts import lost_there
 from server.actions.sweeping import KEPT_MS
 from server.clock import now_ms
+from server.openness import LinkState
 from server.sql import Clause, one_of
 
 log = logging.getLogger("parvis.streaming")
@@ -67,6 +68,10 @@ class _LeaseLost(Exception):
     """Somebody else serves this instance now."""
 
 
+class _Stopped(Exception):
+    """The link is not active any more: what waits is no gap, it is told when the link goes on."""
+
+
 class LinkSender:
     """Sends the streams of linked instances."""
 
@@ -75,9 +80,13 @@ class LinkSender:
 
     async def serve(self, peer: Peer, owner: str) -> int:
         """Works off one leased instance until nothing waits, or it must rest; returns how many numbers arrived."""
+        serving = _Serving(self.instance, peer, owner)
         try:
-            return await _Serving(self.instance, peer, owner).run()
+            return await serving.run()
         except _LeaseLost:
+            return 0
+        except _Stopped:
+            await serving.release()
             return 0
 
 
@@ -103,7 +112,7 @@ class _Serving:
                     flight = None
                     if not await self._landed(sent, await task):
                         if self.peer.state != State.OK:
-                            await self._release()
+                            await self.release()
                             return arrived
                         after = int((await stream_with(self.peer.id))["acked"])
                         continue
@@ -215,13 +224,15 @@ class _Serving:
         return last
 
     async def _basis(self, rows: Sequence[dict[str, Any]]) -> object:
-        """What the decisions about these deliveries rest on, to be compared."""
+        """What the decisions about these deliveries rest on, to be compared. Raises _Stopped."""
         spaces = sorted({row["space_id"] for row in rows if row["space_id"] is not None})
         posts = sorted({row["post_id"] for row in rows if row["post_id"] is not None})
         link = await db.fetch(
             "SELECT l.state, q.blocked_at FROM peer q LEFT JOIN link l ON l.peer_id = q.id WHERE q.id = $1",
             self.peer.id,
         )
+        if not link or link[0]["state"] != LinkState.ACTIVE:
+            raise _Stopped
         about = []
         if spaces:
             of_spaces = one_of("space_id", spaces)
@@ -326,7 +337,7 @@ class _Serving:
                 await heard(self.peer.id, Heard(stream["generation"], missing.want - 1, stream["done"]))
         if missing is None:
             self.peer = replace(self.peer, state=decision.state)
-            await self._release()
+            await self.release()
         return False
 
     async def _is_poison(self, page: Page, outcome: Outcome) -> bool:
@@ -367,7 +378,7 @@ class _Serving:
             await tell_administrators(self.peer.id, "refused", decision.failing_since)
         await write_peer(self.peer, decision, now)
         self.peer = replace(self.peer, state=decision.state)
-        await self._release()
+        await self.release()
 
     # --- the turn ---------------------------------------------------------------------------------
 
@@ -377,22 +388,22 @@ class _Serving:
         now = now_ms()
         due = stream["ask_at"] and stream["ask_at"] <= now
         if stream["done"] >= stream["acked"] and not due:
-            await self._release()
+            await self.release()
             return True
         if due:
             nothing = Page(stream["given"] + 1, stream["given"], (), (), (), None)
             if not await self._landed(nothing, await self._send(nothing)):
                 if self.peer.state != State.OK:
-                    await self._release()
+                    await self.release()
                 return self.peer.state != State.OK
             stream = await stream_with(self.peer.id)
         wait = min(LONGEST_ASK_MS, ASK_AFTER_MS << min(stream["asked"], 10))
         ask_at = now + wait if stream["done"] < stream["acked"] else 0
         await db.execute("UPDATE stream SET ask_at = $1, asked = asked + 1 WHERE peer_id = $2", ask_at, self.peer.id)
-        await self._release()
+        await self.release()
         return True
 
-    async def _release(self) -> None:
+    async def release(self) -> None:
         await db.execute(
             "UPDATE peer SET lease_until_at = 0 WHERE id = $1 AND lease_owner = $2", self.peer.id, self.owner
         )

@@ -144,6 +144,11 @@ async def test_I1_what_moves_between_building_a_page_and_sending_it_is_honoured(
     await world.send()
     told = {event["object"]["object"]["id"] for event in world.partner.told}
     assert told == ({f"{HOST}/posts/{ids[0]}", f"{HOST}/posts/{ids[2]}"} if move == "withdrawn" else set())
+    if move == "link suspended":  # nor is a gap told, which would be final
+        assert (built, world.partner.got) == (1, 0)
+        await db.execute("UPDATE link SET state = 'active' WHERE peer_id = $1", world.peer_id)
+        await world.send()
+        assert len(world.partner.told) == 3
     assert built == 2 and gapless(world.partner)
 
 

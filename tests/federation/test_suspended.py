@@ -1,0 +1,90 @@
+"""A link stands still for a while: nothing flows, and afterwards nothing is lost."""
+
+import pytest
+
+from federation import membership_wishes
+from federation.processing import process_waiting
+from federation.streams import OWN_WORDS
+from federation.upkeep import work_off
+from server import database as db
+from server.actions import links
+from server.clock import now_ms
+from server.ids import new_id
+from server.viewer import Operator
+from tests.bench.link import HOST, space
+from tests.federation.test_stream import World, gapless, world
+
+pytestmark = pytest.mark.anyio
+__all__ = ["world"]
+
+
+async def stands_still(world: World) -> None:
+    await links.suspend(Operator(), await host_of(world))
+
+
+async def goes_on(world: World) -> None:
+    await links.resume(Operator(), await host_of(world))
+
+
+async def host_of(world: World) -> str:
+    [row] = await db.fetch("SELECT host FROM peer WHERE id = $1", world.peer_id)
+    return str(row["host"])
+
+
+async def test_what_happened_while_a_link_was_suspended_is_told_when_it_goes_on(world: World) -> None:
+    before = await world.write(1)
+    await world.sequence()
+    await stands_still(world)
+    during = await world.write(2)
+    await world.happens("reacted", during[0])
+    await world.sequence()
+    await world.send()
+    assert world.partner.events == {}, "nothing flows"
+    await goes_on(world)
+    await world.sequence()
+    await world.send()
+    posts = [f"{HOST}/posts/{post}" for post in (*before, *during)]
+    assert [event["object"]["object"]["id"] for event in world.partner.told[:3]] == posts
+    assert [event["object"]["type"] for event in world.partner.told[3:]] == ["Like"] and gapless(world.partner)
+
+
+async def test_who_was_refused_learns_by_an_empty_page_that_the_link_goes_on(world: World) -> None:
+    pages = 0
+
+    def count(*_: object) -> None:
+        nonlocal pages
+        pages += 1
+
+    await world.write(1)
+    await world.sequence()
+    await world.send()
+    await stands_still(world)
+    await world.send()
+    world.partner.script = count
+    await goes_on(world)
+    await world.send()
+    assert pages == 1 and world.partner.pages[-1] == []
+
+
+@pytest.mark.parametrize("takes_back", [False, True])
+async def test_what_came_before_a_link_was_suspended_waits_until_it_goes_on(world: World, takes_back: bool) -> None:
+    """But for what takes back."""
+    what = '"parvis:recall":1' if takes_back else '"type":"Like"'
+    came = {"id": new_id(), "activity_hash": "1", "peer_id": world.peer_id, "linked": True, "received_at": 1}
+    await db.insert("receipt", {**came, "sender_uri": HOST, "body": f"{{{what}}}"})
+    await stands_still(world)
+    assert await process_waiting(world.instance) == takes_back
+    await goes_on(world)
+    assert await process_waiting(world.instance) == (not takes_back)
+
+
+@pytest.mark.parametrize("kind", [membership_wishes.KIND, OWN_WORDS])
+async def test_what_is_to_be_asked_of_a_partner_waits_until_its_link_goes_on(world: World, kind: str) -> None:
+    """Its list of members, and what our people said."""
+    elsewhere = await space(f"{world.partner.base}/spaces/quai", world.peer_id, world.alice, None, None)
+    key = f"{world.peer_id}:1" if kind == OWN_WORDS else str(elsewhere)
+    await db.insert("job", {"id": new_id(), "kind": kind, "key": key, "due_at": 0, "created_at": 0, "payload": "{}"})
+    await stands_still(world)
+    assert await work_off(world.instance) == 1
+    [job] = await db.fetch("SELECT done_at, attempts, due_at FROM job")
+    assert (job["done_at"], job["attempts"]) == (None, 0) and job["due_at"] > now_ms()
