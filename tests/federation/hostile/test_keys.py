@@ -17,7 +17,7 @@ from federation.signatures.proofs import with_proof
 from federation.signing import Manner, sign_as_instance
 from server import database as db
 from server.actions import link_keys, links
-from server.clock import now_ms
+from server.clock import APART_MS, now_ms
 from server.errors import Conflict
 from server.openness import LinkState, Office
 from server.viewer import Operator
@@ -49,7 +49,9 @@ def fresh(pin: Actor) -> PrivateKey:
     return PrivateKey(f"{pin.uri}#ed25519-2", generate_ed25519("new").key)
 
 
-def renewal(pin: Actor, new: PrivateKey, *, shown: PrivateKey | None = None, by: PrivateKey | None = None) -> Json:
+def renewal(
+    pin: Actor, new: PrivateKey, *, shown: PrivateKey | None = None, by: PrivateKey | None = None, ahead_ms: int = 0
+) -> Json:
     """The partner's word of its new key: `shown` in the document, proved `by`."""
     old, key = pin.ed, shown or new
     document = pin.document | {
@@ -63,7 +65,7 @@ def renewal(pin: Actor, new: PrivateKey, *, shown: PrivateKey | None = None, by:
             for one in (key, old)
         ]
     }
-    return dict(with_proof(pin.says("Update", document, to=["x"]), by or new, now_ms()))
+    return dict(with_proof(pin.says("Update", document, to=["x"]), by or new, now_ms() + ahead_ms))
 
 
 async def test_a_new_key_signed_with_the_old_and_proved_with_the_new_counts_beside_it_for_a_week(
@@ -85,6 +87,16 @@ async def test_a_new_key_signed_with_the_old_and_proved_with_the_new_counts_besi
     await closed.process()
     [linked_] = await db.fetch("SELECT COUNT(*) AS n FROM receipt WHERE linked AND sender_uri = $1", old.key_id)
     assert linked_["n"] == 3, "after its week the old key is no key of the link"
+
+
+async def test_D9_a_new_key_of_an_instance_whose_clock_is_ahead_is_taken(closed: Here, pin: Actor) -> None:
+    """Up to a quarter of an hour: what is signed is dated by the clock of whoever reads it, a proof cannot be."""
+    new = fresh(pin)
+    assert await closed.take(renewal(pin, new, ahead_ms=APART_MS - 60_000), pin.ed) == ""
+    row = await link()
+    assert (row["state"], row["their_key_uri"]) == ("active", new.key_id)
+    await closed.take(renewal(pin, fresh(pin), ahead_ms=APART_MS + 60_000), new)
+    assert (await link())["cause"] == "key"
 
 
 async def test_a_new_key_that_is_not_proved_by_itself_stops_the_link_and_administrators_are_told(
