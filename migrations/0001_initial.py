@@ -1790,12 +1790,18 @@ class Migration(migrations.Migration):
         # the history of openness is only ever added to: whoever edits it has to take this away first
         PerEngine(
             sqlite=[
+                # answers whose question is not here: few, and looked for by it when it comes
+                """CREATE INDEX post_waits_for_its_question ON post (space_id, reply_to_uri)
+                   WHERE reply_to_id IS NULL AND reply_to_uri <> ''""",
                 """CREATE TRIGGER policy_version_is_not_edited BEFORE UPDATE ON policy_version
                    BEGIN SELECT RAISE(ABORT, 'policy_version is append-only'); END""",
                 """CREATE TRIGGER policy_version_is_not_deleted BEFORE DELETE ON policy_version
                    BEGIN SELECT RAISE(ABORT, 'policy_version is append-only'); END""",
             ],
             postgres=[
+                # answers whose question is not here: few, and looked for by it when it comes
+                """CREATE INDEX post_waits_for_its_question ON post (space_id, reply_to_uri)
+                   WHERE reply_to_id IS NULL AND reply_to_uri <> ''""",
                 """CREATE FUNCTION policy_version_is_kept() RETURNS trigger LANGUAGE plpgsql AS
                    $$ BEGIN RAISE EXCEPTION 'policy_version is append-only'; END $$""",
                 """CREATE TRIGGER policy_version_is_kept BEFORE UPDATE OR DELETE ON policy_version

@@ -14,6 +14,7 @@ from server.actions.naming import side_for, tell_named
 from server.actions.poll_rows import NewPoll, Tally
 from server.actions.post_rows import (
     hash_of,
+    join_answers,
     ours_of,
     peer_of,
     replace,
@@ -101,6 +102,8 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
         )
         if not new:
             return await _the_same(arrived.uri, author_id)
+        if space is not None:
+            await join_answers(space.id, {arrived.uri: (post_id, (parent.root_id or parent.id) if parent else None)})
         await arrive(post_id, author_id, arrived.files)
         await write_names(post_id, arrived.mentioned)
         if space is None and arrived.tally is not None:
@@ -175,8 +178,9 @@ async def _write_told(
 
     `back`: those of them whose rows stayed when their host took them back with all of the space.
     """
-    rows = []
+    rows, places = [], {}
     for post_id, one, parent in new:
+        places[one.arrived.uri] = post_id, (parent.root_id or parent.id) if parent else None
         published = min(one.arrived.published_at, now_ms() + APART_MS)
         said = _said(one.arrived, published) | {"peer_id": one.author_peer_id, "byline": one.arrived.byline}
         rows.append(row_of(post_id, one.arrived.uri, one.author_id, space, parent, None) | said)
@@ -187,6 +191,7 @@ async def _write_told(
     for row in rows:
         if row["id"] in back:
             await write_again(row)
+    await join_answers(space.id, places)
     polls = [(post_id, one.arrived.poll) for post_id, one, _ in new if one.arrived.poll is not None]
     await poll_rows.write_polls(polls)
     asked = {post_id: poll.options for post_id, poll in polls}

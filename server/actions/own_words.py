@@ -12,7 +12,7 @@ from server import database as db
 from server.actions.gestures import Place, gesture, ungesture
 from server.actions.naming import side_for
 from server.actions.poll_rows import NewPoll
-from server.actions.post_rows import replace, stamp_of, take_back, write, write_names
+from server.actions.post_rows import join_answers, replace, stamp_of, take_back, write, write_names
 from server.errors import NotFound
 from server.events import Kind, record
 from server.queries import spaces
@@ -76,6 +76,8 @@ async def _write(again: Again) -> None:
         "side": await side_for("", space, parent["side"] if parent else "", again.mentioned),
     }
     await write(again.post_id, again.uri, again.author_id, space, answered, None, said, again.poll)
+    root_id = (answered.root_id or answered.id) if answered else None
+    await join_answers(again.space_id, {again.uri: (again.post_id, root_id)})
     await write_names(again.post_id, again.mentioned)
     await record(
         Kind.POST_PUBLISHED,

@@ -89,6 +89,21 @@ async def write(
     return new
 
 
+async def join_answers(space_id: int, written: Mapping[str, tuple[int, int | None]]) -> None:
+    """Posts of a space that were written now, each address with its id and its thread's first: what answers one of them
+    and came before it finds its place.
+    """
+    query = Clause(
+        "SELECT id, reply_to_uri FROM post WHERE space_id = ? AND reply_to_id IS NULL AND reply_to_uri <> '' AND",
+        (space_id,),
+    ).join(among("reply_to_uri", written))
+    for row in await db.fetch(*query.statement()):
+        post_id, root_id = written[row["reply_to_uri"]]
+        root_id = root_id or post_id
+        await db.execute("UPDATE post SET reply_to_id = $1, root_id = $2 WHERE id = $3", post_id, root_id, row["id"])
+        await db.execute("UPDATE post SET root_id = $1 WHERE root_id = $2", root_id, row["id"])
+
+
 async def write_again(row: Mapping[str, object]) -> None:
     """What a host took back with all of its space, and tells once more: in its old place, with the words of now."""
     columns = [name for name in row if name != "id"]

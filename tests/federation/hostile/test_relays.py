@@ -386,6 +386,23 @@ async def test_RR5_what_an_answer_answers_is_asked_of_the_host_alone(theirs: The
     assert await db.fetch("SELECT id FROM job WHERE done_at IS NULL") == []
 
 
+async def test_an_answer_that_came_before_its_question_stands_under_it_once_that_comes(theirs: Theirs) -> None:
+    """As when the past is opened later; and the answers to it are of the same thread then."""
+    question = theirs.create(theirs.chloe)
+    answer = theirs.create(theirs.chloe, inReplyTo=question["object"]["id"])
+    further = theirs.create(theirs.chloe, inReplyTo=answer["object"]["id"])
+    for told in (answer, further, question):
+        assert await theirs.take(theirs.announce(told)) == ""
+    rows = await db.fetch("SELECT id, uri, reply_to_id, root_id FROM post")
+    ids = {row["uri"]: row["id"] for row in rows}
+    asked, answered, more = (ids[told["object"]["id"]] for told in (question, answer, further))
+    assert {row["id"]: (row["reply_to_id"], row["root_id"]) for row in rows} == {
+        asked: (None, None),
+        answered: (asked, asked),
+        more: (answered, asked),
+    }
+
+
 async def test_RR5_a_copy_elsewhere_or_of_something_else_is_not_taken(theirs: Theirs) -> None:
     strange = f"{theirs.mia.server.base}/posts/1/replica"
     reply = theirs.create(theirs.chloe, inReplyTo=theirs.mia.server.new("notes"))
