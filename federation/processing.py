@@ -45,8 +45,6 @@ TURN_S = 30.0
 MOST_TRIES = 5
 AGAIN_AFTER_MS = 10_000
 """The first wait before a passing failure is tried again; the nth is n² times as long."""
-CONTROL = "(r.body LIKE '%\"parvis:recall\"%' OR r.body LIKE '%\"parvis:RecallReceipt\"%')"
-"""SQL: a receipt's activity takes back, or answers that, which an agreement that stands still does not hold up."""
 NEEDS_DOCUMENT = frozenset({"Invite", "Offer", "parvis:Confirm"})
 
 
@@ -103,13 +101,15 @@ def _no_longer_slow(peer_id: int, task: asyncio.Task[None]) -> None:
 async def _waiting() -> list[dict[str, Any]]:
     """What waits, without what belongs to servers that are still being prepared.
 
-    What a link that is suspended brought before waits until it goes on, but for what is said of recalls (`CONTROL`).
+    What the stream of a link that is suspended brought before waits until it goes on, but for recalls and what answers
+    them.
     """
     query = Clause(
         "SELECT r.id, r.peer_id, r.sender_uri, r.body, r.attempts, q.blocked_at,"
         " CASE WHEN r.linked AND l.state = 'active' THEN 1 ELSE 0 END AS linked"
         " FROM receipt r JOIN peer q ON q.id = r.peer_id LEFT JOIN link l ON l.peer_id = r.peer_id"
-        f" WHERE r.processed_at IS NULL AND (NOT r.linked OR COALESCE(l.state, '') <> 'suspended' OR {CONTROL})"
+        " WHERE r.processed_at IS NULL AND (r.seq IS NULL OR COALESCE(l.state, '') <> 'suspended'"
+        " OR r.body LIKE '%\"parvis:recall\"%' OR r.body LIKE '%\"parvis:RecallReceipt\"%')"
         " AND (r.attempts = 0"
         " OR r.received_at < CAST(? AS BIGINT) - CAST(? AS BIGINT) * r.attempts * r.attempts)",
         (now_ms(), AGAIN_AFTER_MS),

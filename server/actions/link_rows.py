@@ -113,13 +113,18 @@ async def demand_step(row: dict[str, Any] | None, step: str, host: str) -> None:
 async def change(row: dict[str, Any], state: LinkState, **values: Any) -> None:
     """Writes the state and these columns; None leaves a column as it is.
 
-    Who becomes active says so: by an empty page the other side learns that it is heard again, after it was refused.
+    Who becomes active says so: by an empty page the other side learns that it is heard again, after it was refused;
+    and what both hold is compared, since nothing was written down for a link that was not agreed upon meanwhile.
     """
     changes = {"state": state.value, "changed_at": now_ms(), **{k: v for k, v in values.items() if v is not None}}
     sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(changes, 1))
     await db.execute(f"UPDATE link SET {sets} WHERE id = ${len(changes) + 1}", *changes.values(), row["id"])
     if state is LinkState.ACTIVE:
-        await db.execute("UPDATE stream SET ask_at = $1 WHERE peer_id = $2", now_ms(), row["peer_id"])
+        await db.execute(
+            "UPDATE stream SET ask_at = $1, resync_at = COALESCE(resync_at, $1) WHERE peer_id = $2",
+            now_ms(),
+            row["peer_id"],
+        )
         await db.execute("UPDATE peer SET state = 'ok', failures = 0, due_at = 0 WHERE id = $1", row["peer_id"])
     wake()
 

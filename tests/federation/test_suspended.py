@@ -66,11 +66,23 @@ async def test_who_was_refused_learns_by_an_empty_page_that_the_link_goes_on(wor
     assert pages == 1 and world.partner.pages[-1] == []
 
 
+async def test_what_happened_while_six_words_were_compared_again_is_told_afterwards(world: World) -> None:
+    """Nothing is written down for whom nobody has agreed with: what both hold is compared once they have."""
+    await world.write(1)
+    await world.sequence()
+    await world.send()
+    changed = "UPDATE link SET state = 'confirmed', cause = 'key', confirmed_there_at = 1 WHERE peer_id = $1"
+    await db.execute(changed, world.peer_id)
+    assert (await world.stream())["resync_at"] is None
+    await links.confirm(Operator(), await host_of(world))
+    assert (await world.stream())["resync_at"] is not None
+
+
 @pytest.mark.parametrize("takes_back", [False, True])
 async def test_what_came_before_a_link_was_suspended_waits_until_it_goes_on(world: World, takes_back: bool) -> None:
     """But for what takes back."""
     what = '"parvis:recall":1' if takes_back else '"type":"Like"'
-    came = {"id": new_id(), "activity_hash": "1", "peer_id": world.peer_id, "linked": True, "received_at": 1}
+    came = {"id": new_id(), "activity_hash": "1", "peer_id": world.peer_id, "seq": 1, "linked": True, "received_at": 1}
     await db.insert("receipt", {**came, "sender_uri": HOST, "body": f"{{{what}}}"})
     await stands_still(world)
     assert await process_waiting(world.instance) == takes_back

@@ -10,6 +10,7 @@ from federation.composing import Receiver, compose
 from federation.documents.posts import note as as_note
 from federation.documents.posts import read_told
 from federation.outbox import sequence_waiting
+from federation.sending import take_due
 from federation.signatures import messages
 from federation.signatures.keys import PrivateKey
 from federation.vocabulary import moment
@@ -459,4 +460,6 @@ async def test_W2_nothing_restricted_is_told_or_read_while_a_link_is_not_active(
     assert await read() == 404
     assert await compose(here.instance, event["id"], Receiver(peer, kestrel.host, linked=False)) is None
     await sequence_waiting(here.instance)
-    assert await db.fetch("SELECT id FROM delivery WHERE event_id = $1", event["id"]) == []
+    waits = await db.fetch("SELECT id FROM delivery WHERE event_id = $1", event["id"])
+    assert len(waits) == (state == "suspended"), "what is told when the link goes on"
+    assert await take_due("test", 10) == []
