@@ -76,8 +76,10 @@ class Oracle:
     invited: dict[str, float] = field(default_factory=dict)
     """Who was invited and was not in yet when that was last looked at, and when that was."""
     named: set[str] = field(default_factory=set)
-    halted: set[str] = field(default_factory=set)
-    """Partners towards which the host stopped its link for now: they are told nothing, and in the end everything."""
+    stops: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)
+    """Host → changes of whether the host of the space stopped the link with it: then it is told nothing, and in the end
+    everything.
+    """
     leaving: set[str] = field(default_factory=set)
     """Who left at their own instance, of which the host has not heard: it may still tell them."""
     allowed: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)  # host → changes of having a member
@@ -123,8 +125,10 @@ class Oracle:
 
     def halts(self, host: str, stopped: bool, at: float) -> None:
         """The host stops its link with a partner for now, or lets it go on."""
-        (self.halted.add if stopped else self.halted.discard)(host)
-        self._look(at)
+        self.stops.setdefault(host, []).append((at, stopped))
+
+    def is_halted(self, host: str) -> bool:
+        return bool(self.stops.get(host)) and self.stops[host][-1][1]
 
     def parts(self, host: str, at: float) -> None:
         """The host ended its link with a partner: all of its people are out, and the space names it no more."""
@@ -132,7 +136,7 @@ class Oracle:
             self._out(person)
             self.leaving.discard(person)
         self.named.discard(host)
-        self.halted.discard(host)
+        self.stops.pop(host, None)
         self._look(at)
 
     def names(self, hosts: set[str], at: float, closed: bool = False) -> None:
@@ -174,7 +178,8 @@ class Oracle:
         self.past, self.closed, self.closed_until = list(then.past), then.closed, then.closed_until
         for item, before in zip(self.items, then.items, strict=False):
             item.inside = before.inside
-        self.halted = set(then.halted)
+        for host in self.stops:
+            self.stops[host].append((at, then.is_halted(host)))
         self.named, self.allowed = set(then.named), {host: list(changes) for host, changes in then.allowed.items()}
         self.member_since, self.came = dict(then.member_since), dict(then.came)
         self.invited = dict(then.invited)
@@ -185,7 +190,7 @@ class Oracle:
 
     def _look(self, at: float) -> None:
         for host in set(self.host_of.values()) - {self.home}:
-            now = bool(self.members_at(host)) and host not in self.halted
+            now = bool(self.members_at(host))
             changes = self.allowed.setdefault(host, [])
             if now and changes and changes[-1][0] >= at:
                 changes.pop()  # whether the last was gone before the first came is not known
@@ -197,6 +202,8 @@ class Oracle:
         if item.host == host or host == self.home:
             return ALLOWED
         if item.gone and item.gone_at and at > item.gone_at + slack_s:
+            return NOT_ALLOWED
+        if any(start + slack_s < at < end - slack_s for start, end in _times(self.stops.get(host, []))):
             return NOT_ALLOWED
         lived = next(((then, past) for until, then, past in self.lived if at <= until), (self.allowed, self.past))
         changes, past = lived[0].get(host, []), _times(lived[1])
