@@ -32,18 +32,18 @@ from server.sql import Clause, among
 
 log = logging.getLogger("parvis.files")
 
-AT_ONCE = 8
+AT_ONCE = 4
 """From one host, in one turn."""
 LOOKED_AT = 200
 MOST_TRIES = 8
 FIRST_WAIT_MS = 2_000
 
 
-_hosts = SideBySide()
+_hosts = SideBySide(most=8)  # a whole file of each is in memory
 
 
 async def fetch_waiting(instance: Instance) -> int:
-    """Fetches what is due, from one host beside the other; returns how many were looked at."""
+    """Fetches what is due, from one host beside the other; how many hosts were asked, and files left for later."""
     jobs = await db.fetch(
         "SELECT id, key, attempts FROM job WHERE kind = 'fetch_file' AND done_at IS NULL AND due_at <= $1"
         " ORDER BY due_at LIMIT $2",
@@ -61,8 +61,7 @@ async def fetch_waiting(instance: Instance) -> int:
         elif len(work[host]) < AT_ONCE:
             work[host].append(partial(_fetch, instance, job["id"], int(job["key"]), job["attempts"]))
     await put_off(behind)
-    await _hosts.go(work)
-    return len(jobs)
+    return await _hosts.go(work) + len(behind)
 
 
 async def _fetch(instance: Instance, job_id: int, file_id: int, attempts: int) -> None:

@@ -74,13 +74,12 @@ _hosts = SideBySide()
 
 
 async def _fetch_lists(instance: Instance) -> int:
-    """A page of each list that is still to be had, one host beside the other; how many were asked for."""
+    """A page of each list that is still to be had, one host beside the other; how many hosts were asked."""
     work: dict[object, list[Work]] = defaultdict(list)
     lists = await purges.listing(AT_ONCE, _hosts.busy())
     for purge in lists:
         work[purge["peer_id"]].append(partial(_fetch_page, instance, purge))
-    await _hosts.go(work)
-    return len(lists)
+    return await _hosts.go(work)
 
 
 async def _fetch_page(instance: Instance, purge: dict[str, Any]) -> None:

@@ -23,33 +23,43 @@ Work = Callable[[], Awaitable[object]]
 
 
 class SideBySide:
-    """Rounds of one kind of work, each for some hosts (peer ids, or names)."""
+    """Rounds of one kind of work, each for some hosts (peer ids, or names), at most so many of them at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 100) -> None:
+        self._most = most
         self._asked: dict[object, asyncio.Task[None]] = {}
 
     def busy(self) -> set[object]:
         """The hosts that an earlier round left behind."""
         return {host for host, task in self._asked.items() if not task.done()}
 
-    async def go(self, work: Mapping[object, Sequence[Work]]) -> None:
-        """Does the work with each host in its order. Returns when all is done, or the slow ones have had their time.
+    async def go(self, work: Mapping[object, Sequence[Work]]) -> int:
+        """Does the work with each host in its order. Returns when all is done, or the slow ones have had their time;
+        with how many hosts something was begun: for the others there was no room.
 
-        What fails is logged, and ends the turn of its own host.
+        What fails ends the turn of its own host; it is raised when all have had their time, or logged when it comes
+        later.
         """
-        tasks = [asyncio.create_task(_turn(mine)) for mine in work.values()]
-        self._asked |= dict(zip(work, tasks, strict=True))
-        if tasks:
-            await asyncio.wait(tasks, timeout=PATIENCE_S)
+        hosts = [host for host, mine in work.items() if mine][: max(0, self._most - len(self.busy()))]
+        tasks = [asyncio.create_task(_turn(work[host])) for host in hosts]
+        self._asked |= dict(zip(hosts, tasks, strict=True))
+        done, late = await asyncio.wait(tasks, timeout=PATIENCE_S) if tasks else (set(), set())
         self._asked = {host: task for host, task in self._asked.items() if not task.done()}
+        for task in late:
+            task.add_done_callback(_failed_late)
+        for error in [error for task in done if (error := task.exception())]:
+            raise error
+        return len(hosts)
 
 
 async def _turn(work: Sequence[Work]) -> None:
-    try:
-        for one in work:
-            await one()
-    except Exception:
-        log.exception("a host's turn failed", extra={"action": "worker.failed"})
+    for one in work:
+        await one()
+
+
+def _failed_late(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("a host's turn failed", exc_info=error, extra={"action": "worker.failed"})
 
 
 async def put_off(jobs: Collection[int]) -> None:

@@ -42,7 +42,7 @@ _hosts = SideBySide()
 
 
 async def work_off(instance: Instance) -> int:
-    """The jobs whose time has come, one host beside the other; returns how many were looked at."""
+    """The jobs whose time has come, one host beside the other; how many hosts were asked, and jobs left for later."""
     jobs = await db.fetch(
         "SELECT id, kind, key, payload, attempts, error FROM job WHERE kind IN ('members', 'replica', 'own_words')"
         " AND done_at IS NULL AND due_at <= $1 ORDER BY due_at LIMIT $2",
@@ -59,8 +59,7 @@ async def work_off(instance: Instance) -> int:
         elif len(work[peer]) < AT_ONCE:
             work[peer].append(partial(_STEPS[job["kind"]], instance, job))
     await put_off(behind)
-    await _hosts.go(work)
-    return len(jobs)
+    return await _hosts.go(work) + len(behind)
 
 
 async def _peers_of(jobs: Iterable[dict[str, Any]]) -> dict[int, int]:
