@@ -286,16 +286,22 @@ async def cards(viewer: Viewer, post_ids: Sequence[int]) -> list[PostCard]:
     return [_named(viewer, row, parts, _card(row, parts, standings[row["id"]])) for row in kept]
 
 
+_CALLED = (
+    "CASE WHEN {a}.fetched_at IS NULL THEN COALESCE((SELECT k.name FROM passport k WHERE k.peer_id = {p}.attested_by_id"
+    " AND k.uri = {a}.uri AND k.name <> ''), {a}.display_name) ELSE {a}.display_name END"
+)
+"""SQL: the name of an author (actor a) of a post (p): of whom a host alone tells us, each as it tells it."""
+
 _CARD = f"""SELECT p.id, p.uri, p.author_id, p.space_id, p.visibility, p.html, p.source, p.summary, p.language,
  p.published_at, p.edited_at, p.reply_to_id, p.root_id, p.peer_id, p.stamp, p.stamp_blind, p.side, p.held_at,
  p.deleted_at, (SELECT t.host FROM peer t WHERE t.id = p.attested_by_id) AS attested_by,
- a.uri AS a_uri, a.name AS a_name, a.host AS a_host, a.display_name AS a_display, a.kind AS a_kind,
+ a.uri AS a_uri, a.name AS a_name, a.host AS a_host, {_CALLED.format(a="a", p="p")} AS a_display, a.kind AS a_kind,
  (SELECT c.until_at FROM account c WHERE c.actor_id = a.id AND c.office = 'guest') AS a_until,
  (SELECT c.job FROM account c WHERE c.actor_id = a.id AND c.office <> 'guest') AS a_job,
  (SELECT c.job FROM account c WHERE c.actor_id = ra.id AND c.office <> 'guest') AS ra_job,
  s.slug, s.name AS s_name, s.peer_id AS s_peer, {spaces.FACTS},
  g.host AS s_host, g.uri AS s_uri, g.id AS s_actor, s.identity_outside, p.byline,
- ra.id AS ra_id, ra.uri AS ra_uri, ra.name AS ra_name, ra.host AS ra_host, ra.display_name AS ra_display
+ ra.id AS ra_id, ra.uri AS ra_uri, ra.name AS ra_name, ra.host AS ra_host, {_CALLED.format(a="ra", p="r")} AS ra_display
  {READABLE} JOIN actor a ON a.id = p.author_id LEFT JOIN actor g ON g.id = s.actor_id
  LEFT JOIN post r ON r.id = p.reply_to_id LEFT JOIN actor ra ON ra.id = r.author_id WHERE"""
 

@@ -357,6 +357,12 @@ async def test_I8_what_one_host_attests_of_somebody_counts_in_its_own_spaces_alo
     assert await other.take(in_her_name("Delete", later["object"]["id"])) == "", "remembered, of what is told there"
     assert await theirs.take(theirs.announce(mia.proved(later), **around)) == ""
     assert len(await theirs.posts()) == 2
+    forged_name = other.card(mia, assertionMethod=[forged], name="La direction")
+    said = with_proof(other.create(mia), PrivateKey(mia.ed.key_id, other.chloe.ed.key), now_ms())
+    assert await other.take(other.announce(dict(said), **{"parvis:passport": forged_name})) == ""
+    shown = [(await theirs.posts())[0]["id"], (await other.posts())[0]["id"]]
+    cards = await reading_posts.cards(theirs.here.alice, shown)
+    assert [card.author.display_name for card in cards] == ["Mia", "La direction"], "each as its host says"
     early = other.create(mia)
     assert await other.take(in_her_name("Delete", early["object"]["id"])) == ""
     late = dict(with_proof(early, PrivateKey(mia.ed.key_id, other.chloe.ed.key), now_ms()))
