@@ -7,8 +7,9 @@ from server import database as db
 from server.clock import now_ms
 from server.errors import NotFound
 from server.openness import Level, LinkState
-from server.policy import scope_posts
+from server.policy import Act, scope_posts
 from server.queries.offices import demand_overseer
+from server.queries.spaces import around
 from server.sql import Clause, one_of
 from server.viewer import PeerServer, Viewer
 
@@ -64,11 +65,14 @@ async def for_itself(viewer: Viewer) -> Mirror:
     """The same for the partner that asks. Raises NotFound to anybody but a linked instance."""
     if not isinstance(viewer, PeerServer) or not viewer.linked:
         raise NotFound(detail="for linked instances")
-    return await of_peer(viewer.peer_id)
+    return await of_peer(viewer.peer_id, shown_there=True)
 
 
-async def of_peer(peer_id: int) -> Mirror:
-    """The mirror of one instance: not a door. At most six queries, however many spaces there are."""
+async def of_peer(peer_id: int, *, shown_there: bool = False) -> Mirror:
+    """The mirror of one instance: not a door. At most seven queries, however many spaces there are.
+
+    `shown_there`: without how many of ours are in a space that does not let the other count them.
+    """
     peer = await db.fetch_one(
         "SELECT q.host, q.title, q.last_heard_at, l.state FROM peer q JOIN link l ON l.peer_id = q.id WHERE q.id = $1",
         peer_id,
@@ -79,6 +83,10 @@ async def of_peer(peer_id: int) -> Mirror:
     rows = await db.fetch(_SPACES, peer_id, MOST_SPACES + 1)
     ids = [row["id"] for row in rows[:MOST_SPACES]]
     server = PeerServer(peer_id, state is LinkState.ACTIVE)
+    if shown_there:
+        seen = await around(server, ids)
+        for row in rows[:MOST_SPACES]:
+            row["ours"] = row["ours"] if seen[row["id"]].may(server, Act.COUNT_MEMBERS) or not row["here"] else 0
     counts = await _readable(server, ids) | await _held(peer_id)
     sent = await _sent(peer_id, ids) | await _received(peer_id)
     people = await db.fetch_one(

@@ -41,6 +41,11 @@ async def test_only_the_linked_partner_hears_and_what_it_hears_is_proved(ask: As
     assert holds(document, here, keys)
     told = mirroring.read(document["parvis:mirror"], KESTREL)
     assert [one["space"] for one in told["spaces"]] == [HERE.space("offre")]
+    assert [one["ours"] for one in told["spaces"]] == [1]
+    await space("appel", Level.PARTNERS, cast.alice, partners=(KESTREL,))
+    later = mirroring.read((await ask.document(mirroring.PATH, KESTREL))["parvis:mirror"], KESTREL)
+    counted = {one["space"]: one["ours"] for one in later["spaces"]}
+    assert counted[HERE.space("appel")] == 0, "nobody of theirs is in it, and who is not is not told how many are"
     document["parvis:mirror"]["spaces"][0]["items"] += 1
     assert not holds(document, here, keys), "what was changed on the way is not believed"
 
