@@ -196,8 +196,9 @@ async def step(folder: Path) -> int:
             await _drop_files(purge, folder)
             continue
         async with db.transaction():
-            # the row as it is now: another process may have taken this step
-            now = await db.fetch_one("SELECT * FROM purge WHERE id = $1", purge["id"])
+            # the row as it is now: another process may have taken this step, or be at it, and count what it erases
+            alone = " FOR UPDATE" if db.engine_name() == "postgres" else ""
+            now = await db.fetch_one(f"SELECT * FROM purge WHERE id = $1{alone}", purge["id"])
             if now is not None and now["state"] == "items":
                 await _listed_items(now)
             elif now is not None and now["state"] == "space":

@@ -1,5 +1,6 @@
 """A recall is believed from the host of the space alone, and by the key that was pinned for it."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,7 @@ from server.openness import Level
 from server.queries.posts import readable
 from server.recall_terms import root_of
 from tests.federation.stranger import CANARY, Actor, Here, Json, OtherServer, enter, everything, linked, met, mirrored
+from tests.unit.server.actions.test_withdrawn_meanwhile import somebody_waits
 
 pytestmark = pytest.mark.anyio
 
@@ -297,6 +299,31 @@ async def test_thousands_go_in_small_steps_that_any_crash_may_cut(
     assert left == 0 and steps >= 5
     receipt = await theirs.purged()
     assert receipt is not None and receipt["parvis:purged"]["items"] == 12
+
+
+async def test_I6_two_processes_at_one_step_count_what_is_erased_once(theirs: Theirs) -> None:
+    uris = [await theirs.tells() for _ in range(3)]
+    assert await theirs.here.take(theirs.recall(uris), theirs.pin.ed) == ""
+    folder = theirs.here.instance.settings.files_dir
+    done, go_on = asyncio.Event(), asyncio.Event()
+
+    async def one_of_them() -> None:
+        async with db.transaction():
+            await purges.step(folder)
+            done.set()
+            await go_on.wait()
+
+    first = asyncio.create_task(one_of_them())
+    await done.wait()
+    second = asyncio.create_task(purges.step(folder))
+    for _ in range(2000):
+        if await somebody_waits() or second.done():
+            break
+        await asyncio.sleep(0.005)
+    go_on.set()
+    await asyncio.gather(first, second)
+    receipt = await theirs.purged()
+    assert receipt is not None and receipt["parvis:purged"]["items"] == 3
 
 
 async def test_the_bytes_of_a_file_go_unless_somebody_else_needs_them(theirs: Theirs) -> None:
