@@ -11,7 +11,7 @@ from federation.poll_reading import ballot_in, poll_in
 from federation.reading import Activity, IncomingNote, identifier, note, type_of
 from federation.trust import lies_at, owns_note, owns_object
 from server import database as db
-from server.actions import arriving, gestures, polls
+from server.actions import arriving, gestures, membership, polls
 from server.actions.arrived_files import ArrivedFile
 from server.clock import now_ms
 from server.errors import NotFound
@@ -73,7 +73,7 @@ async def delete(call: Call) -> None:
     if call.said.object_id == call.said.actor:
         await db.execute("UPDATE actor SET gone_at = $1 WHERE id = $2", now_ms(), call.actor.id)
         drop_keys_of(call.said.actor)
-        await db.execute("DELETE FROM membership WHERE actor_id = $1", call.actor.id)
+        await membership.gone(call.person)
         await db.execute("DELETE FROM follow WHERE follower_id = $1 OR followed_id = $1", call.actor.id)
         await polls.take_back_votes(call.actor.id)
         return

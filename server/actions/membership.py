@@ -72,6 +72,7 @@ async def add(viewer: Resident | Operator, space_id: int, actor_id: int, role: R
     Doing it again changes nothing. Raises NotFound, Forbidden with the sentence that says what would be enough.
     """
     async with db.transaction():
+        await _alone(space_id)
         space = await spaces.find_by_id(viewer, space_id)
         space.demand(viewer, Act.ADMIT_MEMBERS if role is not Role.MEMBER else Act.INVITE)
         who = await _person(actor_id)
@@ -105,6 +106,7 @@ async def add(viewer: Resident | Operator, space_id: int, actor_id: int, role: R
 async def join(viewer: Resident, space_id: int) -> MemberState:
     """One of our people comes in, or asks to: what the space's openness says. Doing it again changes nothing."""
     async with db.transaction():
+        await _alone(space_id)
         space = await spaces.find_by_id(viewer, space_id)
         if space.state is MemberState.MEMBER:
             return MemberState.MEMBER
@@ -135,6 +137,7 @@ async def ask_elsewhere(viewer: Employee, space_id: int) -> MemberState:
 async def leave(viewer: Resident, space_id: int) -> None:
     """One of our people leaves, or declines an invitation."""
     async with db.transaction():
+        await _alone(space_id)
         row = await _row(space_id, viewer.actor_id)
         asked = row is not None and row["state"] == MemberState.ASKED
         # whoever asked knows of the space, also where its host shows it to members alone
@@ -151,6 +154,7 @@ async def leave(viewer: Resident, space_id: int) -> None:
 async def remove(viewer: Resident | Operator, space_id: int, actor_id: int) -> None:
     """A steward lets somebody go; their instance is told, and gets nothing more from this moment."""
     async with db.transaction():
+        await _alone(space_id)
         space = await spaces.find_by_id(viewer, space_id)
         space.demand(viewer, Act.ADMIT_MEMBERS)
         if not space.hosted_here:
@@ -177,6 +181,7 @@ async def remove(viewer: Resident | Operator, space_id: int, actor_id: int) -> N
 async def asked(viewer: RemotePerson, space_uri: str, uri: str) -> None:
     """A person elsewhere joins a space of ours, or asks to; the answer is sent. Raises NotFound when hidden."""
     async with db.transaction():
+        await _alone((await spaces.find_by_uri(viewer, space_uri)).id)
         space = await spaces.find_by_uri(viewer, space_uri)
         if not space.hosted_here:
             raise NotFound(detail="not hosted here")
@@ -201,9 +206,25 @@ async def left(viewer: RemotePerson, space_uri: str) -> None:
     """A person elsewhere leaves a space of ours, takes their request back, or declines."""
     async with db.transaction():
         space = await spaces.find_by_uri(viewer, space_uri)
+        await _alone(space.id)
         if space.hosted_here:
             await out(space.id, viewer.actor_id)
             await recalls.after_leaving(viewer, space.id, viewer.peer_id, "left")
+
+
+async def gone(viewer: RemotePerson) -> None:
+    """Somebody elsewhere is no more: out of all spaces, each of which takes back what their instance has of it where
+    they were the last.
+    """
+    async with db.transaction():
+        rows = await db.fetch(
+            "SELECT m.space_id FROM membership m JOIN space s ON s.id = m.space_id AND s.peer_id IS NULL"
+            " WHERE m.actor_id = $1 ORDER BY m.space_id",
+            viewer.actor_id,
+        )
+        await db.execute("DELETE FROM membership WHERE actor_id = $1", viewer.actor_id)
+        for row in rows:
+            await recalls.after_leaving(viewer, row["space_id"], viewer.peer_id, "left")
 
 
 async def invited(viewer: PeerServer, space_id: int, actor_id: int, uri: str, by: int | None) -> None:
@@ -308,6 +329,14 @@ async def _person(actor_id: int) -> Invitee:
         raise NotFound(NO_SUCH_PERSON)
     guest = row["office"] == Office.GUEST
     return Invitee(row["id"], row["name"], row["host"], row["peer_id"], guest, not guest or bool(row["comes"]))
+
+
+async def _alone(space_id: int) -> None:
+    """One at a time comes into a space or goes, and not while its openness changes: the others see what this one makes.
+    Asked before whatever decides.
+    """
+    if db.engine_name() == "postgres":
+        await db.fetch("SELECT id FROM space WHERE id = $1 FOR NO KEY UPDATE", space_id)
 
 
 async def _row(space_id: int, actor_id: int) -> dict[str, str] | None:

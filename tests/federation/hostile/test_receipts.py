@@ -97,6 +97,15 @@ async def test_a_partner_that_is_no_longer_named_owes_all_that_it_was_sent(asked
     assert not (await listed(Operator()))[0].open and await asked.link_state() == "active"
 
 
+async def test_a_partner_whose_last_member_is_no_more_owes_what_it_was_sent(shared: Asked) -> None:
+    """It left a space by taking back who was in it, and kept what it had: nothing was asked back."""
+    chloe = shared.pin.server.actors["chloe"]
+    assert await shared.here.take(chloe.says("Delete", chloe.uri), shared.pin.ed) == ""
+    assert await db.fetch("SELECT id FROM membership WHERE peer_id IS NOT NULL") == []
+    await work_off(shared.here.instance)
+    assert (await shared.target()).items == 3
+
+
 async def test_what_is_retained_is_said_and_counts_as_partial(asked: Asked) -> None:
     kept = [{"reason": "legal-hold", "items": 1}, {"reason": "backup-until", "until": "2027-01-01", "items": 3}]
     receipt = await asked.receipt(**{"parvis:purged": {"items": 2}, "parvis:retained": kept})
