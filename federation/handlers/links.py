@@ -14,7 +14,7 @@ from federation.proving import holds
 from federation.reading import actor, identifier, moment, text
 from federation.signatures.keys import public_key_from_multikey
 from server.actions import link_keys, links
-from server.actions.link_rows import Terms, TheirSide
+from server.actions.link_rows import Terms, TheirSide, row_of
 from server.clock import now_ms
 from server.text import plain
 
@@ -53,6 +53,14 @@ async def ended(call: Call) -> None:
     """The other side ends the agreement."""
     await _by_its_key(call)
     await links.ended(call.peer_id)
+
+
+async def names_the_offer(call: Call) -> bool:
+    """Whether what an instance says is about the proposal of its link with us, which it names by its address alone."""
+    if call.actor.kind != "application":
+        return False
+    row = await row_of(call.peer_id)
+    return row is not None and row["offer_uri"] in (call.said.object_id, f"event:{call.own_event(call.said.object_id)}")
 
 
 async def rekeyed(call: Call) -> None:

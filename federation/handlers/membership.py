@@ -48,7 +48,7 @@ async def undo(call: Call) -> None:
             await membership.left(call.person, target["uri"])
         else:
             await follows.undone(call.person, target["id"])
-    elif kind in ("Offer", "Relationship"):
+    elif kind in ("Offer", "Relationship") or await links.names_the_offer(call):
         await links.ended(call)
     else:
         await undo_like(call)

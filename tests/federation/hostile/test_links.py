@@ -230,6 +230,22 @@ async def test_only_the_key_of_the_link_ends_it(closed: Here, kestrel: OtherServ
     assert await state(kestrel) == "ended"
 
 
+async def test_who_names_the_offer_by_its_address_alone_ends_the_link_too(closed: Here, pin: Actor) -> None:
+    """As FEDERATION.md says it, and as an Accept and a Confirm name it; of ours or of theirs."""
+    offered = await _offered_by_us(closed, pin.server)
+    mallory = pin.server.actor("mallory")
+    await met(mallory)
+    await unmoved(closed, mallory.says("Undo", offered), mallory)
+    await unmoved(closed, pin.says("Undo", f"{offered}0"), pin)
+    assert await state(pin.server) == "offered"
+    assert await closed.take(pin.says("Undo", offered), pin.ed) == ""
+    assert await state(pin.server) == "ended"
+    offer = an_offer(pin, closed)
+    assert await closed.take(offer, pin.ed) == ""
+    assert await closed.take(pin.says("Undo", offer["id"]), pin.ed) == ""
+    assert await state(pin.server) == "ended"
+
+
 async def test_when_both_propose_at_once_the_smaller_address_counts_on_both_sides(closed: Here, pin: Actor) -> None:
     """Addresses of 127.0.0.1 come before ours at localhost, those of zulu.example after."""
     await _offered_by_us(closed, pin.server)
