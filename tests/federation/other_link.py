@@ -310,7 +310,7 @@ class Linked:
     def _page(self, link: Link) -> httpx.Response:
         waiting = link.events[link.acked : link.acked + 50]
         items = [{**event, "parvis:seq": number} for number, event in enumerate(waiting, link.acked + 1)]
-        page = {"@context": CONTEXT, "type": "OrderedCollectionPage", "partOf": f"{self.base}/peering"}
+        page: Document = {"@context": CONTEXT, "type": "OrderedCollectionPage", "partOf": f"{self.base}/peering"}
         page |= {"parvis:generation": link.generation, "parvis:from": link.acked + 1, "parvis:settled": link.done}
         page |= {"parvis:heard": link.heard, "orderedItems": items}
         return self.request("POST", link.actor["endpoints"]["parvis:peering"], page)

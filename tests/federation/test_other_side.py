@@ -16,6 +16,7 @@ import pytest
 
 from tests.federation.conftest import MakeNode
 from tests.federation.harness import Node, Person, free_port, until
+from tests.federation.other_forms import moment
 from tests.federation.other_side import OtherSide, Space
 
 pytestmark = pytest.mark.anyio
@@ -92,7 +93,7 @@ async def in_a_space_of_ours(node: Node, other: OtherSide, alice: Person, chloe:
     assert await aside(other.write, "Create", chloe, space, answer) == ""
     seen = await alice.sees("Bonjour Alice")
     assert seen["account"]["acct"] == f"chloe@{other.host}" and seen["in_reply_to_id"] == first["id"]
-    better = {**answer, "content": "<p>Bonjour à toi</p>", "updated": answer["published"][:-5] + "999Z"}
+    better = {**answer, "content": "<p>Bonjour à toi</p>", "updated": moment(seconds=1)}
     assert await aside(other.write, "Update", chloe, space, better) == ""
     assert await aside(other.write, "Like", chloe, space, first["uri"]) == ""
     assert await aside(other.send, node.base, None) == "", "a number that says nothing"
