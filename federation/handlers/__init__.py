@@ -44,7 +44,8 @@ def handler_for(call: Call) -> Handler | None:
     kind = call.said.object_type
     if is_recall(call.said):
         return HANDLERS["Delete", RECALL]
-    shape = NOTE if kind in NOTES else ACTOR if kind in ACTORS else ANY
+    itself = call.actor.kind == "application" and call.said.object_id == call.said.actor
+    shape = NOTE if kind in NOTES else ACTOR if kind in ACTORS or itself else ANY
     return HANDLERS.get((call.said.type, shape)) or HANDLERS.get((call.said.type, ANY))
 
 

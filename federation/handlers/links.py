@@ -27,7 +27,7 @@ async def offered(call: Call) -> None:
     here = call.instance.here
     if value.get("relationship") != "parvis:LinkedInstance" or identifier(value.get("object")) != here.instance:
         raise Refused("Only a link with this instance is offered here.", call.said.id)
-    terms = _terms(value, moment(call.said.document.get("endTime")))
+    terms = _terms(value, _end(call.said.document))
     await links.receive(_their_side(call, value), call.said.id, _nonce(value), here, terms)
 
 
@@ -72,8 +72,10 @@ async def rekeyed(call: Call) -> None:
     if pin is None:
         return
     owner = pin["their_key_uri"].partition("#")[0]
-    if call.said.actor != owner or not isinstance(call.said.object, dict):
+    if call.said.actor != owner:
         raise Refused("Only an instance itself speaks of its links.", call.said.actor)
+    if not isinstance(call.said.object, dict):
+        raise Malformed("A new key is told with the whole document of the instance's actor.", call.said.id)
     shown = actor(call.said.object)
     keys = [key for key in shown.keys if key[2] == "multikey" and key[1] == owner == shown.id]
     if keys and keys[0][3] == pin["their_key"]:
@@ -119,7 +121,16 @@ def _terms(value: dict[str, Any], offer_until: int | None) -> Terms:
     version = value.get("parvis:minVersion", 1)
     if type(version) is not int or not 0 < version < 1000:
         raise Malformed("“parvis:minVersion” must be a small whole number.")
-    return Terms(offer_until, moment(value.get("endTime")), version)
+    return Terms(offer_until, _end(value), version)
+
+
+def _end(document: dict[str, Any]) -> int | None:
+    """When it is over (ms), None for no end. One that cannot be read is not taken for none: it would never end."""
+    value = document.get("endTime")
+    end = moment(value)
+    if end is None and value is not None:
+        raise Malformed("“endTime” must be a date and time.")
+    return end
 
 
 def _nonce(value: dict[str, Any]) -> str:

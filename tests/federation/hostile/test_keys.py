@@ -99,6 +99,15 @@ async def test_D9_a_new_key_of_an_instance_whose_clock_is_ahead_is_taken(closed:
     assert (await link())["cause"] == "key"
 
 
+async def test_a_new_key_that_is_told_without_the_document_is_refused_with_what_is_wanted(
+    closed: Here, pin: Actor
+) -> None:
+    new = fresh(pin)
+    told = with_proof(pin.says("Update", pin.uri, to=["x"]), new, now_ms())
+    assert "the whole document" in await closed.take(dict(told), pin.ed)
+    assert (await link())["their_key_uri"] == pin.ed.key_id and (await link())["state"] == "active"
+
+
 async def test_a_new_key_that_is_not_proved_by_itself_stops_the_link_and_administrators_are_told(
     closed: Here, pin: Actor
 ) -> None:

@@ -230,6 +230,15 @@ async def test_only_the_key_of_the_link_ends_it(closed: Here, kestrel: OtherServ
     assert await state(kestrel) == "ended"
 
 
+async def test_an_end_that_cannot_be_read_is_not_taken_for_none(closed: Here, pin: Actor) -> None:
+    """The other side believes that the link, or its offer, ends; here it would go on for ever."""
+    assert "endTime" in await unmoved(closed, an_offer(pin, closed, endTime="2027-13-45"), pin)
+    assert "endTime" in await unmoved(closed, an_offer(pin, closed) | {"endTime": 1798675200}, pin)
+    offered = await _offered_by_us(closed, pin.server)
+    assert "endTime" in await unmoved(closed, pin.says("Accept", offered, result=side(pin) | {"endTime": "soon"}), pin)
+    assert await closed.take(pin.says("Accept", offered, result=side(pin)), pin.ed) == ""
+
+
 async def test_who_names_the_offer_by_its_address_alone_ends_the_link_too(closed: Here, pin: Actor) -> None:
     """As FEDERATION.md says it, and as an Accept and a Confirm name it; of ours or of theirs."""
     offered = await _offered_by_us(closed, pin.server)
