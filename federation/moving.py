@@ -207,7 +207,7 @@ async def _follow(link: dict[str, Any], base: str, document: IncomingActor, said
             await _make_room(host_at(base), peer_id)
             await moving.follow(peer_id, old, base, said_at)
             await remember(document)
-            await begin_again(peer_id, "it is at another address")
+            await begin_again(peer_id, "it is at another address", moved=True)
             told = {"before": link["host"], "after": host_at(base)}
             await note(PeerServer(peer_id, linked=True), "link_moved", subject=host_at(base), **told)
             await tell_administrators(peer_id, "moved")

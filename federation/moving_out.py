@@ -56,7 +56,7 @@ async def move(instance: Instance) -> Moved | None:
             " WHERE l.state IN ('active', 'suspended') ORDER BY q.host"
         )
         for row in partners:
-            await begin_again(row["peer_id"], "we are at another address")
+            await begin_again(row["peer_id"], "we are at another address", moved=True)
             await record(Kind.LINK_MOVED, data={"peer": row["peer_id"]})
         await note(Operator(), "move", subject=here.host, before=host_of(old), after=here.host)
     return Moved(old, tuple(row["host"] for row in partners))

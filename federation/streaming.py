@@ -38,6 +38,8 @@ ASK_AFTER_MS = 300
 """The first wait before asking what became of the last events; it doubles."""
 LONGEST_ASK_MS = 60_000
 POISON_AFTER = 3
+MISFITS = 3
+"""Answers in a row, in one turn, by which our numbers do not go on there."""
 BROKEN = (500, 501, 505)
 """Answers of a server that broke: at what it was sent, or altogether."""
 RELAYED = frozenset(kind.value for kind in ABOUT_POSTS)
@@ -99,6 +101,7 @@ class _Serving:
         self.owner = owner
         self.limit = 1 if peer.state != State.OK else EVENTS
         self.to = Receiver(peer.id, peer.host, True)
+        self.misfits = 0
 
     async def run(self) -> int:
         stream = await stream_with(self.peer.id)
@@ -316,7 +319,11 @@ class _Serving:
             await write_peer(self.peer, decision, now_ms())
         self.peer = replace(self.peer, state=State.OK, failures=0, failing_since_at=None, last_ok_at=now_ms())
         self.limit = EVENTS if self.limit == 1 else min(EVENTS, self.limit * 2)
-        return fits and told.acked >= page.last
+        if fits and told.acked >= page.last:
+            self.misfits = 0
+            return True
+        await self._does_not_fit()
+        return False
 
     async def _rewound(self, missing: Missing | None, decision: Decision) -> bool:
         async with db.transaction():
@@ -324,9 +331,9 @@ class _Serving:
             if missing is None:
                 await write_peer(self.peer, decision, now_ms())
             elif missing.generation not in ("", stream["generation"]):
-                # whichever database went back, ours or theirs: nothing that they had erased may be there again
-                await lost_there(self.peer.id, None, now_ms() - KEPT_MS)
-                await begin_again(self.peer.id, "it knows other numbers than were given here", put_back=True)
+                if await begin_again(self.peer.id, "it knows other numbers than were given here", put_back=True):
+                    # whichever database went back, ours or theirs: nothing that they had erased may be there again
+                    await lost_there(self.peer.id, None, now_ms() - KEPT_MS)
             elif missing.want > stream["given"] + 1:
                 await begin_again(self.peer.id, "it knows numbers that were never given here", put_back=True)
             elif missing.want < 1:
@@ -338,7 +345,19 @@ class _Serving:
         if missing is None:
             self.peer = replace(self.peer, state=decision.state)
             await self.release()
+        else:
+            await self._does_not_fit()
         return False
+
+    async def _does_not_fit(self) -> None:
+        """Whose database went back says so once, or twice; who goes on like that is left in peace for a while."""
+        self.misfits += 1
+        if self.misfits > MISFITS:
+            failure = Outcome(failure="our numbers do not fit there")
+            since = self.peer.failing_since_at
+            await self._rests(
+                next_try(self.peer.failures, now_ms(), failure, random.random(), failing_since=since, linked=True)
+            )
 
     async def _is_poison(self, page: Page, outcome: Outcome) -> bool:
         """Whether an event that fails alone is at fault, and not the instance: it takes an empty page."""

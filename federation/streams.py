@@ -23,6 +23,8 @@ log = logging.getLogger("parvis.streams")
 
 OWN_WORDS = "own_words"
 """The job of having back what our own people said (see `own_words`)."""
+BEGIN_EVERY_MS = 10_000
+"""How soon numbers that began again may begin once more."""
 BELIEVED_EVERY_MS = 10 * 60_000
 """How soon an instance is believed again that our own database went back."""
 
@@ -133,12 +135,15 @@ async def rewind(peer_id: int, want: int) -> None:
     )
 
 
-async def begin_again(peer_id: int, reason: str, *, put_back: bool = False) -> None:
+async def begin_again(peer_id: int, reason: str, *, put_back: bool = False, moved: bool = False) -> bool:
     """A new run of numbers: what was not acknowledged is sent in it, what both hold is compared.
 
-    `put_back`: our own database is the one that went back, so what our people said is asked for as well.
+    `put_back`: our own database is the one that went back, so what our people said is asked for as well. All that was
+    ever sent there is written anew, so a run that was begun a moment ago stands; False then, but for one who `moved`.
     """
     row = await locked(peer_id)
+    if not moved and begun_lately(row["generation"]):
+        return False
     log.warning("numbers begin again", extra={"action": "stream.generation", "peer": peer_id, "reason": reason})
     await db.execute(
         "UPDATE delivery SET state = 'pending', done_at = NULL WHERE peer_id = $1 AND number > $2 AND state = 'sent'",
@@ -153,7 +158,7 @@ async def begin_again(peer_id: int, reason: str, *, put_back: bool = False) -> N
     await db.execute(
         "UPDATE stream SET generation = $1, given = 0, acked = 0, done = 0, ask_at = 0, asked = 0, resync_at = $2"
         " WHERE peer_id = $3",
-        secrets.token_hex(16),
+        f"{now_ms():012x}{secrets.token_hex(10)}",
         now_ms(),
         peer_id,
     )
@@ -161,6 +166,12 @@ async def begin_again(peer_id: int, reason: str, *, put_back: bool = False) -> N
         await _own_words_wanted(peer_id)
     forget(peer_id)
     db.after_commit(partial(live.publish, live.Fact("sequenced")))
+    return True
+
+
+def begun_lately(generation: str) -> bool:
+    """Whether this run of numbers began again within BEGIN_EVERY_MS, as its name says."""
+    return 0 <= now_ms() - int(generation[:12], 16) < BEGIN_EVERY_MS
 
 
 async def _own_words_wanted(peer_id: int) -> None:

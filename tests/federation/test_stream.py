@@ -344,6 +344,36 @@ async def test_D5_who_knows_other_facts_by_our_numbers_is_told_anew_and_asked_fo
     assert len(await db.fetch("SELECT id FROM job WHERE kind = 'own_words'")) == 1
 
 
+@pytest.mark.parametrize("lie", ["other facts", "another run", "lost all", "never given", "nothing came"])
+async def test_R9_who_says_without_end_that_our_numbers_do_not_fit_is_left_in_peace(world: World, lie: str) -> None:
+    """Each time all that was ever sent was written anew, and sent again at once, for as long as it said so."""
+    await world.write(3)
+    await world.sequence()
+    pages: list[str] = []
+
+    def lying(partner: Partner, page: Any) -> Answer | None:
+        pages.append(page.generation)
+        if len(pages) > 20:
+            return 503, {}
+        heard = {"generation": page.generation, "acked": 0, "done": 0, "errors": []}
+        return {
+            "other facts": (409, {"want": 0, "generation": page.generation}),
+            "another run": (409, {"want": 1, "generation": "other"}),
+            "lost all": (409, {"want": 1, "generation": page.generation}),
+            "never given": (202, heard | {"acked": 999}),
+            "nothing came": (202, heard),
+        }[lie]
+
+    world.partner.script = lying
+    await world.send()
+    assert len(pages) <= 5 and len(set(pages)) <= 2
+    [peer] = await db.fetch("SELECT state FROM peer WHERE id = $1", world.peer_id)
+    assert peer["state"] == "backoff"
+    world.partner.script = lambda partner, page: None
+    await world.send()
+    assert gapless(world.partner) and world.partner.got == 3, "and hears all once it says what is true"
+
+
 async def test_D5_who_hears_less_than_it_had_is_asked_which_it_has(world: World) -> None:
     await world.write(3)
     await world.sequence()

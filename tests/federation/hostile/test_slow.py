@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from federation import files, own_words, recalling, resync, side_by_side, upkeep
+from federation import files, own_words, recalling, resync, side_by_side, streams, upkeep
 from federation.instance import Instance
 from federation.membership_wishes import wish
 from federation.pages import Heard
@@ -182,6 +182,7 @@ async def test_R9_who_says_again_and_again_that_our_database_went_back_is_believ
 ) -> None:
     """Each time it would have everything compared, what our people said asked for, and its people invited again."""
     monkeypatch.setattr(resync, "COMPARISONS", 2)
+    monkeypatch.setattr(streams, "BEGIN_EVERY_MS", 0)
     there = await partner(closed, kestrel)
     space_id = await closed.open_space("projet", Level.PARTNERS, kestrel)
     await enter(space_id, await met(kestrel.actor("chloe")), kestrel, state="invited")
