@@ -101,7 +101,8 @@ class _Serving:
         self.owner = owner
         self.limit = 1 if peer.state != State.OK else EVENTS
         self.to = Receiver(peer.id, peer.host, True)
-        self.misfits = 0
+        self.misfits, self.ended = 0, False
+        self.failing = peer.failures, peer.failing_since_at
 
     async def run(self) -> int:
         stream = await stream_with(self.peer.id)
@@ -114,8 +115,7 @@ class _Serving:
                     sent, task = flight
                     flight = None
                     if not await self._landed(sent, await task):
-                        if self.peer.state != State.OK:
-                            await self.release()
+                        if self.ended:
                             return arrived
                         after = int((await stream_with(self.peer.id))["acked"])
                         continue
@@ -289,17 +289,10 @@ class _Serving:
     async def _landed(self, page: Page, landed: _Landed) -> bool:
         """Writes what came of a page; whether the next one follows it."""
         outcome = landed.outcome
-        decision = next_try(
-            self.peer.failures,
-            now_ms(),
-            outcome,
-            random.random(),
-            failing_since=self.peer.failing_since_at,
-            linked=True,
-        )
+        decision = self._decided(outcome)
         told = read_heard(landed.body) if decision.fate is Fate.ACKED else None
         if decision.fate is Fate.ACKED and told is None:
-            decision = next_try(self.peer.failures, now_ms(), Outcome(failure="answer not read"), random.random())
+            decision = self._decided(Outcome(failure="answer not read"))
         if told is not None:
             return await self._arrived(page, told, decision)
         if decision.fate is Fate.REWIND:
@@ -320,7 +313,7 @@ class _Serving:
         self.peer = replace(self.peer, state=State.OK, failures=0, failing_since_at=None, last_ok_at=now_ms())
         self.limit = EVENTS if self.limit == 1 else min(EVENTS, self.limit * 2)
         if fits and told.acked >= page.last:
-            self.misfits = 0
+            self.misfits, self.failing = 0, (0, None)
             return True
         await self._does_not_fit()
         return False
@@ -343,7 +336,7 @@ class _Serving:
             else:
                 await heard(self.peer.id, Heard(stream["generation"], missing.want - 1, stream["done"]))
         if missing is None:
-            self.peer = replace(self.peer, state=decision.state)
+            self.peer, self.ended = replace(self.peer, state=decision.state), True
             await self.release()
         else:
             await self._does_not_fit()
@@ -353,11 +346,11 @@ class _Serving:
         """Whose database went back says so once, or twice; who goes on like that is left in peace for a while."""
         self.misfits += 1
         if self.misfits > MISFITS:
-            failure = Outcome(failure="our numbers do not fit there")
-            since = self.peer.failing_since_at
-            await self._rests(
-                next_try(self.peer.failures, now_ms(), failure, random.random(), failing_since=since, linked=True)
-            )
+            await self._rests(self._decided(Outcome(failure="our numbers do not fit there")))
+
+    def _decided(self, outcome: Outcome) -> Decision:
+        failures, since = self.failing
+        return next_try(failures, now_ms(), outcome, random.random(), failing_since=since, linked=True)
 
     async def _is_poison(self, page: Page, outcome: Outcome) -> bool:
         """Whether an event that fails alone is at fault, and not the instance: it takes an empty page."""
@@ -396,7 +389,7 @@ class _Serving:
             log.error("a link is refused", extra={"action": "link.alert", "peer": self.peer.host})
             await tell_administrators(self.peer.id, "refused", decision.failing_since)
         await write_peer(self.peer, decision, now)
-        self.peer = replace(self.peer, state=decision.state)
+        self.peer, self.ended = replace(self.peer, state=decision.state), True
         await self.release()
 
     # --- the turn ---------------------------------------------------------------------------------
@@ -412,9 +405,7 @@ class _Serving:
         if due:
             nothing = Page(stream["given"] + 1, stream["given"], (), (), (), None)
             if not await self._landed(nothing, await self._send(nothing)):
-                if self.peer.state != State.OK:
-                    await self.release()
-                return self.peer.state != State.OK
+                return self.ended
             stream = await stream_with(self.peer.id)
         wait = min(LONGEST_ASK_MS, ASK_AFTER_MS << min(stream["asked"], 10))
         ask_at = now + wait if stream["done"] < stream["acked"] else 0

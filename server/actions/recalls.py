@@ -26,6 +26,7 @@ from server.viewer import Employee, Operator, Viewer
 
 PART = 500
 """Addresses in one part of a list: about 30 kB."""
+AT_ONCE = 500
 HOUR = 3_600_000
 DAY = 24 * HOUR
 DEADLINE_MS = DAY
@@ -329,6 +330,7 @@ async def follow_up() -> int:
 
     Those whose receipt does not come are told again when it is time, until their link has ended.
     """
+    global _looked
     now, changed = now_ms(), 0
     waiting = Clause(
         f"SELECT x.*, d.state AS d_state, d.done_at AS d_done, d.error AS d_error, q.state AS q_state,"
@@ -336,10 +338,29 @@ async def follow_up() -> int:
         " LEFT JOIN delivery d ON d.event_id = x.event_id AND d.peer_id = x.peer_id"
         " LEFT JOIN link l ON l.peer_id = x.peer_id WHERE"
     ).join(one_of("x.state", [state.value for state in OPEN]))
-    for row in await db.fetch(*waiting.then("AND x.gathered_at IS NOT NULL AND x.linked LIMIT 500").statement()):
-        async with db.transaction():
-            changed += await _follow(row, now)
+    waiting = waiting.then("AND x.gathered_at IS NOT NULL AND x.linked AND x.id > ? ORDER BY x.id", _looked)
+    rows = await db.fetch(*waiting.then("LIMIT ?", AT_ONCE).statement())
+    _looked = rows[-1]["id"] if len(rows) == AT_ONCE else 0  # the others' turn is next
+    for row in rows:
+        if not _stands(row, now):
+            async with db.transaction():
+                changed += await _follow(row, now)
     return changed
+
+
+_looked = 0
+"""Which target this process looked at last, where there are more than AT_ONCE."""
+
+
+def _stands(row: dict[str, Any], now: int) -> bool:
+    """Whether there is nothing to do: of one that is away for weeks nothing is written twice a second."""
+    return row["d_state"] not in ("dead", "refused") and _standing(row, now) == row["state"] and not _due(row, now)
+
+
+def _due(row: dict[str, Any], now: int) -> bool:
+    """Whether it is to be told again."""
+    over = row["l_state"] == "ended" and row["tries"] > 3
+    return row["next_at"] <= now and row["d_state"] != "pending" and not over
 
 
 async def _follow(row: dict[str, Any], now: int) -> bool:
@@ -363,8 +384,7 @@ async def _follow(row: dict[str, Any], now: int) -> bool:
         changed = True
         if state is TargetState.LATE:
             await notice_of(row, state)
-    over = row["l_state"] == "ended" and row["tries"] > 3
-    if row["next_at"] <= now and row["d_state"] != "pending" and not over:
+    if _due(row, now):
         await tell(row)
         changed = True
     return changed

@@ -89,7 +89,7 @@ class Purge(Model):
     deadline_at = maybe_moment()
     up_to = maybe_moment()  # when its host began it, by its clock
     state = fields.CharField(max_length=16, db_default="listing")  # listing, items, space, files, done, refused
-    cursor = fields.BigIntField(db_default=0)
+    cursor = fields.BigIntField(db_default=0)  # how many are listed so far; then the last post that was erased
     counts = fields.TextField(db_default="{}")  # JSON: kind to number
     tries = fields.IntField(db_default=0)
     next_at = moment(db_default=0)

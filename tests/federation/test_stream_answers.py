@@ -195,3 +195,35 @@ async def test_administrators_hear_once_of_a_link_on_which_nothing_comes_to_its_
     assert await tell_of_lag() == 1, "one of both has got further since the last look"
     assert await tell_of_lag() == 1
     assert len(await db.fetch(told)) == 4
+
+
+@pytest.mark.parametrize("answer", ["wants the first", "wants a new run", "has nothing", "does not say"])
+async def test_a_partner_whose_answers_lead_nowhere_is_left_in_peace_and_loses_nothing(
+    world: World, answer: str
+) -> None:
+    pages = []
+
+    def nowhere(partner: Partner, page: Any) -> Answer:
+        pages.append(page)
+        assert len(pages) < 100, "round and round"
+        if answer == "does not say":
+            return 202, {"?": 1}
+        if answer == "has nothing":
+            return 202, {"generation": page.generation, "acked": 0, "done": 0, "errors": []}
+        return 409, {"want": 1 if answer == "wants the first" else 0, "generation": page.generation}
+
+    world.partner.script = nowhere
+    await world.write(3)
+    await world.sequence()
+    await world.send()
+    [peer] = await db.fetch("SELECT state, failures, lease_until_at FROM peer WHERE id = $1", world.peer_id)
+    assert (peer["state"], peer["failures"], peer["lease_until_at"]) == ("backoff", 1, 0)
+    assert len(pages) < 10
+    await db.execute("UPDATE peer SET failing_since_at = failing_since_at - 1000")
+    [before] = await db.fetch("SELECT failing_since_at FROM peer WHERE id = $1", world.peer_id)
+    await world.send()
+    [after] = await db.fetch("SELECT failing_since_at, failures FROM peer WHERE id = $1", world.peer_id)
+    assert after == {**before, "failures": 2}, "since the first time"
+    world.partner.script = lambda partner, page: None
+    await turns(world)
+    assert gapless(world.partner) and len({event["id"] for event in world.partner.told}) == 3

@@ -365,6 +365,12 @@ async def test_a_long_list_is_fetched_page_by_page_from_the_host(theirs: Theirs,
     await theirs.purged()
     [row] = await db.fetch("SELECT state, reason, receipt FROM purge WHERE uri = $1", short["parvis:recall"])
     assert row["state"] == "refused" and "root" in row["reason"] and not row["receipt"]
+    kestrel.serve(second, page | {"next": first})
+    endless = dict(short) | {"id": kestrel.new("activities"), "parvis:recall": kestrel.new("recalls")}
+    assert await theirs.here.take(dict(with_proof(endless, theirs.pin.ed, now_ms())), theirs.pin.ed) == ""
+    await theirs.purged()
+    [row] = await db.fetch("SELECT state, reason FROM purge WHERE uri = $1", endless["parvis:recall"])
+    assert row["state"] == "refused" and "longer" in row["reason"], "a list without end is not fetched on and on"
 
 
 def test_every_table_that_is_about_a_post_is_erased_with_it_or_named_here() -> None:

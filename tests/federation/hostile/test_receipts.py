@@ -25,6 +25,7 @@ from server.queries import notifications
 from server.queries.recalls import TargetCard, find, listed
 from server.recall_terms import TargetState, root_of
 from server.viewer import Operator
+from tests.counting import Statements
 from tests.federation.stranger import Actor, Here, Json, OtherServer, enter, linked, met
 
 pytestmark = pytest.mark.anyio
@@ -222,6 +223,25 @@ async def test_it_is_told_again_after_an_hour_a_day_a_week_and_then_daily(asked:
     assert await asked.here.take(await asked.receipt(), asked.pin.ed) == ""
     target = await asked.target()
     assert target.state == "confirmed" and target.late
+
+
+async def test_of_who_is_away_for_weeks_nothing_is_written_meanwhile_and_everybody_has_their_turn(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await db.execute("UPDATE peer SET state = 'backoff'")
+    assert await recalls.follow_up() == 1 and (await asked.target()).state == "unreachable"
+    statements = Statements(monkeypatch)
+    assert [await recalls.follow_up() for _ in range(3)] == [0, 0, 0]
+    assert len(statements.asked) == 3, "it is looked at, and no more"
+    monkeypatch.setattr(recalls, "AT_ONCE", 1)
+    [first], [recall] = await db.fetch("SELECT * FROM recall_target"), await db.fetch("SELECT * FROM recall")
+    for number in (1, 2):
+        await db.insert("recall", {**recall, "id": recall["id"] + number})
+        other = {**first, "id": first["id"] + number, "recall_id": recall["id"] + number}
+        await db.insert("recall_target", other)
+    await db.execute("UPDATE peer SET state = 'ok'")
+    assert sum([await recalls.follow_up() for _ in range(4)]) == 3
+    assert await db.fetch("SELECT id FROM recall_target WHERE state = 'unreachable'") == []
 
 
 async def test_a_receipt_that_comes_while_one_looks_for_it_stays(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
