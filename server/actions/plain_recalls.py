@@ -18,17 +18,27 @@ ALL_TOLD = -1
 """`cursor` of a target of which every item was told."""
 
 
+_looked = 0
+"""Which target this process looked at last: those that do not answer keep nobody from their turn."""
+
+
 async def follow_up_plain(limit: int) -> int:
     """One step for some of the servers without a link; how many moved."""
+    global _looked
     query = Clause(
         "SELECT t.id, t.peer_id, t.cursor, t.state, r.space_id, r.created_at, s.actor_id, q.state AS q_state"
         " FROM recall_target t JOIN recall r ON r.id = t.recall_id JOIN space s ON s.id = r.space_id"
         " JOIN peer q ON q.id = t.peer_id WHERE t.gathered_at IS NOT NULL AND NOT t.linked AND"
     ).join(one_of("t.state", [state.value for state in OPEN]))
     moved = 0
-    for target in await db.fetch(*query.then("ORDER BY t.id LIMIT ?", limit).statement()):
-        async with db.transaction():
-            moved += await (_ended(target) if target["cursor"] == ALL_TOLD else _next_part(target))
+    targets = await db.fetch(*query.then("AND t.id > ? ORDER BY t.id LIMIT ?", _looked, limit).statement())
+    _looked = targets[-1]["id"] if len(targets) == limit else 0
+    for target in targets:
+        if target["cursor"] == ALL_TOLD:
+            moved += await _ended(target)
+        else:
+            async with db.transaction():
+                moved += await _next_part(target)
     return moved
 
 

@@ -13,6 +13,7 @@ from federation.recalling import urgent, work_off
 from federation.signatures.proofs import with_proof
 from server import database as db
 from server.actions import recalls
+from server.actions.plain_recalls import ALL_TOLD, follow_up_plain
 from server.actions.posts import Draft, publish, withdraw
 from server.actions.recall_restarts import restart
 from server.actions.spaces import set_openness, unname_partner
@@ -359,6 +360,23 @@ async def test_plain_servers_are_told_item_by_item_in_their_terms_and_nobody_say
     await work_off(here.instance)
     [target] = (await listed(Operator()))[0].targets
     assert (target.state, target.receipt, target.purged) == ("sent-unconfirmed", "", 0)
+
+
+async def test_servers_without_a_link_that_do_not_answer_keep_no_other_waiting(
+    here: Here, kestrel: OtherServer, merle: OtherServer
+) -> None:
+    space_id = await here.open_space("ouvert", Level.NETWORK)
+    for server in (kestrel, merle):
+        await enter(space_id, await met(server.actor("chloe")), server)
+    await sent(here, space_id, 1)
+    await set_openness(here.alice, space_id, Level.CLOSED)
+    await work_off(here.instance)
+    await db.execute("UPDATE peer SET state = 'backoff'")
+    for _ in range(8):
+        await follow_up_plain(1)
+        await sequence_waiting(here.instance)
+    rows = await db.fetch("SELECT cursor, state FROM recall_target")
+    assert [(row["cursor"], row["state"]) for row in rows] == [(ALL_TOLD, "unreachable")] * 2
 
 
 async def test_what_others_wrote_and_was_announced_is_announced_no_more(here: Here, kestrel: OtherServer) -> None:
