@@ -1,7 +1,7 @@
 """The digest of a list of members: what two instances compare instead of the list.
 
 `parvis:membersRoot` is SHA-256 over the ids, sorted and joined by line feeds. The digest of FEP-8fcf (SHA-256 of each
-id, joined by exclusive or) is given beside it for software that knows only that; being linear, it decides nothing.
+id, joined by exclusive or) is linear: whoever chooses ids chooses digests, so it decides nothing and is not told.
 """
 
 import hashlib
@@ -11,11 +11,3 @@ from collections.abc import Iterable
 def root_of(ids: Iterable[str]) -> str:
     """In hexadecimal; the same for the same set, in whatever order and however often an id stands in it."""
     return hashlib.sha256("\n".join(sorted(set(ids))).encode()).hexdigest()
-
-
-def digest_of(ids: Iterable[str]) -> str:
-    """FEP-8fcf's digest, in hexadecimal."""
-    total = 0
-    for one in set(ids):
-        total ^= int.from_bytes(hashlib.sha256(one.encode()).digest())
-    return f"{total:064x}"

@@ -11,7 +11,7 @@ from federation import files, resync, upkeep
 from federation.composing import Receiver, compose
 from federation.outbox import sequence_waiting
 from federation.relaying import passport
-from federation.roots import digest_of, root_of
+from federation.roots import root_of
 from federation.signatures.keys import PrivateKey
 from federation.signatures.multibase import encode_multibase
 from federation.signatures.proofs import with_proof
@@ -556,12 +556,6 @@ async def test_what_ours_write_in_a_space_that_asks_for_no_proofs_carries_none(t
         assert sealed is not None
         bodies.append(sealed.body)
     assert b'"proof"' in bodies[0] and b'"proof"' not in bodies[1]
-
-
-def test_the_digest_of_FEP_8fcf_is_the_one_of_its_text() -> None:
-    ids = ["https://testing.example.org/users/1", "https://testing.example.org/users/2"]
-    assert digest_of(ids) == "c33f48cd341ef046a206b8a72ec97af65079f9a3a9b90eef79c5920dce45c61f"
-    assert root_of(ids) == root_of(reversed(ids)) != root_of(ids[:1])
 
 
 # --- what one instance can make us keep, and pretend ----------------------------------------------
