@@ -13,6 +13,7 @@ from federation.outbox import sequence_waiting
 from federation.recalling import urgent, work_off
 from federation.streams import begin_again, rewind, stream_with
 from server import database as db
+from server.actions.newcomers import tell_once_more
 from server.actions.posts import Draft, publish
 from server.actions.recall_restarts import lost_there
 from server.clock import now_ms
@@ -111,3 +112,28 @@ async def test_D5_a_space_that_its_host_no_longer_shows_us_does_not_keep_the_oth
     await db.execute("UPDATE delivery SET state = 'sent'")
     await db.execute("UPDATE stream SET resync_at = 1")
     assert await resync.resync_waiting(closed.instance) == 1
+
+
+async def test_I3_what_is_wished_while_both_are_compared_is_compared_again(closed: Here, kestrel: OtherServer) -> None:
+    """Somebody came in after their space was looked at: the past that is theirs, too, was not told."""
+    await linked(kestrel)
+    space_id = await mirrored(kestrel.actor("un", "Group", "/spaces/un"), closed.alice)
+    await db.execute("UPDATE peer SET peering = $1", f"{kestrel.base}/peering")
+    [space] = await db.fetch("SELECT peer_id FROM space WHERE id = $1", space_id)
+    await stream_with(space["peer_id"])
+    await db.execute("UPDATE stream SET resync_at = 1")
+    wishes = [True, False]
+
+    async def state(writer: asyncio.StreamWriter) -> None:
+        if wishes.pop(0):
+            async with db.transaction():
+                await tell_once_more(space["peer_id"])
+        writer.write(answer(json.dumps({"parvis:days": []}).encode(), AS_JSON))
+        await writer.drain()
+
+    kestrel.scene("/peering/state", state)
+    assert [await resync.resync_waiting(closed.instance) for _ in range(3)] == [1, 1, 0]
+    async with db.transaction():
+        await tell_once_more(space["peer_id"])
+    [stream] = await db.fetch("SELECT resync_at, compared_at FROM stream")
+    assert stream["resync_at"] == stream["compared_at"] + 60_000, "nobody has it compared again and again"
