@@ -28,6 +28,7 @@ from federation.reading import Activity, IncomingActor, activity_in, as_now, inn
 from federation.trust import same_origin
 from federation.vocabulary import ACTORS
 from server import database as db
+from server.actions.link_keys import pinned
 from server.clock import now_ms
 from server.errors import DomainError, Unavailable
 from server.queries.former import Moves, moves, moves_until_the_end
@@ -45,6 +46,8 @@ TURN_S = 30.0
 MOST_TRIES = 5
 AGAIN_AFTER_MS = 10_000
 """The first wait before a passing failure is tried again; the nth is n² times as long."""
+BY_THE_PIN = frozenset({"Undo", "parvis:Confirm"})
+"""Said of a link, and believed by its pinned key alone: who ends one may be gone before it could be asked."""
 NEEDS_DOCUMENT = frozenset({"Invite", "Offer", "parvis:Confirm"})
 
 
@@ -260,6 +263,9 @@ async def _document(instance: Instance, said: Activity, actor: KnownActor) -> In
     about_itself = said.type == "Update" and said.object_type in ACTORS and actor.kind != "application"
     about_link = actor.kind == "application" and said.type in ("Accept", "Undo")
     if said.type not in NEEDS_DOCUMENT and not about_itself and not about_link:
+        return None
+    by_the_pin = actor.kind == "application" and said.type in BY_THE_PIN
+    if by_the_pin and actor.peer_id is not None and await pinned(actor.peer_id):
         return None
     document = await read_exactly(instance, said.actor)
     await remember(document)

@@ -255,6 +255,14 @@ async def test_who_names_the_offer_by_its_address_alone_ends_the_link_too(closed
     assert await state(pin.server) == "ended"
 
 
+async def test_a_link_is_ended_by_an_instance_that_cannot_be_asked_any_more(closed: Here, kestrel: OtherServer) -> None:
+    """It waited for an answer that never came, and the proposal that followed was lost."""
+    pin = await linked(kestrel)
+    kestrel.scene("/actor", b"HTTP/1.1 503 X\r\ncontent-length: 0\r\n\r\n")
+    assert await closed.take(pin.says("Undo", {"type": "Offer", "id": "x"}), pin.ed) == ""
+    assert await state(kestrel) == "ended" and kestrel.asked("/actor") == 0
+
+
 async def test_when_both_propose_at_once_the_smaller_address_counts_on_both_sides(closed: Here, pin: Actor) -> None:
     """Addresses of 127.0.0.1 come before ours at localhost, those of zulu.example after."""
     await _offered_by_us(closed, pin.server)

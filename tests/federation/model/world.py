@@ -202,8 +202,8 @@ def loosen(world: World, seen: dict[str, dict[str, Any]], host: str) -> None:
         if item.gone:
             continue
         post = seen.get(item.word)
-        if item.host == host and (post is None or item.text not in post["content"]):
-            item.loose = True
+        if item.host in (host, world.oracle.home) and (post is None or item.text not in post["content"]):
+            item.loose = True  # of its own people's words the home may have to have one back from there
         if post is None or post["favourites_count"] != len(item.thanks):
             item.loose_thanks = True
         if item.votes is not None and (post is None or tally(post) != item.tally):
