@@ -33,9 +33,9 @@ SECOND_PERSON = N_(
 )
 
 
-async def pinned(peer_id: int) -> dict[str, Any] | None:
-    """The link whose key is pinned, if this instance has one."""
-    row = await row_of(peer_id)
+async def pinned(peer_id: int, *, alone: bool = False) -> dict[str, Any] | None:
+    """The link whose key is pinned, if this instance has one; `alone` as in `row_of`."""
+    row = await row_of(peer_id, alone=alone)
     return row if row is not None and row["state"] in PINNED and row["their_key"] else None
 
 
@@ -49,7 +49,7 @@ def counts(row: dict[str, Any], key_uri: str, now: int) -> bool:
 async def rekeyed(peer_id: int, key_uri: str, key: str) -> None:
     """The partner has a new key, said with the pinned one and proved with the new: both count for a week."""
     async with db.transaction():
-        row = await pinned(peer_id)
+        row = await pinned(peer_id, alone=True)
         if row is None or row["their_key"] == key:
             return
         await change(
@@ -70,7 +70,7 @@ async def disagreed(peer_id: int, reason: str, example: str = "") -> bool:
     Says whether there was a link to stop. A link that is stopped already for that stays so.
     """
     async with db.together():
-        row = await pinned(peer_id)
+        row = await pinned(peer_id, alone=True)
         if row is None:
             return False
         await noticed(peer_id, KEY, reason, example)
@@ -92,7 +92,7 @@ async def compare_again(viewer: Employee | Operator, theirs: TheirSide) -> None:
     """
     demand_admin(viewer)
     async with db.transaction():
-        row = await found(theirs.host)
+        row = await found(theirs.host, alone=True)
         await demand_step(row, "resume", theirs.host)
         if row["cause"] != KEY:
             raise Conflict(detail="that link did not stop because of its key")

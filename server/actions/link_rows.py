@@ -84,20 +84,24 @@ def demand_admin(viewer: Employee | Operator) -> None:
         raise Forbidden(ADMINS_ONLY)
 
 
-async def row_of(peer_id: int) -> dict[str, Any] | None:
-    """The link with an instance, if there is or was one."""
-    return await db.fetch_one(
-        "SELECT l.*, q.host, q.base_url, q.title FROM link l JOIN peer q ON q.id = l.peer_id WHERE l.peer_id = $1",
-        peer_id,
-    )
+_LINK = "SELECT l.*, q.host, q.base_url, q.title FROM link l JOIN peer q ON q.id = l.peer_id WHERE"
 
 
-async def found(host: str) -> dict[str, Any]:
-    """The link with the instance at a host. Raises NotFound."""
-    row = await db.fetch_one(
-        "SELECT l.*, q.host, q.base_url, q.title FROM link l JOIN peer q ON q.id = l.peer_id WHERE q.host = $1",
-        await new_host(host.strip().lower()),
-    )
+def _alone() -> str:
+    return " FOR UPDATE OF l" if db.engine_name() == "postgres" else ""
+
+
+async def row_of(peer_id: int, *, alone: bool = False) -> dict[str, Any] | None:
+    """The link with an instance, if there is or was one. `alone`: it is this transaction's until its end.
+
+    Whoever takes a step must have it alone: two who confirmed at one moment saw each that the other had not yet.
+    """
+    return await db.fetch_one(f"{_LINK} l.peer_id = $1{_alone() if alone else ''}", peer_id)
+
+
+async def found(host: str, *, alone: bool = False) -> dict[str, Any]:
+    """The link with the instance at a host; `alone` as in `row_of`. Raises NotFound."""
+    row = await db.fetch_one(f"{_LINK} q.host = $1{_alone() if alone else ''}", await new_host(host.strip().lower()))
     if row is None:
         raise NotFound(NO_LINK, params={"host": host[:255]})
     return row

@@ -48,7 +48,7 @@ async def offer(viewer: Employee | Operator, theirs: TheirSide, until_at: int | 
     if until_at is not None and until_at > LATEST_MS:
         raise Invalid(FAR_DATE, field="until", params={"year": LATEST_YEAR})
     async with db.transaction():
-        row = await row_of(theirs.peer_id)
+        row = await row_of(theirs.peer_id, alone=True)
         if row is not None and row["state"] in (LinkState.CONFIRMED, LinkState.ACTIVE):
             return
         await demand_step(row, "offer", theirs.host)
@@ -70,7 +70,7 @@ async def receive(
     terms = terms or Terms()
     terms.demand_speakable()
     async with db.transaction():
-        row = await row_of(theirs.peer_id)
+        row = await row_of(theirs.peer_id, alone=True)
         await demand_step(row, "receive", theirs.host)
         if row is not None and row["state"] == LinkState.OFFERED and _address(row["offer_uri"], here) < offer_uri:
             return  # ours counts: they take it
@@ -84,7 +84,7 @@ async def accept(viewer: Employee | Operator, host: str) -> None:
     """Takes the proposal; both sides can now compare the six words."""
     demand_admin(viewer)
     async with db.transaction():
-        row = await found(host)
+        row = await found(host, alone=True)
         if row["state"] in (LinkState.CONFIRMED, LinkState.ACTIVE):
             return
         await demand_step(row, "accept", host)
@@ -103,7 +103,7 @@ async def accepted(theirs: TheirSide, offer_uri: str, their_nonce: str, terms: T
     terms = terms or Terms()
     terms.demand_speakable()
     async with db.transaction():
-        row = await row_of(theirs.peer_id)
+        row = await row_of(theirs.peer_id, alone=True)
         if row is None or row["offer_uri"] != offer_uri:
             raise NotFound(detail="an answer to nothing that was offered (O24)")
         await demand_step(row, "accepted", theirs.host)
@@ -148,7 +148,7 @@ async def confirm(viewer: Employee | Operator, host: str) -> LinkState:
     """A person here compared the words. Active once the other side has confirmed too."""
     demand_admin(viewer)
     async with db.transaction():
-        row = await found(host)
+        row = await found(host, alone=True)
         if row["state"] == LinkState.ACTIVE:
             return LinkState.ACTIVE
         await demand_step(row, "confirm", host)
@@ -164,7 +164,7 @@ async def confirm(viewer: Employee | Operator, host: str) -> LinkState:
 async def confirmed(peer_id: int) -> None:
     """The other side's administrator confirmed; the caller has checked that the key that we pinned says so."""
     async with db.transaction():
-        row = await row_of(peer_id)
+        row = await row_of(peer_id, alone=True)
         if row is None:
             raise NotFound(detail="no link with that instance")
         await demand_step(row, "confirmed", row["host"])
@@ -178,7 +178,7 @@ async def suspend(viewer: Employee | Operator, host: str, reason: str = "") -> N
     """Nothing flows until it is resumed; nothing is lost."""
     demand_admin(viewer)
     async with db.transaction():
-        row = await found(host)
+        row = await found(host, alone=True)
         if row["state"] == LinkState.SUSPENDED:
             return
         await demand_step(row, "suspend", host)
@@ -190,7 +190,7 @@ async def resume(viewer: Employee | Operator, host: str) -> None:
     """What waited flows again. Raises Conflict when the link stopped because of its key: see `compare_again`."""
     demand_admin(viewer)
     async with db.transaction():
-        row = await found(host)
+        row = await found(host, alone=True)
         if row["state"] == LinkState.ACTIVE:
             return
         await demand_step(row, "resume", host)
@@ -204,7 +204,7 @@ async def set_kin(viewer: Employee | Operator, host: str, kin: bool) -> None:
     """Says that the other instance is a department of the same house, or that it is not."""
     demand_admin(viewer)
     async with db.transaction():
-        row = await found(host)
+        row = await found(host, alone=True)
         if bool(row["kin"]) is kin:
             return
         await db.execute("UPDATE link SET kin = $1, changed_at = $2 WHERE id = $3", kin, now_ms(), row["id"])
@@ -216,7 +216,7 @@ async def end(viewer: Employee | Operator, host: str) -> None:
     """The agreement is over: their people leave our spaces, ours leave theirs, and they are told."""
     demand_admin(viewer)
     async with db.transaction():
-        row = await found(host)
+        row = await found(host, alone=True)
         if row["state"] == LinkState.ENDED:
             return
         await demand_step(row, "end", host)
@@ -242,7 +242,7 @@ async def end_overdue() -> int:
 async def ended(peer_id: int) -> None:
     """The other side ends the agreement; the caller has checked that its key says so."""
     async with db.transaction():
-        row = await row_of(peer_id)
+        row = await row_of(peer_id, alone=True)
         if row is None:
             raise NotFound(detail="no link with that instance")
         if row["state"] not in (LinkState.NONE, LinkState.ENDED):
