@@ -210,6 +210,7 @@ async def _about_link(instance: Instance, fact: Fact, to: Receiver) -> Message |
     )
     if link is None:
         return None
+    look_again(instance)  # and at which key the other side holds, which an agreement begun anew makes the newest
     if fact.kind is Kind.LINK_REKEYED:
         return await _new_key(instance, fact, link)
     if fact.kind is Kind.LINK_MOVED:
@@ -222,7 +223,6 @@ async def _new_key(instance: Instance, fact: Fact, link: dict[str, Any]) -> Mess
     """That our key is another one; None when it was replaced again meanwhile."""
     if link["rekey_event_id"] != fact.id:
         return None
-    look_again(instance)
     document = new_key(fact, link, await application(instance), instance.here)
     key = await key_at(instance, fact.detail("key"))
     return Message(with_proof(document, key, now_ms()), instance.here.instance)

@@ -226,6 +226,21 @@ async def test_a_process_that_holds_the_old_key_tells_the_new_one_and_signs_with
     assert await signed_by(closed, pin) == old.key_id, "they do not know the new one yet"
 
 
+async def test_an_agreement_that_begins_anew_is_signed_with_the_newest_key_at_once(
+    closed: Here, pin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that had looked a moment before which key they hold signed it with the old one, and was refused."""
+    for module in (keyring, signing):
+        monkeypatch.setattr(module, "LOOKS_EVERY_S", 60.0)
+    await rotate(closed.instance)
+    assert await signed_by(closed, pin) != (await instance_key(closed.instance)).key_id
+    await links.end(ADMIN, pin.server.host)
+    await db.execute("UPDATE link SET our_key_uri = '', rekey_event_id = NULL")
+    [event] = await db.fetch("SELECT id FROM event WHERE kind = 'link_ended'")
+    assert await compose(closed.instance, event["id"], Receiver((await link())["peer_id"], pin.server.host, False))
+    assert await signed_by(closed, pin) == (await instance_key(closed.instance)).key_id
+
+
 async def signed_by(here: Here, pin: Actor) -> str:
     sign = await sign_as_instance(here.instance, Manner(linked=True, scheme="rfc9421"))
     headers = sign("GET", pin.uri, {}, b"")
