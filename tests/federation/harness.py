@@ -230,14 +230,17 @@ async def link_state(node: Node, host: str) -> str:
     return next((str(row["state"]) for row in json.loads(listed) if row["host"] == host), "")
 
 
-async def link(one: Node, other: Node) -> list[str]:
-    """The whole agreement between two running instances, as their administrators do it; the six words."""
+async def link(one: Node, other: Node, deadline_s: float = DEADLINE_S) -> list[str]:
+    """The whole agreement between two running instances, as their administrators do it; the six words. `deadline_s`:
+    how long each of its steps may take.
+    """
     await one.cli("link", "offer", other.host)
 
     await until(
         lambda: link_state(other, one.host),
         lambda state: state == "received",
         f"{other.name} hears the offer; {one.log()}",
+        deadline_s,
     )
     await other.cli("link", "accept", one.host)
 
@@ -245,7 +248,7 @@ async def link(one: Node, other: Node) -> list[str]:
         code, out, _ = await node.cli("link", "words", host, "--json", ok=False)
         return list(json.loads(out)["words"]) if code == 0 else []
 
-    mine = await until(lambda: words(one, other.host), bool, f"{one.name} has the words; {other.log()}")
+    mine = await until(lambda: words(one, other.host), bool, f"{one.name} has the words; {other.log()}", deadline_s)
     theirs = await words(other, one.host)
     assert mine == theirs, "the six words are the same on both sides"
     await one.cli("link", "confirm", other.host)
@@ -255,6 +258,7 @@ async def link(one: Node, other: Node) -> list[str]:
             lambda node=node, host=host: link_state(node, host),  # type: ignore[misc]
             lambda state: state == "active",
             f"{node.name}'s link is active; {node.log()}",
+            deadline_s,
         )
     return mine
 

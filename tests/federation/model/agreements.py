@@ -57,12 +57,15 @@ async def part(world: World) -> None:
 
 
 async def link_again(world: World) -> None:
-    """In fair weather, as whoever compares six words on the telephone waits for."""
+    """In fair weather, as whoever compares six words on the telephone waits for.
+
+    Whoever was asked for a key while they could not be reached is asked for it again a minute later, not before.
+    """
     if not world.parted:
         return
     place = world.chance.choice(sorted(world.parted))
     world.fair()
-    await link(world.nodes[0], world.nodes[place])
+    await link(world.nodes[0], world.nodes[place], 120)
     world.parted.discard(place)
     world.say(f"{world.nodes[0].name} is linked with {world.nodes[place].host} again")
 
