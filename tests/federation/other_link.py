@@ -38,7 +38,7 @@ from tests.federation.other_forms import (
 )
 
 PAGE = Path(__file__).parents[2] / "FEDERATION.md"
-WORDS = re.search(r"### The words\n.*?```\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+WORDS = re.search(r"## The words of a link\n.*?```\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 TYPES = {"/.well-known/webfinger": "application/jrd+json", "/.well-known/nodeinfo": "application/json"}
 DEADLINE_S = 60.0
 

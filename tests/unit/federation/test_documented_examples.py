@@ -47,5 +47,5 @@ def test_the_proof_holds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_words_are_those_that_administrators_read() -> None:
-    words = re.findall(r"### The words\n.*?```\n(.*?)```", PAGE, re.DOTALL)[0]
+    words = re.findall(r"## The words of a link\n.*?```\n(.*?)```", PAGE, re.DOTALL)[0]
     assert tuple(words.split()) == SIX_WORDS
