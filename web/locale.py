@@ -51,8 +51,8 @@ class Speech:
         return format_date(_at(ms), "d MMMM y", locale=self.locale)
 
     def moment(self, ms: int) -> str:
-        """The day and the time, 24 hours."""
-        return f"{self.day(ms)}, {format_time(_at(ms), 'HH:mm', locale=self.locale)}"
+        """The day and the time, 24 hours, with the zone that all of it is in."""
+        return f"{self.day(ms)}, {format_time(_at(ms), 'HH:mm', locale=self.locale)}{NO_BREAK}UTC"
 
     def ago(self, ms: int) -> str:
         """« il y a 4 min »; after a week the day."""

@@ -18,9 +18,9 @@ def test_a_day_is_written_in_words() -> None:
 
 
 def test_the_clock_has_24_hours_in_both() -> None:
-    assert (FR.moment(MARCH), EN.moment(MARCH)) == ("31 mars 2027, 16:05", "31 March 2027, 16:05")
+    assert (FR.moment(MARCH), EN.moment(MARCH)) == ("31 mars 2027, 16:05\xa0UTC", "31 March 2027, 16:05\xa0UTC")
     midnight = MARCH - MARCH % DAY_MS
-    assert FR.moment(midnight).endswith(", 00:00") and EN.moment(midnight).endswith(", 00:00")
+    assert FR.moment(midnight).endswith(", 00:00\xa0UTC") and EN.moment(midnight).endswith(", 00:00\xa0UTC")
 
 
 def test_machines_read_the_same_instant_in_both() -> None:
