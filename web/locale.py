@@ -62,6 +62,10 @@ class Speech:
         since = timedelta(milliseconds=-max(passed, 1000))
         return format_timedelta(since, add_direction=True, format="short", locale=self.locale)
 
+    def lasting(self, ms: int) -> str:
+        """« 3 heures »: a time that passes, in its largest unit; a second at least."""
+        return format_timedelta(timedelta(milliseconds=max(ms, 1000)), locale=self.locale)
+
     def iso(self, ms: int) -> str:
         """For `datetime` attributes."""
         return format_datetime(_at(ms), "yyyy-MM-dd'T'HH:mm:ss'Z'", locale="en")

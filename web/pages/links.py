@@ -9,7 +9,7 @@ from starlette.responses import Response
 from server.actions import links as verbs
 from server.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unavailable
 from server.openness import LinkState
-from server.queries import linked, links
+from server.queries import lag, linked, links
 from server.queries.links import LinkCard
 from server.refusals import N_
 from server.viewer import Employee
@@ -22,6 +22,7 @@ NOT_A_HOST = N_("« %(host)s » n’est pas l’adresse d’une instance, co
 HOST = re.compile(r"(?=.{1,253}(?::\d{1,5})?$)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?")
 REASON_CHARACTERS = 300
 COMPARED = frozenset({LinkState.CONFIRMED})
+FLOWS = frozenset({LinkState.ACTIVE, LinkState.SUSPENDED})
 
 
 class Linking(Protocol):
@@ -47,7 +48,8 @@ async def one(visit: Visit) -> Response:
 async def _one(visit: Visit, host: str, refused: DomainError | None = None, about: About | None = None) -> Response:
     found = await linked.of_host(visit.viewer, host)
     words = await _words(visit, found.card) if _to_compare(found.card) else []
-    return await showing.link(visit, found, words, refused=refused, about=about)
+    slots = await lag.of_last_week(visit.viewer, found.card.peer_id) if found.card.state in FLOWS else []
+    return await showing.link(visit, found, words, slots, refused=refused, about=about)
 
 
 async def offer(visit: Visit) -> Response:

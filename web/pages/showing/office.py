@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from urllib.parse import urlencode
 
-from babel.dates import format_timedelta
 from starlette.responses import Response
 
 from server.actions.accounts import NewPerson
@@ -15,12 +13,14 @@ from server.openness import LinkState, Office
 from server.queries.accounts import AccountRow
 from server.queries.deliveries import STATES, DeliveryRow
 from server.queries.health import Health, Queue
+from server.queries.lag import Slot
 from server.queries.linked import Linked as LinkDetail
 from server.queries.links import LinkCard
 from server.refusals import N_
 from server.viewer import Employee
 from web.locale import Speech
 from web.pages.showing.frame import refused_words, show, speech_for
+from web.pages.showing.linking import name_of, week_of, words_of
 from web.pages.showing.own import status_for
 from web.pages.visits import Visit
 
@@ -46,15 +46,15 @@ CAUSE_WORDS = {
 }
 HEALTH_WORDS = {
     "ok": N_("répond"),
-    "backoff": N_("injoignable pour l’instant, réessayée"),
+    "backoff": N_("injoignable"),
     "paused": N_("refuse ce que nous lui envoyons"),
     "suspended": N_("silencieuse depuis une semaine"),
     "archived": N_("silencieuse depuis un mois"),
 }
 DELIVERY_WORDS = {
     "pending": N_("en route"),
-    "sent": N_("reçue"),
-    "dead": N_("mise de côté"),
+    "sent": N_("reçu"),
+    "dead": N_("mis de côté"),
     "skipped": N_("sans objet"),
 }
 DELIVERY_ICONS = {"pending": "clock", "sent": "tick", "dead": "warn", "skipped": "more"}
@@ -109,7 +109,6 @@ RULE_WORDS = {
     "hidden": N_("demande au sujet de ce qui n’est pas partagé avec elle"),
     "refused": N_("demande refusée"),
 }
-NOT_KNOWN_YET = N_("pas encore connue")
 MOST_DRAWN = 30
 """Instances on the map; the table has them all."""
 QUEUES = (
@@ -137,6 +136,7 @@ class Linked:
     """
 
     card: LinkCard
+    name: str
     state: str
     tone: str
     icon: str
@@ -188,14 +188,15 @@ async def link(
     visit: Visit,
     found: LinkDetail,
     words: Sequence[str],
+    slots: Sequence[Slot] = (),
     *,
     refused: DomainError | None = None,
     about: About | None = None,
 ) -> Response:
-    """One linked instance: how it fares, what is shared with it, what it said that was refused."""
+    """One linked instance: how it fares, what is shared with it, what it said that was refused. `slots`: how long what
+    it was told waited.
+    """
     speaks, _ = await speech_for(visit.request, visit.viewer)
-    card = found.card
-    known = bool(card.last_ok_at or card.last_heard_at or card.failing_since_at)
     return await show(
         visit,
         "link.html",
@@ -207,8 +208,9 @@ async def link(
         refused=await refused_words(visit, refused),
         about=about,
         rules={one.rule: speaks.gettext(rule_words(one.rule)) for one in found.incidents},
-        skew=lasting(speaks, abs(found.card.skew_ms or 0)),
-        health=speaks.gettext(HEALTH_WORDS.get(found.card.health, found.card.health) if known else NOT_KNOWN_YET),
+        skew=speaks.lasting(abs(found.card.skew_ms or 0)),
+        told=words_of(speaks, found, bool(words) or found.card.state is LinkState.RECEIVED),
+        week=week_of(speaks, slots) if slots else None,
     )
 
 
@@ -293,20 +295,15 @@ def linked(speaks: Speech, card: LinkCard) -> Linked:
         words, tone, icon = CAUSE_WORDS.get(card.cause, words), "closed", "warn" if card.cause else "more"
     elif card.state is not LinkState.ACTIVE:
         tone, icon = "network", "clock"
-    lag = lasting(speaks, card.oldest_ms) if card.waiting else ""
-    silent = lasting(speaks, now_ms() - card.failing_since_at) if card.failing_since_at else ""
-    return Linked(card, speaks.gettext(words), tone, icon, lag, silent)
+    lag = speaks.lasting(card.oldest_ms) if card.waiting else ""
+    silent = speaks.lasting(now_ms() - card.failing_since_at) if card.failing_since_at else ""
+    return Linked(card, name_of(card), speaks.gettext(words), tone, icon, lag, silent)
 
 
 def figure(speaks: Speech, words: str, queue: Queue, quiet: str) -> Figure:
     """A queue with how long its oldest row has waited."""
-    since = lasting(speaks, queue.oldest_ms) if queue.waiting else ""
+    since = speaks.lasting(queue.oldest_ms) if queue.waiting else ""
     return Figure(words, queue.waiting, since, quiet)
-
-
-def lasting(speaks: Speech, ms: int) -> str:
-    """« 3 heures »: a time that passes, in its largest unit."""
-    return format_timedelta(timedelta(milliseconds=max(ms, 1000)), locale=speaks.locale)
 
 
 def _waits_there(card: LinkCard) -> bool:

@@ -9,6 +9,7 @@ from server.actions import links
 from server.actions.incidents import noticed
 from server.actions.link_rows import TheirSide
 from server.clock import now_ms
+from server.ids import id_at, new_id
 from server.openness import Level
 from server.viewer import Employee
 from tests.cast import Cast, say, space
@@ -39,8 +40,8 @@ class Found:
 
 async def test_the_map_draws_each_instance_and_the_table_says_the_same(odile: Browser, cast: Cast) -> None:
     page = await odile.page("/admin/links")
-    [drawing] = re.findall(r"<svg class=\"linkmap\".*?</svg>", page, re.DOTALL)
-    assert KESTREL in drawing and "<title" in drawing and "style=" not in drawing
+    [drawing] = re.findall(r"<div class=\"linkmap\".*?</div>", page, re.DOTALL)
+    assert f'href="{PAGE}"' in drawing and "active · 0 espace" in drawing and "style=" not in drawing
     assert f'<a href="{PAGE}">{KESTREL}</a>' in page and "sans fin" in page
     assert cast
 
@@ -105,3 +106,52 @@ async def test_a_person_at_a_third_instance_is_attested_by_the_host(alice: Brows
     post = await say(cast.chloe, "vu de loin")
     await db.execute("UPDATE post SET attested_by_id = $1 WHERE id = $2", await kestrel(), post)
     assert "attesté par kestrel.test" in await alice.page(f"/posts/{post}")
+
+
+TOLD = {
+    "UPDATE peer SET last_ok_at = 1": ("ok", "Tout va bien", ""),
+    "UPDATE peer SET state = 'backoff', failing_since_at = $1": ("", "ne répond plus depuis 2 heures", "rien à faire"),
+    "UPDATE peer SET state = 'paused', failing_since_at = $1": ("danger", "refuse ce que nous lui envoyons", "Appelez"),
+    "UPDATE peer SET state = 'archived', failing_since_at = $1": ("danger", "plus d’un mois", "mettez fin"),
+    "UPDATE peer SET skew_ms = 90000": ("", "2 minutes d’écart", "régler"),
+    "UPDATE link SET state = 'suspended', reason = 'audit en cours'": ("", "audit en cours", "reprendrez"),
+    "UPDATE link SET state = 'suspended', cause = 'recall'": ("danger", "refusé un rappel", "Voir les rappels"),
+    "UPDATE link SET state = 'ended'": ("", "terminée depuis le", "Voir les rappels"),
+    "UPDATE link SET state = 'offered', confirmed_here_at = NULL": ("", "attend la réponse", "sa page"),
+}
+
+
+@pytest.mark.parametrize("statement", TOLD)
+async def test_a_page_of_a_link_says_first_how_it_is_and_what_to_do(odile: Browser, cast: Cast, statement: str) -> None:
+    await db.execute(statement, *([now_ms() - 7_200_000] if "$1" in statement else []))
+    page = (await odile.page(PAGE)).replace("\xa0", " ")
+    [first, *_] = re.findall(r'<div class="notice([^"]*)" role="status">(.*?)</div></div>', page, re.DOTALL)
+    tone, sentence, more = TOLD[statement]
+    assert first[0] == (f" notice--{tone}" if tone else "") and sentence in first[1] and more in first[1], first
+    assert page.index("notice") < page.index("Espaces partagés") and cast
+
+
+async def test_a_link_that_is_proposed_is_accepted_on_its_own_page(odile: Browser, cast: Cast) -> None:
+    await db.execute("UPDATE link SET state = 'received', confirmed_here_at = NULL, confirmed_there_at = NULL")
+    assert f'action="{PAGE}/accept"' in await odile.page(PAGE)
+    assert await odile.post(f"{PAGE}/accept", back="1") == PAGE
+    [row] = await db.fetch("SELECT state FROM link")
+    assert row["state"] == "confirmed" and cast
+
+
+async def test_how_long_deliveries_waited_is_drawn_for_a_week_and_said_by_day(odile: Browser, cast: Cast) -> None:
+    now, hour, peer_id = now_ms(), 3_600_000, await kestrel()
+    assert "Rien ne lui a été envoyé" in await odile.page(PAGE)
+    waited = [(30 * hour, 10_000, "sent"), (54 * hour, 20 * 60_000, "sent"), (100 * hour, 9 * hour, "sent")]
+    waited += [(24 * 8 * hour, 1000, "sent"), (3 * hour, 10_000, "skipped")]
+    for seq, (ago, lasted, state) in enumerate(waited):
+        event = {"id": new_id(), "kind": "person_changed", "created_at": now}
+        at = now - ago
+        row = {"id": id_at(at), "peer_id": peer_id, "seq": seq, "event_id": event["id"], "inbox": "x", "state": state}
+        await db.insert("event", event)
+        await db.insert("delivery", row | {"created_at": at, "done_at": at + lasted})
+    page = (await odile.page(PAGE)).replace("\xa0", " ")
+    steps = [int(step) for step in re.findall(r'<rect class="week__(\d)"', page)]
+    assert len(steps) == 28 and steps.count(1) == 1 and steps.count(2) >= 1
+    assert steps.index(3) < steps.index(2) < steps.index(1), "the oldest first"
+    assert "l’attente la plus longue a été de 9 heures" in page and cast
