@@ -47,8 +47,9 @@ class Speech:
         return forms[0] if alone else forms[1]
 
     def day(self, ms: int) -> str:
-        """« 31 mars 2027 », “31 March 2027”."""
-        return format_date(_at(ms), "d MMMM y", locale=self.locale)
+        """« 31 mars 2027 », “31 March 2027”; in French the first of a month is « 1er »."""
+        said = format_date(_at(ms), "d MMMM y", locale=self.locale)
+        return said.replace("1 ", "1er ", 1) if self.language == "fr" and said.startswith("1 ") else said
 
     def moment(self, ms: int) -> str:
         """The day and the time, 24 hours, with the zone that all of it is in."""

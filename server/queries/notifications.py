@@ -27,8 +27,8 @@ MOST_COUNTED = 100
 class Waiting:
     """One notice. `open`: it still asks for something (an invitation not answered, a request not decided).
 
-    `about`: what became of a space's openness (refused, stale, closes_at, review) or of a recall (refused, late),
-    '' for other kinds.
+    `about`: what became of a space's openness (refused, stale, closes_at, review), of a recall (refused, late) or of a
+    link (key, members, refused, behind, moved), '' for other kinds.
     """
 
     id: int
@@ -156,10 +156,12 @@ def _change_of(kind: str, key: str) -> int | None:
 
 
 def _about(kind: str, key: str) -> str:
-    """The last word of a notice's key says what happened, or its first, for what a timer did."""
+    """The last word of a notice's key says what happened; its first, for what a timer did; its second, for a link."""
     first, _, rest = key.partition(":")
     if kind == "recall":
         return rest.rpartition(":")[2]
+    if kind == "link":
+        return rest.partition(":")[0]
     return "" if kind != "openness" else rest.rpartition(":")[2] if first == "openness" else first
 
 

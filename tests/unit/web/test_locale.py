@@ -15,6 +15,8 @@ MINUTE_MS = 60 * 1000
 
 def test_a_day_is_written_in_words() -> None:
     assert (FR.day(MARCH), EN.day(MARCH)) == ("31 mars 2027", "31 March 2027")
+    april = MARCH + DAY_MS
+    assert (FR.day(april), EN.day(april)) == ("1er avril 2027", "1 April 2027")
 
 
 def test_the_clock_has_24_hours_in_both() -> None:

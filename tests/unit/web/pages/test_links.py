@@ -7,12 +7,13 @@ import pytest
 from server import database as db
 from server.actions import links
 from server.actions.incidents import noticed
+from server.actions.link_keys import tell_administrators
 from server.actions.link_rows import TheirSide
 from server.clock import now_ms
 from server.ids import id_at, new_id
 from server.openness import Level
 from server.viewer import Employee
-from tests.cast import Cast, say, space
+from tests.cast import Cast, say, space, stranger
 from tests.unit.web.pages.browser import Browser
 
 pytestmark = pytest.mark.anyio
@@ -155,3 +156,17 @@ async def test_how_long_deliveries_waited_is_drawn_for_a_week_and_said_by_day(od
     assert len(steps) == 28 and steps.count(1) == 1 and steps.count(2) >= 1
     assert steps.index(3) < steps.index(2) < steps.index(1), "the oldest first"
     assert "l’attente la plus longue a été de 9 heures" in page and cast
+
+
+@pytest.mark.parametrize(
+    ("about", "said"), [("behind", "attend depuis des minutes"), ("key", "une autre clé"), ("refused", "refuse ce que")]
+)
+async def test_a_notice_of_a_link_says_what_is_the_matter_and_leads_to_it(
+    odile: Browser, cast: Cast, about: str, said: str
+) -> None:
+    there = await stranger("actor", "Kestrel GmbH", KESTREL)
+    await db.execute("UPDATE actor SET kind = 'application' WHERE id = $1", there.actor_id)
+    await tell_administrators(await kestrel(), about, 1)
+    page = await odile.page("/notifications")
+    assert said in page and page.count(f'href="{PAGE}"') == 2 and "/@actor" not in page
+    assert cast

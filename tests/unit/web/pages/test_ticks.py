@@ -22,9 +22,9 @@ async def told(cast: Cast, post_id: int, *states: tuple[str, int | None, str]) -
 
 
 TOLD: dict[str, list[tuple[str, int | None, str]]] = {
-    "reçu par 1 instance": [("sent", 3, "")],
-    "envoyé à 1 instance": [("sent", 4, "")],
-    "en route": [("pending", None, ""), ("sent", 3, "")],
+    f"reçu par {KESTREL}": [("sent", 3, "")],
+    f"envoyé à {KESTREL}": [("sent", 4, "")],
+    f"en route vers {KESTREL}": [("pending", None, ""), ("sent", 3, "")],
     f"refusé par {KESTREL} (ses règles ne le permettent pas)": [("sent", 3, "policy")],
     f"non remis à {KESTREL}": [("dead", 3, "answered 500")],
 }
