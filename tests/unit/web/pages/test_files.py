@@ -150,3 +150,16 @@ async def test_a_picture_is_shown_with_its_description_to_whoever_may_open_it(
     assert "Coffret ouvert" not in page and "/media/" not in page and "ne s’ouvre pas pour vous" in page
     assert "/small/" not in page and (await bruno.get(small[1])).status_code == 403
     assert "Coffret ouvert" in await alice.page("/spaces/equipe")
+
+
+async def test_a_long_description_is_folded_and_whole_for_who_hears_it(
+    app: Starlette, cast: Cast, alice: Browser
+) -> None:
+    post_id = await say(cast.alice, "Les relevés", await space("cevennes", Level.INTERNAL, cast.alice))
+    await attached(app, cast.alice, post_id, "image/png")
+    long, short = "mot " * 700 + "fin", "Le poste 3"
+    for words, folded in ((long, True), (short, False)):
+        await db.execute("UPDATE attachment SET description = $1", words)
+        page = await alice.page(f"/posts/{post_id}")
+        assert f'alt="{words}"' in page and f'dir="auto">{words}</p>' in page
+        assert ('<details class="fold small"><summary dir="auto">mot' in page) is folded

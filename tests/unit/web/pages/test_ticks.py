@@ -43,3 +43,13 @@ async def test_each_post_says_how_far_it_got_at_each_partner(cast: Cast, alice: 
             page = await browser.page(f"/posts/{post_id}")
             assert [other for other in TOLD if other in page] == [words]
     assert "not delivered" in await alice.page(f"/posts/{post_id}", headers={"accept-language": "en"})
+
+
+async def test_what_a_closed_space_holds_back_is_not_said_to_be_on_its_way(cast: Cast, alice: Browser) -> None:
+    space_id = await space("cevennes", Level.PARTNERS, cast.alice, cast.chloe, partners=(KESTREL,))
+    post_id = await say(cast.alice, "Bonjour", space_id)
+    await told(cast, post_id, ("pending", None, ""))
+    assert f"en route vers {KESTREL}" in await alice.page(f"/posts/{post_id}")
+    await db.execute("UPDATE space SET level = 'closed' WHERE id = $1", space_id)
+    page = await alice.page(f"/posts/{post_id}")
+    assert f"ne partira pas vers {KESTREL}" in page and "en route" not in page
