@@ -20,9 +20,10 @@ class LinkCard:
     """One agreement, and how it fares. `waiting`: deliveries not yet made; `oldest_ms`: since when.
 
     `spaces`: those of ours that name it and those of theirs we know; `people`: theirs in spaces of ours;
-    `copies`: posts of ours that were sent there; `dead`: deliveries put aside; `incidents`: what they said that
-    was refused; `skew_ms`: how far their clock is ahead of ours, None while unknown; `kin`: of the same house;
-    `cause`: why it stopped by itself, '' when a person stopped it.
+    `copies`: posts of ours that were sent there, but those that are withdrawn or that it signed to have erased with all
+    of a space; `dead`: deliveries put aside; `incidents`: what they said that was refused; `skew_ms`: how far their
+    clock is ahead of ours, None while unknown; `kin`: of the same house; `cause`: why it stopped by itself, '' when a
+    person stopped it.
     """
 
     peer_id: int
@@ -83,8 +84,11 @@ _LINK = """SELECT q.id AS peer_id, q.host, q.title, l.state, l.confirmed_here_at
    (SELECT COUNT(*) FROM space_partner n WHERE n.peer_id = q.id)
      + (SELECT COUNT(*) FROM space s WHERE s.peer_id = q.id) AS spaces,
    (SELECT COUNT(DISTINCT m.actor_id) FROM membership m WHERE m.peer_id = q.id AND m.state = 'member') AS people,
-   (SELECT COUNT(DISTINCT e.post_id) FROM delivery d JOIN event e ON e.id = d.event_id
-     WHERE d.peer_id = q.id AND d.state = 'sent' AND e.kind = 'post_published') AS copies,
+   (SELECT COUNT(DISTINCT e.post_id) FROM delivery d JOIN event e ON e.id = d.event_id JOIN post p ON p.id = e.post_id
+     WHERE d.peer_id = q.id AND d.state = 'sent' AND e.kind = 'post_published' AND p.deleted_at IS NULL
+     AND NOT EXISTS (SELECT 1 FROM recall r JOIN recall_target t ON t.recall_id = r.id WHERE r.space_id = e.space_id
+       AND r.scope IN ('space', 'member', 'partner') AND r.created_at >= d.created_at
+       AND t.peer_id = q.id AND t.state = 'confirmed')) AS copies,
    (SELECT COUNT(*) FROM delivery d WHERE d.peer_id = q.id AND d.state = 'pending') AS waiting,
    (SELECT MIN(d.created_at) FROM delivery d WHERE d.peer_id = q.id AND d.state = 'pending') AS oldest
    FROM link l JOIN peer q ON q.id = l.peer_id"""

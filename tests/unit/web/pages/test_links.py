@@ -170,3 +170,25 @@ async def test_a_notice_of_a_link_says_what_is_the_matter_and_leads_to_it(
     page = await odile.page("/notifications")
     assert said in page and page.count(f'href="{PAGE}"') == 2 and "/@actor" not in page
     assert cast
+
+
+async def test_copies_are_those_that_a_partner_still_has_to_hold(odile: Browser, cast: Cast) -> None:
+    space_id, peer_id = (
+        await space("offre", Level.PARTNERS, cast.alice, cast.chloe, partners=(KESTREL,)),
+        await kestrel(),
+    )
+    posts = [await say(cast.alice, f"mot {number}", space_id) for number in range(3)]
+    await db.execute("DELETE FROM delivery")
+    for seq, event in enumerate(await db.fetch("SELECT id FROM event WHERE kind = 'post_published' ORDER BY id")):
+        row = {"id": new_id(), "peer_id": peer_id, "seq": seq, "event_id": event["id"], "inbox": "x", "state": "sent"}
+        await db.insert("delivery", row | {"created_at": 5, "done_at": 6})
+    assert "3 copies chez eux" in await odile.page("/admin/links")
+    await db.execute("UPDATE post SET deleted_at = 7 WHERE id = $1", posts[0])
+    assert "2 copies chez eux" in await odile.page("/admin/links")
+    recall = {"id": new_id(), "space_id": space_id, "scope": "space", "reason": "set_openness", "keep": "none"}
+    await db.insert("recall", recall | {"deadline_at": 9, "created_at": 8})
+    target = {"id": new_id(), "recall_id": recall["id"], "peer_id": peer_id, "linked": True, "state": "sent"}
+    await db.insert("recall_target", target)
+    assert "2 copies chez eux" in await odile.page("/admin/links"), "asked back, and not signed for"
+    await db.execute("UPDATE recall_target SET state = 'confirmed'")
+    assert "0 copie chez eux" in await odile.page("/admin/links")
