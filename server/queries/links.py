@@ -88,7 +88,7 @@ _LINK = """SELECT q.id AS peer_id, q.host, q.title, l.state, l.confirmed_here_at
      WHERE d.peer_id = q.id AND d.state = 'sent' AND e.kind = 'post_published' AND p.deleted_at IS NULL
      AND NOT EXISTS (SELECT 1 FROM recall r JOIN recall_target t ON t.recall_id = r.id WHERE r.space_id = e.space_id
        AND r.scope IN ('space', 'member', 'partner') AND r.created_at >= d.created_at
-       AND t.peer_id = q.id AND t.state = 'confirmed')) AS copies,
+       AND t.peer_id = q.id AND t.state IN ('confirmed', 'partial') AND t.purged >= t.items)) AS copies,
    (SELECT COUNT(*) FROM delivery d WHERE d.peer_id = q.id AND d.state = 'pending') AS waiting,
    (SELECT MIN(d.created_at) FROM delivery d WHERE d.peer_id = q.id AND d.state = 'pending') AS oldest
    FROM link l JOIN peer q ON q.id = l.peer_id"""

@@ -48,12 +48,20 @@ REASON_WORDS = {
     "withdraw_post": N_("message retiré par un animateur"),
     "link_end": N_("liaison terminée"),
 }
+KEPT = {
+    "own-authored": N_("%(n)s écrits par ses propres personnes, qu’elle peut garder"),
+    "legal-hold": N_("%(n)s qu’elle dit devoir garder par la loi"),
+    "backup-until": N_("ses sauvegardes, jusqu’à leur rotation"),
+}
+"""What an instance signs to have kept, and why."""
 SHARES = N_("%(host)s : %(gone)s effacés, %(kept)s gardés, sur %(all)s envoyés")
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """How one instance stands, in words; `gone` and `kept` are hundredths of what it was sent."""
+    """How one instance stands, in words; `gone` and `kept` are hundredths of what it was sent. `keeps`: what it signed
+    to have kept, and why.
+    """
 
     target: TargetCard
     words: str
@@ -63,6 +71,7 @@ class Seen:
     gone: int
     kept: int
     receipt: str
+    keeps: Sequence[str] = ()
 
 
 async def recalls(visit: Visit, found: Sequence[RecallCard], *, open_only: bool, more: bool) -> Response:
@@ -110,4 +119,16 @@ def _seen(speaks: Speech, target: TargetCard) -> Seen:
         gone=round(100 * target.purged / whole),
         kept=round(100 * target.retained / whole),
         receipt=msgspec.json.format(target.receipt, indent=2) if target.receipt else "",
+        keeps=_keeps(speaks, target.receipt),
     )
+
+
+def _keeps(speaks: Speech, receipt: str) -> list[str]:
+    """The reasons of a receipt in words: it was read when it came, and is theirs all the same."""
+    said = msgspec.json.decode(receipt).get("parvis:retained") if receipt else None
+    found = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+    return [
+        speaks.gettext(KEPT[str(one.get("reason"))]) % {"n": speaks.number(one.get("items", 0))}
+        for one in found
+        if one.get("reason") in KEPT and type(one.get("items", 0)) is int
+    ]

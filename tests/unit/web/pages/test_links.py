@@ -188,7 +188,9 @@ async def test_copies_are_those_that_a_partner_still_has_to_hold(odile: Browser,
     recall = {"id": new_id(), "space_id": space_id, "scope": "space", "reason": "set_openness", "keep": "none"}
     await db.insert("recall", recall | {"deadline_at": 9, "created_at": 8})
     target = {"id": new_id(), "recall_id": recall["id"], "peer_id": peer_id, "linked": True, "state": "sent"}
-    await db.insert("recall_target", target)
+    await db.insert("recall_target", target | {"items": 4})
     assert "2 copies chez eux" in await odile.page("/admin/links"), "asked back, and not signed for"
-    await db.execute("UPDATE recall_target SET state = 'confirmed'")
+    await db.execute("UPDATE recall_target SET state = 'partial', purged = 3")
+    assert "2 copies chez eux" in await odile.page("/admin/links"), "it keeps some of ours"
+    await db.execute("UPDATE recall_target SET purged = 4")
     assert "0 copie chez eux" in await odile.page("/admin/links")

@@ -112,3 +112,16 @@ async def test_the_api_tells_administrators_the_same(odile: Browser, bruno: Brow
     assert (await odile.get("/api/parvis/v1/recalls?open=true")).json()["recalls"] == listed
     assert (await odile.get("/api/parvis/v1/recalls/1")).status_code == 404
     assert (await bruno.get("/api/parvis/v1/recalls")).status_code == 403
+
+
+async def test_a_report_says_why_an_instance_kept_what_it_kept(odile: Browser, cast: Cast) -> None:
+    number = await recalled(await project(cast), TargetState.PARTIAL)
+    for retained, said in (
+        ('[{"reason": "own-authored", "items": 4}]', "4 écrits par ses propres personnes"),
+        ('[{"reason": "backup-until", "until": "2027-01-01"}]', "ses sauvegardes"),
+        ('[{"reason": "<b>", "items": "x"}, 7, {}]', "partiel"),
+        ('"own-authored"', "partiel"),
+    ):
+        await db.execute("UPDATE recall_target SET receipt = $1", f'{{"parvis:retained": {retained}}}')
+        page = await odile.page(f"/admin/recalls/{number}")
+        assert said in page and "<b>" not in page
