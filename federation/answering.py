@@ -4,7 +4,9 @@ Every answer depends on who signed the request, so none of them may be kept by a
 known is answered with the same status, headers and bytes as what never existed (K12, A8).
 """
 
+import asyncio
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache, wraps
 from typing import Any
@@ -21,7 +23,7 @@ from federation.inbox import signed_request
 from federation.instance import Instance
 from federation.vocabulary import ACTIVITY_JSON, ACTIVITY_STREAMS
 from server.errors import NotFound
-from server.viewer import LOOKS_AS, Viewer
+from server.viewer import LOOKS_AS, PeerServer, Viewer
 
 FOR_THE_ASKER: Mapping[str, str] = {
     "cache-control": "private, no-store",
@@ -33,6 +35,9 @@ FOR_ALL: Mapping[str, str] = {"cache-control": "public, max-age=600"}
 """What says the same to everybody."""
 
 NOTHING = b'{"error":"not_found"}'
+NOTHING_NOW = b'{"error":"too_many_requests"}'
+MOST_WAITING = 4
+"""Questions of one instance that wait for their turn."""
 MOST_ACCEPT = 1000
 _PIECE = re.compile(r'(?:[^,"]|"[^"]*")+')
 _PARAMETER = re.compile(r';\s*([\w-]+)\s*=\s*("[^"]*"|[^;"\s]*)')
@@ -119,6 +124,32 @@ def answered(endpoint: Endpoint) -> Endpoint:
             return not_found()
 
     return answer
+
+
+class InTurn:
+    """Questions that look at much, of one instance one after the other: of many at once each would hold all of it."""
+
+    def __init__(self) -> None:
+        self._asking: Counter[int] = Counter()
+        self._turns: dict[int, asyncio.Lock] = {}
+
+    async def answer(self, viewer: Viewer, find: Callable[[], Awaitable[Mapping[str, Any]]]) -> Response:
+        """What is found, when it is the asker's turn; 429 for whoever asks much more before it is. Raises what `find`
+        raises.
+        """
+        if not isinstance(viewer, PeerServer) or not viewer.linked:
+            return document(await find())  # nothing is theirs to be found
+        peer_id = viewer.peer_id
+        if self._asking[peer_id] > MOST_WAITING:
+            return Response(NOTHING_NOW, 429, {**FOR_THE_ASKER, "retry-after": "5"}, "application/json")
+        self._asking[peer_id] += 1
+        try:
+            async with self._turns.setdefault(peer_id, asyncio.Lock()):
+                return document(await find())
+        finally:
+            self._asking[peer_id] -= 1
+            if not self._asking[peer_id]:
+                del self._asking[peer_id], self._turns[peer_id]
 
 
 async def nothing(request: Request) -> Response:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from federation import facts, mirroring, own_words, resync, wellknown
-from federation.answering import Shared, answered, document, nothing, viewer_of, whole_number
+from federation.answering import InTurn, Shared, answered, document, nothing, viewer_of, whole_number
 from federation.documents import actors, collections
 from federation.documents.posts import alone, note, read_told, tombstone
 from federation.documents.recalls import page, recall_uri
@@ -82,6 +82,7 @@ class Documents:
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
         self.here = instance.here
+        self._in_turn = InTurn()
 
     async def _viewer(self, request: Request) -> Viewer:
         return await viewer_of(self.instance, request)
@@ -91,10 +92,11 @@ class Documents:
         asked = request.query_params
         day = 0 if asked.get("day") == "0" else whole_number(asked.get("day"))
         after, space = asked.get("after", "")[:512], asked.get("space", "")[:512]
+        viewer = await self._viewer(request)
         if "own" in asked:
             own = whole_number(asked["own"] or None) or 0
-            return document(await own_words.given(await self._viewer(request), space, own))
-        return document(await resync.state(await self._viewer(request), space, day, after))
+            return await self._in_turn.answer(viewer, lambda: own_words.given(viewer, space, own))
+        return await self._in_turn.answer(viewer, lambda: resync.state(viewer, space, day, after))
 
     async def partner_mirror(self, request: Request) -> Response:
         """What the linked instance that asks sees here, and what we hold of it: to it alone."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from federation import files, own_words, recalling, resync, side_by_side, streams, upkeep
+from federation.answering import InTurn
 from federation.instance import Instance
 from federation.membership_wishes import wish
 from federation.pages import Heard
@@ -24,7 +25,8 @@ from server.clock import now_ms
 from server.ids import new_id
 from server.openness import Level
 from server.recall_terms import Keep, RecallScope, root_of
-from tests.federation.stranger import AS_JSON, Actor, Here, OtherServer, enter, linked, met, mirrored
+from server.viewer import PeerServer
+from tests.federation.stranger import AS_JSON, Actor, Here, Json, OtherServer, enter, linked, met, mirrored
 from tests.unit.federation.elsewhere import answer
 
 pytestmark = pytest.mark.anyio
@@ -221,3 +223,25 @@ async def test_I3_what_is_wished_while_both_are_compared_is_compared_after_it(
         kestrel.scene("/asked/state", wishing)
         assert await resync.resync_waiting(closed.instance) == 1
         assert (await stream_with(there.peer_id))["resync_at"] is not None
+
+
+async def test_R9_one_instance_has_all_that_both_share_looked_at_once_at_a_time() -> None:
+    """Each time it is read and held as a whole: fifty at once filled the memory of a host of large spaces."""
+    turns, found = InTurn(), asyncio.Event()
+    kestrel, merle = PeerServer(1, linked=True), PeerServer(2, linked=True)
+    looking: list[int] = []
+
+    async def look() -> Json:
+        looking.append(1)
+        await found.wait()
+        return {}
+
+    asked = [asyncio.create_task(turns.answer(kestrel, look)) for _ in range(10)]
+    other = asyncio.create_task(turns.answer(merle, look))
+    while len(looking) < 2:
+        await asyncio.sleep(0)
+    refused = [task.result() for task in asked if task.done()]
+    assert [answer.status_code for answer in refused] == [429] * 5 and refused[0].headers["retry-after"] == "5"
+    found.set()
+    assert sorted([(await task).status_code for task in asked]) == [200] * 5 + [429] * 5
+    assert (await other).status_code == 200 and len(looking) == 6 and not turns._turns
