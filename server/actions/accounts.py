@@ -12,7 +12,7 @@ from typing import Any
 
 from server import database as db
 from server import live
-from server.actions import mails
+from server.actions import mails, sponsors
 from server.actions.audit import note
 from server.clock import now_ms
 from server.credentials import check_password, hash_password, new_token, token_hash
@@ -243,6 +243,7 @@ async def suspend(viewer: Employee | Operator, account_id: int) -> None:
         await end_access(account_id)
         await mails.end_reply_addresses(account_id)
         await _leave_elsewhere(row["actor_id"])
+        await sponsors.left(row["actor_id"])
         await note(viewer, "suspend_person", subject=row["name"])
 
 

@@ -281,12 +281,12 @@ async def _ask(viewer: Employee | Operator, space: spaces.SeenSpace, plan: plans
 
 
 async def confirm_review(viewer: Employee | Operator, space_id: int) -> None:
-    """The openness of a space was looked at and stays as it is: the next review is due a whole period from now."""
+    """The openness of a space was looked at and stays as it is: the next review is due a whole period from now, if any."""
     async with db.together():
         space = await _space(viewer, space_id)
         await db.execute(
-            "UPDATE space SET review_due_at = CAST($1 AS BIGINT) + CAST(review_days AS BIGINT) * 86400000"
-            " WHERE id = $2 AND review_days > 0",
+            "UPDATE space SET review_due_at = CASE WHEN review_days > 0 THEN CAST($1 AS BIGINT)"
+            " + CAST(review_days AS BIGINT) * 86400000 END WHERE id = $2",
             now_ms(),
             space.id,
         )

@@ -12,6 +12,7 @@ from server.actions import openness, polls
 from server.actions.guests import end_guests
 from server.actions.notices import notify
 from server.actions.openness import Door, How, ended
+from server.actions.sponsors import ANSWER_WITHIN_MS
 from server.bounds import problems
 from server.clock import now_ms
 from server.errors import DomainError, Unavailable
@@ -21,7 +22,7 @@ from server.space_policy import SpacePolicy, reset_outside
 from server.viewer import Operator
 
 TIMER = Operator("timer")
-REMIND_MS = 14 * 24 * 3600 * 1000
+REMIND_MS = ANSWER_WITHIN_MS
 """How long before its review is due the owners of a space are asked."""
 GUESTS_EVERY_MS = 30_000
 AT_ONCE = 50

@@ -8,6 +8,7 @@ import pytest
 
 from server import database as db
 from server.actions import openness, plans, timers
+from server.actions.accounts import suspend
 from server.actions.openness import Door, How, Outcome
 from server.actions.policy_history import verify
 from server.clock import now_ms
@@ -324,6 +325,30 @@ async def test_an_owner_is_asked_once_whether_it_stays_so_and_no_answer_is_an_an
     await db.execute("UPDATE space SET review_due_at = $1 WHERE id = $2", now_ms() - 1, team)
     assert (await timers.run_due(), await timers.run_due()) == (1, 0)
     assert (await policies.current(team)).level is Level.CLOSED
+
+
+@pytest.mark.anyio
+async def test_owners_say_whether_a_space_stays_so_when_who_answers_for_a_partner_leaves(cast: Cast) -> None:
+    """At once nothing is cut: somebody may be suspended for a while, and a recall is not undone."""
+    other = await company.space("autre", Level.PARTNERS, cast.alice, partners=(KESTREL,))
+    for slug in ("confirme", "muet"):
+        space_id = await company.space(slug, Level.PARTNERS, cast.alice, partners=(KESTREL,))
+        before = await policies.current(space_id)
+        wanted = replace(before, partners=(PartnerTerms(KESTREL, sponsor="bruno"),))
+        await openness.change(cast.alice, space_id, wanted, PAGE)
+        last = space_id
+    await suspend(cast.odile, cast.bruno.account_id)
+    assert (await timers.run_due(), await timers.run_due()) == (2, 0)
+    asked = await db.fetch("SELECT space_id, actor_id FROM notice WHERE kind = 'review'")
+    assert {row["actor_id"] for row in asked} == {cast.alice.actor_id}
+    assert len(asked) == 2 and other not in {row["space_id"] for row in asked}
+    [confirmed] = {row["space_id"] for row in asked} - {last}
+    await openness.confirm_review(cast.alice, confirmed)
+    assert await policies.review_due(confirmed) is None, "and nobody asks again"
+    await db.execute("UPDATE space SET review_due_at = $1 WHERE review_due_at IS NOT NULL", now_ms() - 1)
+    assert (await timers.run_due(), await timers.run_due()) == (1, 0)
+    assert (await policies.current(last)).level is Level.CLOSED
+    assert (await policies.current(confirmed)).level is Level.PARTNERS
 
 
 # --- 200 random changes ---------------------------------------------------------------------------
