@@ -281,7 +281,7 @@ async def _ask(viewer: Employee | Operator, space: spaces.SeenSpace, plan: plans
 
 
 async def confirm_review(viewer: Employee | Operator, space_id: int) -> None:
-    """The openness of a space was looked at and stays as it is: the next review is due a whole period from now, if any."""
+    """The openness of a space was looked at and stays so: its next review, if any, is due a whole period from now."""
     async with db.together():
         space = await _space(viewer, space_id)
         await db.execute(
