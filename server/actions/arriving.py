@@ -5,6 +5,7 @@ The caller has verified who speaks; whether they may is asked here, as it is of 
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_fields
 
 from server import database as db
 from server.actions import holding, poll_rows, polls
@@ -30,12 +31,12 @@ from server.errors import Conflict, NotFound, Unavailable
 from server.events import Kind, record, record_published
 from server.ids import LATE_MS, id_at, new_id
 from server.openness import Visibility
-from server.policy import Act
-from server.queries import spaces
+from server.policy import Act, may_post
+from server.queries import posts, spaces
 from server.queries.former import moves
 from server.sql import Clause, among
 from server.transactions import BUSY
-from server.viewer import PeerServer, RemotePerson, side_of
+from server.viewer import PeerServer, RemotePerson, Viewer, side_of
 
 WITHDRAWALS_PER_PEER = 10_000
 """Posts of one instance that were taken back before they came and are remembered: the newest."""
@@ -80,6 +81,8 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
         if await _taken_back([Told(author_id, None, arrived)]):
             raise NotFound(detail=TAKEN_BACK)
         parent = await _parent(arrived.reply_to_uri, space_id)
+        if space is not None and parent is not None and not await _is_for(viewer, space, parent, arrived.published_at):
+            parent, arrived = None, replace_fields(arrived, reply_to_uri="")
         if space is not None:
             space.demand(viewer, Act.REPLY if parent else Act.POST)
         post_id, published = new_id(), await _published(arrived, space, parent)
@@ -325,6 +328,17 @@ async def _parent(uri: str, space_id: int | None) -> _Here | None:
     """What an arrived post answers, when we hold it and it stands in the same place."""
     found = (await _here({uri})).get(uri) if uri else None
     return found if found is not None and found.space_id == space_id else None
+
+
+async def _is_for(viewer: Viewer, space: spaces.SeenSpace, parent: _Here, at: int) -> bool:
+    """Whether an author could read, at a moment (ms), what they answer in a space of ours, also if it is taken back by
+    now: else the answer would tell them that it is there, and by its date since when.
+    """
+    facts = await posts.facts_of(parent.id)
+    then = min(at, now_ms())
+    return facts is not None and bool(
+        may_post(viewer, Act.READ, replace_fields(facts, deleted=False), space.standing, then)
+    )
 
 
 async def _the_same(uri: str, author_id: int) -> int:

@@ -143,6 +143,21 @@ async def test_O20_an_activity_for_one_space_in_the_inbox_of_another_is_refused(
     assert await ours.here.take(ours.create(ours.chloe), ours.pin.ed, path="/spaces/projet/inbox") == ""
 
 
+async def test_I7_nobody_learns_by_answering_it_whether_and_when_something_hidden_was_written(ours: Ours) -> None:
+    """An answer is dated after what it answers, and its host says where that is: of what its author may read."""
+    hidden = await publish(ours.here.alice, Draft("avant Chloé", ours.id), ours.here.instance.here)
+    long_ago = now_ms() - 9_000_000
+    await db.execute("UPDATE post SET published_at = $1 WHERE id = $2", long_ago, hidden)
+    shown = await publish(ours.here.alice, Draft("depuis", ours.id), ours.here.instance.here)
+    found = []
+    for answered in (hidden, shown):
+        create = ours.create(ours.chloe, inReplyTo=ours.here.instance.here.post(answered), published=moment(1000))
+        assert await ours.here.take(create, ours.pin.ed) == ""
+        [row] = await db.fetch("SELECT reply_to_id, reply_to_uri, published_at FROM post ORDER BY id DESC LIMIT 1")
+        found.append((row["reply_to_id"], bool(row["reply_to_uri"]), row["published_at"] > long_ago))
+    assert found == [(None, False, False), (shown, True, True)]
+
+
 async def test_O18_who_was_let_go_edits_reacts_and_writes_no_more(ours: Ours) -> None:
     create = ours.create(ours.chloe)
     assert await ours.here.take(create, ours.pin.ed) == ""
