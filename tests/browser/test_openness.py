@@ -1,6 +1,7 @@
 """Open to one partner until a date, with a second person's approval; seen there, and gone when the date has passed."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -130,7 +131,7 @@ async def comes(chloe: Visitor, host: Node, slug: str) -> None:
         asks = chloe.page.locator("main form[method=post][action='/elsewhere'] button")
         assert await asks.count() == shown
     await asks.click()
-    await chloe.page.wait_for_url("**/elsewhere?asked=1")
+    await chloe.page.wait_for_url(re.compile(r"/elsewhere\?asked=|/spaces/"))
 
 
 async def opens(alice: Visitor, slug: str) -> None:

@@ -49,10 +49,13 @@ def names_a_space(text: str) -> bool:
 
 
 async def look(visit: Visit) -> Response:
-    """`/elsewhere?address=`: what its host shows of it; without an address, the field and what was asked so far."""
+    """`/elsewhere?address=`: what its host shows of it; without an address, the field and what was asked so far.
+
+    `?asked=slug@host`: what became of a request that was just sent.
+    """
     viewer, typed = visit.colleague, " ".join(visit.query("address").split())
     if not typed:
-        return await showing.elsewhere(visit, asked=visit.query("asked") == "1")
+        return await _asked(visit, address_of(visit.query("asked")))
     try:
         slug, host = _read(typed)
         inside = await _ours(visit, slug, host)
@@ -60,6 +63,15 @@ async def look(visit: Visit) -> Response:
     except (Invalid, NotFound, Unavailable) as refused:
         return await showing.elsewhere(visit, typed, refused=refused)
     return see(inside) if found is None else await showing.elsewhere(visit, typed, found=found)
+
+
+async def _asked(visit: Visit, address: tuple[str, str] | None) -> Response:
+    asked = "@".join(address) if address else ""
+    try:
+        inside = await _ours(visit, *address) if address else ""
+    except NotFound:
+        inside, asked = "", ""
+    return see(inside) if inside else await showing.elsewhere(visit, asked=asked)
 
 
 async def ask(visit: Visit) -> Response:
@@ -73,7 +85,7 @@ async def ask(visit: Visit) -> Response:
             inside = f"/spaces/{slug}@{host}"
     except (Invalid, NotFound, Unavailable, Conflict, Forbidden) as refused:
         return await showing.elsewhere(visit, typed, refused=refused)
-    return see(inside or "/elsewhere?asked=1")
+    return see(inside or f"/elsewhere?asked={slug}@{host}")
 
 
 async def take_back(visit: Visit) -> Response:

@@ -17,9 +17,11 @@ async def elsewhere(
     *,
     found: ShownSpace | None = None,
     refused: DomainError | None = None,
-    asked: bool = False,
+    asked: str = "",
 ) -> Response:
-    """The field for an address, what is there, and the requests that wait. `asked`: one has just been sent."""
+    """The field for an address, what is there, and the requests that wait. `asked`: the space (`slug@host`) that was
+    just asked for; where that waits no more, and the reader is not in it, it was declined.
+    """
     nothing = isinstance(refused, NotFound)
     waiting = await queries.asked(visit.viewer) if isinstance(visit.viewer, Employee) else []
     return await show(
@@ -34,4 +36,5 @@ async def elsewhere(
         waiting=waiting,
         waits=found is not None and any(one.slug == f"{found.slug}@{found.host}" for one in waiting),
         asked=asked,
+        still=any(one.slug == asked for one in waiting),
     )

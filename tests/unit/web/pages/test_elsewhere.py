@@ -67,15 +67,25 @@ async def test_somebody_asks_by_its_address_to_come_in_and_takes_that_back(kestr
     page = await bruno.page(f"/elsewhere?address=https://{KESTREL}/spaces/pose")
     assert "Pose &lt;b&gt;" in page and "Kestrel GmbH" in page and f"!pose@{KESTREL}" in page
     assert await db.fetch("SELECT id FROM space") == []  # looking keeps nothing
-    assert await bruno.post("/elsewhere", address=f"!pose@{KESTREL}") == "/elsewhere?asked=1"
+    assert await bruno.post("/elsewhere", address=f"!pose@{KESTREL}") == f"/elsewhere?asked=pose@{KESTREL}"
     [asked] = await db.fetch("SELECT space_id, state FROM membership")
     assert asked["state"] == "asked"
-    page = await bruno.page("/elsewhere?asked=1")
+    page = await bruno.page(f"/elsewhere?asked=pose@{KESTREL}")
     assert "Votre demande est partie" in page and f"!pose@{KESTREL}" in page
     assert "Demander à entrer" not in await bruno.page(f"/elsewhere?address=!pose@{KESTREL}")
     assert await bruno.post(f"/elsewhere/{asked['space_id']}/leave") == "/elsewhere"
     assert await db.fetch("SELECT id FROM membership") == []
     assert [row["kind"] for row in await db.fetch("SELECT kind FROM event ORDER BY id")] == ["join_asked", "left"]
+
+
+async def test_what_became_of_a_request_is_said_where_it_was_made(kestrel: Kestrel, bruno: Browser) -> None:
+    asked = await bruno.post("/elsewhere", address=f"!pose@{KESTREL}")
+    await db.execute("UPDATE membership SET state = 'member'")
+    assert (await bruno.get(asked)).headers["location"] == f"/spaces/pose@{KESTREL}"
+    await db.execute("DELETE FROM membership")
+    page = await bruno.page(asked)
+    assert "a pas accepté votre demande" in page and "@bruno@aubrac.test" in page
+    assert "accepté" not in await bruno.page("/elsewhere?asked=jamais@aubrac.test")
 
 
 async def test_who_asked_is_seen_by_nobody_else(kestrel: Kestrel, bruno: Browser, alice: Browser) -> None:
