@@ -187,11 +187,13 @@ async def view(world: World, name: str) -> dict[str, dict[str, Any]]:
 
 
 async def standing(world: World, node: Node) -> str:
-    """What an instance has on its way, for whoever reads a failure."""
+    """What an instance has on its way and did not take, for whoever reads a failure."""
     _, links, _ = await node.cli("link", "list", "--json", ok=False)
     _, waiting, _ = await node.cli("deliveries", "list", "--json", ok=False)
     told = [row for row in json.loads(waiting or "[]") if row.get("state") not in ("sent", "skipped")]
-    return f"{node.name}: {links[:1500]} {told[:5]} {node.log()[-1500:]}"
+    untaken = await node.values("SELECT outcome FROM receipt WHERE outcome <> '' ORDER BY id DESC LIMIT 8")
+    untaken += await node.values("SELECT rule || ': ' || reason || ' ' || example FROM link_incident")
+    return f"{node.name}: {links[:1500]} {told[:5]} {untaken} {node.log()[-1500:]}"
 
 
 def loosen(world: World, seen: dict[str, dict[str, Any]], host: str) -> None:
