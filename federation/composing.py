@@ -37,6 +37,7 @@ from federation.signatures.proofs import with_proof
 from federation.signing import key_towards
 from federation.vocabulary import CONTEXT, newcomers
 from server import database as db
+from server.actions.link_keys import END_WAITS, PINNED
 from server.clock import now_ms
 from server.errors import NotFound
 from server.events import Kind
@@ -206,7 +207,9 @@ async def _about_others(instance: Instance, fact: Fact, event: dict[str, Any], t
 
 async def _about_link(instance: Instance, fact: Fact, to: Receiver) -> Message | None:
     link = await db.fetch_one(
-        "SELECT l.*, q.base_url FROM link l JOIN peer q ON q.id = l.peer_id WHERE l.peer_id = $1", to.peer_id
+        f"SELECT l.*, q.base_url, CASE WHEN {END_WAITS} THEN 1 ELSE 0 END AS end_waits FROM link l"
+        " JOIN peer q ON q.id = l.peer_id WHERE l.peer_id = $1",
+        to.peer_id,
     )
     if link is None:
         return None
@@ -220,8 +223,8 @@ async def _about_link(instance: Instance, fact: Fact, to: Receiver) -> Message |
 
 
 async def _new_key(instance: Instance, fact: Fact, link: dict[str, Any]) -> Message | None:
-    """That our key is another one; None when it was replaced again meanwhile."""
-    if link["rekey_event_id"] != fact.id:
+    """That our key is another one; None when it was replaced again meanwhile, or nobody there goes by the old one."""
+    if link["rekey_event_id"] != fact.id or not (link["state"] in PINNED or link["end_waits"]):
         return None
     document = new_key(fact, link, await application(instance), instance.here)
     key = await key_at(instance, fact.detail("key"))

@@ -130,6 +130,13 @@ async def tell_administrators(peer_id: int, what: str, since: int | None = None)
     await notify(await administrators(), "link", key=key, by=by["id"] if by else None)
 
 
+END_WAITS = (
+    "EXISTS (SELECT 1 FROM delivery d JOIN event e ON e.id = d.event_id WHERE d.peer_id = l.peer_id"
+    " AND d.state = 'pending' AND e.kind = 'link_ended')"
+)
+"""SQL: we ended this link (l), and the other side has not heard of it: it goes by the key that it pinned."""
+
+
 async def told_of_new_key(key_uri: str, old_uri: str) -> list[str]:
     """In the transaction that made our new key: every partner is told, and hears the old one until it was.
 
@@ -137,7 +144,7 @@ async def told_of_new_key(key_uri: str, old_uri: str) -> list[str]:
     """
     rows = await db.fetch(
         "SELECT l.id, l.peer_id, l.our_key_uri, q.host FROM link l JOIN peer q ON q.id = l.peer_id"
-        " WHERE l.state IN ('confirmed', 'active', 'suspended') ORDER BY q.host"
+        f" WHERE l.state IN ('confirmed', 'active', 'suspended') OR {END_WAITS} ORDER BY q.host"
     )
     for row in rows:
         event_id = await record(Kind.LINK_REKEYED, data={"peer": row["peer_id"], "key": key_uri})
@@ -157,5 +164,18 @@ async def held_by(link_id: int) -> str:
 NOT_TOLD = (
     "l.our_key_uri <> '' AND NOT EXISTS"
     " (SELECT 1 FROM delivery d WHERE d.event_id = l.rekey_event_id AND d.state = 'sent')"
+    f" AND (l.state <> 'offered' OR {END_WAITS})"
 )
-"""SQL: a partner (link l) that has not taken the word of our new key yet."""
+"""SQL: a partner (link l) that has not taken the word of our new key yet. With whom a link is offered anew holds none,
+once the end of the one before was heard.
+"""
+
+
+async def held_until_the_end(peer_id: int) -> dict[str, Any]:
+    """Which key of ours a partner goes by that has not heard yet that the link before ended, as columns of the next."""
+    row = await db.fetch_one(
+        "SELECT l.our_key_uri, l.rekey_event_id FROM link l WHERE l.peer_id = $1"
+        f" AND ({END_WAITS} OR EXISTS (SELECT 1 FROM event e WHERE e.sequenced_at IS NULL AND e.kind = 'link_ended'))",
+        peer_id,
+    )
+    return dict(row) if row else {}

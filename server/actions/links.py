@@ -11,7 +11,7 @@ from typing import Any
 
 from server import database as db
 from server.actions.audit import note
-from server.actions.link_keys import COMPARE_FIRST, KEY, demand_second
+from server.actions.link_keys import COMPARE_FIRST, KEY, demand_second, held_until_the_end
 from server.actions.link_rows import (
     FAR_DATE,
     OFFER_MS,
@@ -55,7 +55,9 @@ async def offer(viewer: Employee | Operator, theirs: TheirSide, until_at: int | 
         nonce = row["our_nonce"] if row and row["state"] == LinkState.OFFERED else secrets.token_hex(16)
         event_id = new_id()
         terms = Terms(now_ms() + OFFER_MS, until_at)
-        await _put(theirs, LinkState.OFFERED, our_nonce=nonce, offer_uri=f"event:{event_id}", **terms.columns())
+        held = await held_until_the_end(theirs.peer_id)
+        offered = {"our_nonce": nonce, "offer_uri": f"event:{event_id}", **terms.columns(), **held}
+        await _put(theirs, LinkState.OFFERED, **offered)
         await note(viewer, "link_offer", subject=theirs.host)
         await record(Kind.LINK_OFFERED, data={"peer": theirs.peer_id}, event_id=event_id)
 

@@ -17,6 +17,7 @@ from federation.signatures.proofs import with_proof
 from federation.signing import Manner, sign_as_instance
 from server import database as db
 from server.actions import link_keys, links
+from server.actions.link_rows import TheirSide
 from server.clock import APART_MS, now_ms
 from server.errors import Conflict
 from server.openness import LinkState, Office
@@ -239,6 +240,49 @@ async def test_an_agreement_that_begins_anew_is_signed_with_the_newest_key_at_on
     [event] = await db.fetch("SELECT id FROM event WHERE kind = 'link_ended'")
     assert await compose(closed.instance, event["id"], Receiver((await link())["peer_id"], pin.server.host, False))
     assert await signed_by(closed, pin) == (await instance_key(closed.instance)).key_id
+
+
+@pytest.mark.parametrize("heard", [False, True])
+async def test_who_has_not_heard_of_a_new_key_hears_of_it_before_the_links_end_though_it_is_offered_anew(
+    closed: Here, pin: Actor, heard: bool
+) -> None:
+    """The end and the recalls were signed with a key that they did not know: they kept all, and believed to be linked.
+
+    Who heard the end goes by no key of ours, and is shown the newest.
+    """
+    old = await instance_key(closed.instance)
+    await rotate(closed.instance)
+    await links.end(ADMIN, pin.server.host)
+    while await sequence_waiting(closed.instance):
+        pass
+    if heard:
+        await db.execute("UPDATE delivery SET state = 'sent' WHERE event_id = (SELECT MAX(event_id) FROM delivery)")
+    key = pin.ed.public(pin.uri).to_multikey()
+    await links.offer(ADMIN, TheirSide((await link())["peer_id"], pin.server.host, pin.ed.key_id, key))
+    newest = (await instance_key(closed.instance)).key_id
+    signing._older_kept.clear()
+    assert await signed_by(closed, pin) == (newest if heard else old.key_id)
+    [event] = await db.fetch("SELECT id FROM event WHERE kind = 'link_rekeyed'")
+    to = Receiver((await link())["peer_id"], pin.server.host, False)
+    assert (await compose(closed.instance, event["id"], to) is None) == heard
+    await db.execute("UPDATE delivery SET state = 'sent' WHERE event_id = $1", event["id"])
+    signing._older_kept.clear()
+    assert await signed_by(closed, pin) == newest
+
+
+@pytest.mark.parametrize("heard", [False, True])
+async def test_a_new_key_is_told_to_whom_the_end_of_the_link_is_still_to_be_told(
+    closed: Here, pin: Actor, heard: bool
+) -> None:
+    old = await instance_key(closed.instance)
+    await links.end(ADMIN, pin.server.host)
+    while await sequence_waiting(closed.instance):
+        pass
+    if heard:
+        await db.execute("UPDATE delivery SET state = 'sent'")
+    assert await rotate(closed.instance) == ([] if heard else [pin.server.host])
+    signing._older_kept.clear()
+    assert (await signed_by(closed, pin) == old.key_id) == (not heard)
 
 
 async def signed_by(here: Here, pin: Actor) -> str:
