@@ -135,6 +135,10 @@ END_WAITS = (
     " AND d.state = 'pending' AND e.kind = 'link_ended')"
 )
 """SQL: we ended this link (l), and the other side has not heard of it: it goes by the key that it pinned."""
+JUST_ENDED = (
+    "l.state = 'ended' AND EXISTS (SELECT 1 FROM event e WHERE e.sequenced_at IS NULL AND e.kind = 'link_ended')"
+)
+"""SQL: the same, where no delivery is written yet; of others, too, that ended before: it does them no harm."""
 
 
 async def told_of_new_key(key_uri: str, old_uri: str) -> list[str]:
@@ -144,7 +148,7 @@ async def told_of_new_key(key_uri: str, old_uri: str) -> list[str]:
     """
     rows = await db.fetch(
         "SELECT l.id, l.peer_id, l.our_key_uri, q.host FROM link l JOIN peer q ON q.id = l.peer_id"
-        f" WHERE l.state IN ('confirmed', 'active', 'suspended') OR {END_WAITS} ORDER BY q.host"
+        f" WHERE l.state IN ('confirmed', 'active', 'suspended') OR {END_WAITS} OR ({JUST_ENDED}) ORDER BY q.host"
     )
     for row in rows:
         event_id = await record(Kind.LINK_REKEYED, data={"peer": row["peer_id"], "key": key_uri})
@@ -174,8 +178,7 @@ once the end of the one before was heard.
 async def held_until_the_end(peer_id: int) -> dict[str, Any]:
     """Which key of ours a partner goes by that has not heard yet that the link before ended, as columns of the next."""
     row = await db.fetch_one(
-        "SELECT l.our_key_uri, l.rekey_event_id FROM link l WHERE l.peer_id = $1"
-        f" AND ({END_WAITS} OR EXISTS (SELECT 1 FROM event e WHERE e.sequenced_at IS NULL AND e.kind = 'link_ended'))",
+        f"SELECT l.our_key_uri, l.rekey_event_id FROM link l WHERE l.peer_id = $1 AND ({END_WAITS} OR ({JUST_ENDED}))",
         peer_id,
     )
     return dict(row) if row else {}
