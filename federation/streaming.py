@@ -308,15 +308,19 @@ class _Serving:
             if page.skipped:
                 gone = Clause("UPDATE delivery SET state = 'skipped', done_at = ? WHERE", (now_ms(),))
                 await db.execute(*gone.join(one_of("id", page.skipped)).statement())
-            fits = await heard(self.peer.id, told)
+            fits = await heard(self.peer.id, told) and await self._is_of_this_run(told)
             await write_peer(self.peer, decision, now_ms())
         self.peer = replace(self.peer, state=State.OK, failures=0, failing_since_at=None, last_ok_at=now_ms())
         self.limit = EVENTS if self.limit == 1 else min(EVENTS, self.limit * 2)
         if fits and told.acked >= page.last:
             self.misfits, self.failing = 0, (0, None)
             return True
-        await self._does_not_fit()
+        if not fits or told.acked < page.start:  # else it took a part, and the rest is next
+            await self._does_not_fit()
         return False
+
+    async def _is_of_this_run(self, told: Heard) -> bool:
+        return bool(told.generation == (await stream_with(self.peer.id))["generation"])
 
     async def _rewound(self, missing: Missing | None, decision: Decision) -> bool:
         async with db.transaction():

@@ -344,7 +344,10 @@ async def test_D5_who_knows_other_facts_by_our_numbers_is_told_anew_and_asked_fo
     assert len(await db.fetch("SELECT id FROM job WHERE kind = 'own_words'")) == 1
 
 
-@pytest.mark.parametrize("lie", ["other facts", "another run", "lost all", "never given", "nothing came"])
+@pytest.mark.parametrize(
+    "lie",
+    ["other facts", "another run", "lost all", "never given", "nothing came", "all came of another run"],
+)
 async def test_R9_who_says_without_end_that_our_numbers_do_not_fit_is_left_in_peace(world: World, lie: str) -> None:
     """Each time all that was ever sent was written anew, and sent again at once, for as long as it said so."""
     await world.write(3)
@@ -362,6 +365,7 @@ async def test_R9_who_says_without_end_that_our_numbers_do_not_fit_is_left_in_pe
             "lost all": (409, {"want": 1, "generation": page.generation}),
             "never given": (202, heard | {"acked": 999}),
             "nothing came": (202, heard),
+            "all came of another run": (202, heard | {"generation": "other", "acked": 999}),
         }[lie]
 
     world.partner.script = lying
@@ -372,6 +376,22 @@ async def test_R9_who_says_without_end_that_our_numbers_do_not_fit_is_left_in_pe
     world.partner.script = lambda partner, page: None
     await world.send()
     assert gapless(world.partner) and world.partner.got == 3, "and hears all once it says what is true"
+
+
+async def test_R9_who_takes_one_of_a_page_at_a_time_goes_on(world: World) -> None:
+    """All that is not refused but left for later was taken for numbers that do not fit."""
+    await world.write(12)
+    await world.sequence()
+
+    def slowly(partner: Partner, page: Any) -> Answer:
+        partner.generation, partner.got = page.generation, max(partner.got, page.start if page.items else 0)
+        return 202, partner.heard()
+
+    world.partner.script = slowly
+    await world.send()
+    assert world.partner.got == 12
+    [peer] = await db.fetch("SELECT state FROM peer WHERE id = $1", world.peer_id)
+    assert peer["state"] == "ok"
 
 
 async def test_D5_who_hears_less_than_it_had_is_asked_which_it_has(world: World) -> None:
