@@ -133,7 +133,7 @@ async def _not_shown(space_id: int, job: dict[str, Any], payload: dict[str, Any]
         async with db.transaction():
             await membership_lists.apply(space_id, {}, began_at)
             await _end(job["id"], "")
-    elif job["attempts"] < NOT_SHOWN_TRIES:
+    elif job["attempts"] < NOT_SHOWN_TRIES or "hidden" not in payload:  # tries that found nobody say nothing of it
         await _later(job, {**payload, "hidden": since}, error)
     else:
         async with db.transaction():

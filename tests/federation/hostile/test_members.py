@@ -356,6 +356,27 @@ async def test_I5_who_is_in_a_space_that_its_host_shows_us_no_more_reads_nothing
     assert await theirs.settle() == "", "and nobody asks on"
 
 
+async def test_I5_a_host_that_showed_nothing_after_it_did_not_answer_freezes_nobody_for_good(
+    theirs: Theirs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Since when it shows nothing was written down for the first tries alone, which its silence had used up."""
+    path = f"{theirs.group.uri}/members".removeprefix(theirs.group.server.base)
+    theirs.group.server.scene(path, NOT_THERE.replace(b"404 Not Found", b"503 Not Now"))
+    await wish(theirs.id)
+    assert await theirs.settle(5)
+    theirs.group.server.scene(path, NOT_THERE)
+    assert "404" in await theirs.settle()
+    assert await theirs.states() == {"alice": "member", "bruno": "member"}, "it did not last yet"
+    assert "404" in await theirs.settle()
+    assert await theirs.states() == {"alice": "frozen", "bruno": "frozen"}
+    await wish(theirs.id)
+    [job] = await db.fetch("SELECT due_at FROM job")
+    assert job["due_at"] < now_ms() + 60_000, "its word brings it forward"
+    monkeypatch.setattr(membership_sync, "now_ms", lambda: now_ms() + membership_sync.DAY_MS)
+    assert await theirs.settle() == ""
+    assert await theirs.states() == {}
+
+
 async def test_I3_a_host_that_showed_nothing_for_a_while_loses_nobody_and_tells_what_was_refused(
     theirs: Theirs,
 ) -> None:
