@@ -143,17 +143,13 @@ async def add_page(purge: Mapping[str, Any], uris: Sequence[str], following: str
         row = await db.fetch_one("SELECT list_uri, cursor FROM purge WHERE id = $1 AND state = 'listing'", purge["id"])
         if row is None or row["list_uri"] != purge["list_uri"]:
             return  # somebody else did
-        listed = row["cursor"] + len(uris)
-        if listed > int(purge["items"]):
+        listed = int(row["cursor"]) + len(uris)
+        if listed > int(purge["items"]) or (following and listed == int(purge["items"])):
             await give_up(purge["id"], "the list is longer than was told")
             return
         last = await db.fetch_one(
             "SELECT COALESCE(MAX(number), 0) AS n FROM purge_part WHERE purge_id = $1", purge["id"]
         )
-        listed = int(row["cursor"]) + len(uris)
-        if listed > int(purge["items"]) or (following and listed == int(purge["items"])):
-            await give_up(purge["id"], "the list is longer than was told")
-            return
         await _write_parts(purge["id"], last["n"] if last else 0, uris)
         if following:
             await db.execute(
