@@ -6,6 +6,7 @@ The caller has verified who speaks; whether they may is asked here, as it is of 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
+from functools import partial
 
 from server import database as db
 from server.actions import holding, poll_rows, polls
@@ -44,6 +45,7 @@ FUTURE_MS = 10 * 60 * 1000
 """How far ahead of our clock a date from elsewhere may be; later ones are taken as now (R20)."""
 TAKEN_BACK = "it was taken back before it came (D4)"
 SOMEBODY_ELSES = "the id belongs to somebody else's post (O27)"
+TOLD_ELSEWHERE = "another host says that this stands in a space of its own (I8)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
             space.demand(viewer, Act.REPLY if parent else Act.POST)
         post_id, published = new_id(), await _published(arrived, space, parent)
         waits = space is not None and await holding.must_wait(space, author_id)
-        new = await write(
+        row = partial(
+            write,
             post_id,
             arrived.uri,
             author_id,
@@ -103,6 +106,9 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
             },
             arrived.poll,
         )
+        new = await row()
+        if not new and await _gives_way((await _here({arrived.uri})).get(arrived.uri), arrived, space_id):
+            new = await row()
         if not new:
             return await _the_same(arrived.uri, author_id)
         if space is not None:
@@ -148,6 +154,8 @@ async def receive_told(space: spaces.SeenSpace, told: Sequence[Told]) -> list[in
         ids, new, back = [], [], set()
         for one in told:
             before = here.get(one.arrived.uri)
+            if await _gives_way(before, one.arrived, space.id):
+                before = None
             again = before is not None and before.again(one.arrived.told_at) and before.space_id == space.id
             whose = {one.author_id, space.actor_id} if again else {one.author_id}
             if before is not None and before.author_id not in whose:
@@ -272,6 +280,7 @@ class _Here:
     author_id: int
     space_id: int | None
     recalled_at: int | None = None
+    attested_by: int | None = None
 
     def again(self, told_at: int) -> bool:
         """Whether its host, which took it back, brings it back by saying it at that moment."""
@@ -282,9 +291,8 @@ async def _here(uris: Collection[str]) -> dict[str, _Here]:
     """Those of these addresses whose posts are here."""
     if not uris:
         return {}
-    query = Clause("SELECT uri, id, root_id, author_id, space_id, peer_id, recalled_at FROM post WHERE").join(
-        among("uri", uris)
-    )
+    query = Clause("SELECT uri, id, root_id, author_id, space_id, peer_id, recalled_at, attested_by_id FROM post WHERE")
+    query = query.join(among("uri", uris))
     return {
         row["uri"]: _Here(
             row["id"],
@@ -292,6 +300,7 @@ async def _here(uris: Collection[str]) -> dict[str, _Here]:
             row["author_id"],
             row["space_id"],
             row["recalled_at"] if row["peer_id"] is not None else None,  # of our own people's words the host is told
+            row["attested_by_id"],
         )
         for row in await db.fetch(*query.statement())
     }
@@ -339,6 +348,22 @@ async def _is_for(viewer: Viewer, space: spaces.SeenSpace, parent: _Here, at: in
     return facts is not None and bool(
         may_post(viewer, Act.READ, replace_fields(facts, deleted=False), space.standing, then)
     )
+
+
+async def _gives_way(before: _Here | None, arrived: Arrived, space_id: int | None) -> bool:
+    """Whether what stands under an address, told by one host alone in a space of its own, goes for what arrives now for
+    another place: its author's word does, which that host had taken the address from. Raises Conflict when another
+    host's word is all there is of that, too: nobody here can know which of both is true.
+    """
+    if before is None or before.attested_by is None or before.space_id == space_id:
+        return False
+    if arrived.attested_by is not None:
+        if arrived.attested_by != before.attested_by:
+            raise Conflict(detail=TOLD_ELSEWHERE)
+        return False
+    await take_back(before.id, before.author_id, before.space_id)
+    await db.execute("UPDATE post SET uri = $1 WHERE id = $2", f"{arrived.uri[:480]}#{before.id}", before.id)
+    return True
 
 
 async def _the_same(uri: str, author_id: int) -> int:

@@ -369,6 +369,28 @@ async def test_I8_what_one_host_attests_of_somebody_counts_in_its_own_spaces_alo
     assert "taken back" in await other.nothing(other.announce(late, **{"parvis:passport": card}))
 
 
+async def test_I8_whoever_tells_first_under_a_guessed_id_does_not_keep_its_author_from_being_heard(
+    theirs: Theirs, inconnu: OtherServer
+) -> None:
+    """Of people whom we know by passports alone: the true post was taken as known already, and shown nowhere."""
+    pin, group = await linked(inconnu), inconnu.actor("solstice", "Group", "/spaces/solstice")
+    other = Theirs(theirs.here, pin, group, inconnu.actor("eve"), theirs.mia, await mirrored(group, theirs.here.alice))
+    mia, card = theirs.mia, {"parvis:passport": theirs.card(theirs.mia)}
+    forged: Json = {"id": mia.ed.key_id, "type": "Multikey", "controller": mia.uri}
+    forged["publicKeyMultibase"] = other.chloe.ed.public(mia.uri).to_multikey()
+    first = {"parvis:passport": other.card(mia, assertionMethod=[forged])}
+    true, guessed = theirs.create(mia), other.create(mia)
+    guessed["object"]["id"] = true["object"]["id"]
+    said = dict(with_proof(guessed, PrivateKey(mia.ed.key_id, other.chloe.ed.key), now_ms()))
+    assert await other.take(other.announce(said, **first)) == ""
+    assert "another host" in await theirs.nothing(theirs.announce(mia.proved(true), **card)), "its host learns of it"
+    await met(mia)
+    assert await theirs.take(theirs.announce(mia.proved(true), **card)) == ""
+    assert [post["attested_by_id"] for post in await theirs.posts()] == [None] and await other.posts() == []
+    assert await theirs.take(theirs.announce(mia.proved(true), **card)) == "", "and once"
+    assert len(await theirs.posts()) == 1
+
+
 # --- RR5: whom we ask -----------------------------------------------------------------------------
 
 
