@@ -60,7 +60,10 @@ BEHIND = N_("%(name)s répond, mais des envois attendent depuis %(lag)s.")
 BEHIND_MORE = N_("Si leur nombre ne baisse pas, regardez ce qui attend, et le journal du service.")
 CLOCK = N_("L’horloge de %(name)s n’est pas à l’heure : %(skew)s d’écart avec la nôtre.")
 CLOCK_MORE = N_("Demandez à son administrateur de la régler, avant que ses messages soient refusés.")
-FROZEN = N_("Personne ici ne lit plus l’espace « %(space)s » : %(name)s ne compte pas les mêmes membres que nous.")
+FROZEN = N_(
+    "Personne ici ne lit plus l’espace « %(space)s » : "
+    "%(name)s ne compte pas les mêmes membres que nous, ou n’en montre plus la liste."
+)
 FROZEN_MORE = N_("Appelez son administrateur : les deux instances doivent s’accorder sur la liste.")
 QUIET = N_("La liaison est active. Rien n’a encore circulé.")
 WELL = N_("Tout va bien : ce que nous envoyons à %(name)s arrive, et rien n’attend.")
