@@ -4,13 +4,14 @@ import asyncio
 import io
 import json
 import os
+import random
 import signal
 import socket
 import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,10 +29,20 @@ DEADLINE_S = 20.0
 T = TypeVar("T")
 
 
+_ports = [
+    port for port in range(12_000, 32_000) if port % 8 == int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
+]
+random.SystemRandom().shuffle(_ports)
+
+
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
+    """A port that nothing uses: below those that the kernel gives to whoever connects, and never given twice, neither
+    by this process nor by another one of the same run.
+    """
+    while True:
+        port = _ports.pop()
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 async def until(

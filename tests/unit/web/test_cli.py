@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.databases import Templates
+from tests.federation.harness import free_port
 from web.cli import main
 
 PARVIS = Path(sys.executable).with_name("parvis")
@@ -138,11 +139,6 @@ def test_an_address_of_another_machine_is_one_sentence(migrated: Path) -> None:
 def test_several_processes_on_sqlite_are_refused(migrated: Path) -> None:
     done = parvis("serve", "--workers", "2", folder=migrated)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def asked(port: int, path: str) -> str:

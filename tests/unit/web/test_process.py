@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import pytest
 
 from server import database as db
 from server.clock import now_ms
+from tests.federation.harness import free_port
 
 PARVIS = Path(sys.executable).with_name("parvis")
 DEADLINE_S = 20.0
@@ -22,8 +22,7 @@ DEADLINE_S = 20.0
 @pytest.fixture
 def base(database_url: str, tmp_path: Path) -> Iterator[str]:
     """The address of an instance that is up; its settings are parvis.toml in the test's folder."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     (tmp_path / "parvis.toml").write_text(
         f'base_url = "http://localhost:{port}"\nport = {port}\ndatabase_url = "{database_url}"\nfederation = "off"\n'
     )
