@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from urllib.parse import quote
 
+from server.actions.link_lag import BEHIND_MS
 from server.clock import now_ms
 from server.openness import LinkState
 from server.queries.lag import Slot
@@ -14,8 +15,6 @@ from server.refusals import N_
 from web.locale import DAY_MS, Speech
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
-BEHIND_MS = 5 * MINUTE_MS
-"""From then on waiting is worth a word."""
 OK, WARN, DANGER = "ok", "", "danger"
 
 STOPPED = {
