@@ -31,6 +31,7 @@ from server import database as db
 from server.actions.link_keys import pinned
 from server.clock import now_ms
 from server.errors import DomainError, Unavailable
+from server.openness import LinkState
 from server.queries.former import Moves, moves, moves_until_the_end
 from server.sql import Clause, among, one_of
 from server.verdicts import code_of
@@ -49,6 +50,10 @@ AGAIN_AFTER_MS = 10_000
 BY_THE_PIN = frozenset({"Undo", "parvis:Confirm"})
 """Said of a link, and believed by its pinned key alone: who ends one may be gone before it could be asked."""
 NEEDS_DOCUMENT = frozenset({"Invite", "Offer", "parvis:Confirm"})
+HALTED = (LinkState.SUSPENDED, LinkState.CONFIRMED)
+"""States in which what a stream brought before waits until its link goes on, or ends."""
+HEARD_IN_A_HALT = ('"parvis:recall"', '"parvis:RecallReceipt"')
+"""What does not wait: recalls and what answers them, by what stands in their bodies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +109,17 @@ def _no_longer_slow(peer_id: int, task: asyncio.Task[None]) -> None:
 async def _waiting() -> list[dict[str, Any]]:
     """What waits, without what belongs to servers that are still being prepared.
 
-    What the stream of a link that is suspended brought before waits until it goes on, but for recalls and what answers
-    them.
+    What the stream of a link that stands still brought before waits until it goes on, but for HEARD_IN_A_HALT.
     """
     query = Clause(
-        "SELECT r.id, r.peer_id, r.sender_uri, r.body, r.attempts, q.blocked_at,"
+        "SELECT r.id, r.peer_id, r.seq, r.sender_uri, r.body, r.attempts, q.blocked_at,"
         " CASE WHEN r.linked AND l.state = 'active' THEN 1 ELSE 0 END AS linked"
         " FROM receipt r JOIN peer q ON q.id = r.peer_id LEFT JOIN link l ON l.peer_id = r.peer_id"
-        " WHERE r.processed_at IS NULL AND (r.seq IS NULL OR COALESCE(l.state, '') <> 'suspended'"
-        " OR r.body LIKE '%\"parvis:recall\"%' OR r.body LIKE '%\"parvis:RecallReceipt\"%')"
+        " WHERE r.processed_at IS NULL AND (r.seq IS NULL OR COALESCE(l.state, '') NOT IN (?, ?)"
+        " OR r.body LIKE ? OR r.body LIKE ?)"
         " AND (r.attempts = 0"
         " OR r.received_at < CAST(? AS BIGINT) - CAST(? AS BIGINT) * r.attempts * r.attempts)",
-        (now_ms(), AGAIN_AFTER_MS),
+        (*HALTED, *(f"%{name}%" for name in HEARD_IN_A_HALT), now_ms(), AGAIN_AFTER_MS),
     )
     slow = [peer_id for peer_id, task in _slow.items() if not task.done()]
     if slow:
@@ -318,26 +322,33 @@ async def _nobody_moved(group: list[_Ready]) -> None:
         raise Unavailable(detail="somebody moved meanwhile")
 
 
-async def _linked_now(group: list[_Ready]) -> list[_Ready]:
-    """The same, said without a link where it stopped since these were read, which may be a while ago; whoever stops or
-    ends a link that still stands waits until this transaction is over.
+async def _standing_now(group: list[_Ready]) -> list[_Ready]:
+    """The same, as their links stand now, which they may not have done when these were read: without what waits for a
+    link that stands still, and said without a link where there is none any more. Whoever stops or ends a link that
+    still stands waits until this transaction is over.
     """
-    linked = {item.row["peer_id"] for item in group if item.call is not None and item.call.linked}
+    peers = {item.row["peer_id"] for item in group if item.row["linked"] or item.row["seq"] is not None}
     held = " FOR SHARE" if db.engine_name() == "postgres" else ""
-    query = Clause("SELECT peer_id FROM link WHERE state = 'active' AND").join(among("peer_id", sorted(linked)))
-    active = {row["peer_id"] for row in await db.fetch(*query.then(f"ORDER BY peer_id{held}").statement())}
+    query = Clause("SELECT peer_id, state FROM link WHERE").join(among("peer_id", sorted(peers)))
+    rows = await db.fetch(*query.then(f"ORDER BY peer_id{held}").statement())
+    states = {row["peer_id"]: LinkState(row["state"]) for row in rows}
     return [
         replace(item, call=replace(item.call, linked=False))
-        if item.call is not None and item.call.linked and item.row["peer_id"] not in active
+        if item.call is not None and item.call.linked and states.get(item.row["peer_id"]) is not LinkState.ACTIVE
         else item
         for item in group
+        if not (states.get(item.row["peer_id"]) in HALTED and _waits_for_its_link(item.row))
     ]
+
+
+def _waits_for_its_link(row: dict[str, Any]) -> bool:
+    return row["seq"] is not None and not any(name in row["body"] for name in HEARD_IN_A_HALT)
 
 
 async def _all_of(group: list[_Ready]) -> int:
     """Marks the receipts and runs the handlers. Raises what the first of them raises."""
     await _nobody_moved(group)
-    group = await _linked_now(group)
+    group = await _standing_now(group)
     ended = Clause("UPDATE receipt SET processed_at = ?, body = '', outcome = '', code = '' WHERE", (now_ms(),))
     ended = ended.join(one_of("id", [item.row["id"] for item in group])).then("AND processed_at IS NULL RETURNING id")
     mine = {row["id"] for row in await db.fetch(*ended.statement())}
@@ -350,7 +361,7 @@ async def _apply_apart(group: list[_Ready]) -> int:
     try:
         async with db.transaction():
             await _nobody_moved(group)
-            return sum([await _one(item) for item in await _linked_now(group)])
+            return sum([await _one(item) for item in await _standing_now(group)])
     except Exception as error:
         if len(group) > 1:
             return sum([await _apply_apart([item]) for item in group])

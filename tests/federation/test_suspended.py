@@ -80,13 +80,15 @@ async def test_what_happened_while_six_words_were_compared_again_is_told_afterwa
 
 @pytest.mark.parametrize("takes_back", [False, True])
 async def test_what_came_before_a_link_was_suspended_waits_until_it_goes_on(world: World, takes_back: bool) -> None:
-    """But for what takes back."""
+    """But for what takes back. So it does while the six words are compared again."""
     what = '"parvis:recall":1' if takes_back else '"type":"Like"'
     came = {"id": new_id(), "activity_hash": "1", "peer_id": world.peer_id, "seq": 1, "linked": True, "received_at": 1}
     await db.insert("receipt", {**came, "sender_uri": HOST, "body": f"{{{what}}}"})
     await stands_still(world)
     assert await process_waiting(world.instance) == takes_back
-    await goes_on(world)
+    await db.execute("UPDATE link SET state = 'confirmed', confirmed_there_at = 1 WHERE peer_id = $1", world.peer_id)
+    assert await process_waiting(world.instance) == 0
+    await links.confirm(Operator(), await host_of(world))
     assert await process_waiting(world.instance) == (not takes_back)
 
 

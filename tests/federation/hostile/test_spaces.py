@@ -100,10 +100,14 @@ async def test_a_member_of_a_suspended_or_ended_link_writes_nothing(ours: Ours) 
     assert await db.fetch("SELECT id FROM post") == []
 
 
+@pytest.mark.parametrize("by", ["inbox", "stream", "stream, then ended"])
 async def test_W2_what_was_read_before_a_link_stopped_takes_no_effect_after_it(
-    ours: Ours, kestrel: OtherServer
+    ours: Ours, kestrel: OtherServer, by: str
 ) -> None:
-    """Whoever is asked who somebody is may keep us waiting, and all that was read before is carried out then."""
+    """Whoever is asked who somebody is may keep us waiting, and all that was read before is carried out then.
+
+    What a stream brought is acknowledged, so it is not sent again: it waits until the link goes on, or ends (I10).
+    """
     frida = kestrel.actor("frida")
     known = json.dumps(frida.document).encode()
 
@@ -115,9 +119,16 @@ async def test_W2_what_was_read_before_a_link_stopped_takes_no_effect_after_it(
     said = [ours.create(ours.chloe), ours.create(frida)]
     for activity in said:
         assert (await ours.here.hear(activity, ours.pin.ed)).status_code == 202
+    if by != "inbox":
+        await db.execute("UPDATE receipt SET seq = id")
     await ours.here.process()
     assert await db.fetch("SELECT id FROM post") == []
-    assert await ours.here.outcome(said[0]["id"]) != ""
+    waits = await db.fetch("SELECT id FROM receipt WHERE processed_at IS NULL AND body <> ''")
+    assert len(waits) == (0 if by == "inbox" else 2)
+    await (links.end if by.endswith("ended") else links.resume)(Operator(), kestrel.host)
+    await ours.here.process()
+    assert len(await db.fetch("SELECT id FROM post")) == (1 if by == "stream" else 0), "Frida is no member"
+    assert (await ours.here.outcome(said[0]["id"]) == "") is (by == "stream")
 
 
 async def test_RR3_what_is_for_the_public_does_not_enter_a_restricted_space(ours: Ours) -> None:
