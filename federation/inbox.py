@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from federation import refusals
 from federation.errors import FederationError, Malformed, Refused
+from federation.handlers.links import new_key
 from federation.instance import Instance
 from federation.lookup import peer_for, remember
 from federation.moving import is_move, moved
@@ -113,6 +114,8 @@ class Inbox:
                 raise Refused("The instance that was at this address has moved.", sender.host)
             known = await moves()
             said = as_now(said, known)
+            if await new_key(sender, said):
+                return
             admit(self.instance, sender, said)
             addressed(self.instance, request.scope["path"], said)
         except FederationError as error:

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 from federation.errors import Malformed, Refused
 from federation.handlers.call import Call
 from federation.proving import holds
-from federation.reading import actor, identifier, moment, text
+from federation.reading import Activity, actor, identifier, moment, text
 from federation.signatures.keys import public_key_from_multikey
+from federation.trust import VerifiedSender, speaks_for
 from server.actions import link_keys, links
 from server.actions.link_rows import Terms, TheirSide, row_of
 from server.clock import now_ms
@@ -63,28 +64,47 @@ async def names_the_offer(call: Call) -> bool:
     return row is not None and row["offer_uri"] in (call.said.object_id, f"event:{call.own_event(call.said.object_id)}")
 
 
+async def new_key(sender: VerifiedSender, said: Activity) -> bool:
+    """Takes the word of a partner's new key, and says whether it was one. Raises FederationError.
+
+    It is taken at the door, before it is acknowledged: from then on the partner signs with that key alone. And
+    whatever the link is at, as long as a key is pinned: one that is suspended goes on some day.
+    """
+    itself = said.type == "Update" and said.object_id == said.actor == sender.actor_uri
+    pin = await link_keys.pinned(sender.peer_id) if itself and sender.peer_id is not None else None
+    if pin is None or said.actor != pin["their_key_uri"].partition("#")[0]:
+        return False
+    speaks_for(sender, said)
+    await _rekeyed(pin, sender.key_id, said)
+    return True
+
+
 async def rekeyed(call: Call) -> None:
+    """The same, when a stream brings it."""
+    pin = await link_keys.pinned(call.peer_id)
+    if pin is None:
+        return
+    if call.said.actor != pin["their_key_uri"].partition("#")[0]:
+        raise Refused("Only an instance itself speaks of its links.", call.said.actor)
+    await _rekeyed(pin, call.key_id, call.said)
+
+
+async def _rekeyed(pin: dict[str, Any], key_id: str, said: Activity) -> None:
     """The other instance says what it is now. Another key counts when the pinned one signs it and itself proves it.
 
     Anything else that shows another key than the pinned one stops the link: see `link_keys.disagreed`.
     """
-    pin = await link_keys.pinned(call.peer_id)
-    if pin is None:
-        return
-    owner = pin["their_key_uri"].partition("#")[0]
-    if call.said.actor != owner:
-        raise Refused("Only an instance itself speaks of its links.", call.said.actor)
-    if not isinstance(call.said.object, dict):
-        raise Malformed("A new key is told with the whole document of the instance's actor.", call.said.id)
-    shown = actor(call.said.object)
+    owner = said.actor
+    if not isinstance(said.object, dict):
+        raise Malformed("A new key is told with the whole document of the instance's actor.", said.id)
+    shown = actor(said.object)
     keys = [key for key in shown.keys if key[2] == "multikey" and key[1] == owner == shown.id]
     if keys and keys[0][3] == pin["their_key"]:
         return
-    by_the_pin = call.key_id == pin["their_key_uri"]
-    if keys and by_the_pin and holds(call.said.document, owner, keys[:1], call.said.as_came):
-        await link_keys.rekeyed(call.peer_id, keys[0][0], keys[0][3])
+    if keys and key_id == pin["their_key_uri"] and holds(said.document, owner, keys[:1], said.as_came):
+        await link_keys.rekeyed(pin["peer_id"], keys[0][0], keys[0][3])
         return
-    await link_keys.disagreed(call.peer_id, "The instance says that it has another key, without proof.", call.said.id)
+    await link_keys.disagreed(pin["peer_id"], "The instance says that it has another key, without proof.", said.id)
 
 
 async def _by_its_key(call: Call) -> None:

@@ -69,16 +69,23 @@ def renewal(
     return dict(with_proof(pin.says("Update", document, to=["x"]), by or new, now_ms() + ahead_ms))
 
 
+async def heard(here: Here, pin: Actor, document: Json, by: PrivateKey) -> int:
+    """The status with which the word of a new key is answered: it is taken at the door, and not kept."""
+    answer = await here.hear(document, by)
+    assert await db.fetch("SELECT id FROM receipt WHERE body LIKE '%assertionMethod%'") == []
+    return answer.status_code
+
+
 async def test_a_new_key_signed_with_the_old_and_proved_with_the_new_counts_beside_it_for_a_week(
     closed: Here, pin: Actor
 ) -> None:
     old, new = pin.ed, fresh(pin)
-    assert await closed.take(renewal(pin, new), old) == ""
+    assert await heard(closed, pin, renewal(pin, new), old) == 202
     row = await link()
     assert (row["state"], row["their_key_uri"], row["their_old_key_uri"]) == ("active", new.key_id, old.key_id)
     for key in (old, new):
         assert (await closed.hear(pin.says("Like", "https://x.example/1"), key)).status_code == 202
-    assert await closed.take(renewal(pin, new), old) == "", "the word comes twice: nothing more happens"
+    assert await heard(closed, pin, renewal(pin, new), old) == 202, "the word comes twice: nothing more happens"
     assert (await link())["their_key_uri"] == new.key_id
     pin.publish(**{"assertionMethod": renewal(pin, new)["object"]["assertionMethod"]})
     await db.execute("UPDATE link SET their_old_until_at = $1", now_ms() - 1)
@@ -87,16 +94,41 @@ async def test_a_new_key_signed_with_the_old_and_proved_with_the_new_counts_besi
     await closed.hear(late, old)
     await closed.process()
     [linked_] = await db.fetch("SELECT COUNT(*) AS n FROM receipt WHERE linked AND sender_uri = $1", old.key_id)
-    assert linked_["n"] == 3, "after its week the old key is no key of the link"
+    assert linked_["n"] == 1, "after its week the old key is no key of the link"
+
+
+@pytest.mark.parametrize("state", ["suspended", "confirmed"])
+async def test_a_new_key_is_taken_while_the_link_stands_still_and_before_all_that_waits(
+    closed: Here, pin: Actor, state: str
+) -> None:
+    """Who is answered 202 signs with it from then on, and is no stranger when the link goes on."""
+    new = fresh(pin)
+    waits = pin.says("Like", "https://x.example/1")
+    assert (await closed.hear(waits, pin.ed)).status_code == 202
+    await db.execute("UPDATE link SET state = $1", state)
+    for told, by in ((renewal(pin, new), new), (by_a_person(pin, renewal(pin, new)), pin.ed)):
+        assert (await closed.hear(told, by)).status_code == 401
+        assert (await link())["their_key_uri"] == pin.ed.key_id
+    assert await heard(closed, pin, renewal(pin, new), pin.ed) == 202
+    row = await link()
+    assert (row["state"], row["cause"], row["their_key_uri"]) == (state, "", new.key_id)
+    assert [row["processed_at"] for row in await db.fetch("SELECT processed_at FROM receipt")] == [None]
+    await db.execute("UPDATE link SET state = 'active'")
+    assert (await closed.hear(pin.says("Like", "https://x.example/1"), new)).status_code == 202
+
+
+def by_a_person(pin: Actor, told: Json) -> Json:
+    """The same, said by somebody of that instance."""
+    return told | {"actor": f"{pin.uri}s/chloe", "object": told["object"] | {"id": f"{pin.uri}s/chloe"}}
 
 
 async def test_D9_a_new_key_of_an_instance_whose_clock_is_ahead_is_taken(closed: Here, pin: Actor) -> None:
     """Up to a quarter of an hour: what is signed is dated by the clock of whoever reads it, a proof cannot be."""
     new = fresh(pin)
-    assert await closed.take(renewal(pin, new, ahead_ms=APART_MS - 60_000), pin.ed) == ""
+    assert await heard(closed, pin, renewal(pin, new, ahead_ms=APART_MS - 60_000), pin.ed) == 202
     row = await link()
     assert (row["state"], row["their_key_uri"]) == ("active", new.key_id)
-    await closed.take(renewal(pin, fresh(pin), ahead_ms=APART_MS + 60_000), new)
+    await heard(closed, pin, renewal(pin, fresh(pin), ahead_ms=APART_MS + 60_000), new)
     assert (await link())["cause"] == "key"
 
 
@@ -105,7 +137,8 @@ async def test_a_new_key_that_is_told_without_the_document_is_refused_with_what_
 ) -> None:
     new = fresh(pin)
     told = with_proof(pin.says("Update", pin.uri, to=["x"]), new, now_ms())
-    assert "the whole document" in await closed.take(dict(told), pin.ed)
+    answer = await closed.hear(dict(told), pin.ed)
+    assert (answer.status_code, "the whole document" in answer.text) == (400, True)
     assert (await link())["their_key_uri"] == pin.ed.key_id and (await link())["state"] == "active"
 
 
@@ -113,7 +146,7 @@ async def test_a_new_key_that_is_not_proved_by_itself_stops_the_link_and_adminis
     closed: Here, pin: Actor
 ) -> None:
     new, other = fresh(pin), fresh(pin)
-    await closed.take(renewal(pin, new, by=other), pin.ed)
+    await heard(closed, pin, renewal(pin, new, by=other), pin.ed)
     row = await link()
     assert (row["state"], row["cause"]) == ("suspended", "key")
     assert row["their_key_uri"] == pin.ed.key_id, "the pin stays what it was"
