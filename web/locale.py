@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
 
 from babel.core import Locale
 from babel.dates import format_date, format_datetime, format_time, format_timedelta
@@ -19,8 +18,8 @@ from babel.numbers import format_decimal, format_percent
 
 from server.clock import now_ms
 from server.settings import LANGUAGES
+from web.reasons import SENTENCES, reasons
 
-SENTENCES = Path(__file__).with_name("sentences")
 DAY_MS = 24 * 3600 * 1000
 HEADER_CHARACTERS = 500
 WEIGHT = re.compile(r"(?:\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?")
@@ -45,6 +44,10 @@ class Speech:
         forms = self.plural.get(one, (one, many))
         alone = count == 1 if self.language == "en" else abs(count) < 2
         return forms[0] if alone else forms[1]
+
+    def reason(self, kept: str) -> str:
+        """Why something failed between instances: kept in English, or as a sentence of the domain."""
+        return reasons(self.language).spoken(self.gettext(kept))
 
     def day(self, ms: int) -> str:
         """« 31 mars 2027 », “31 March 2027”; in French the first of a month is « 1er »."""

@@ -92,6 +92,7 @@ def _environment(speaks: Speech) -> Environment:
         "size": speaks.size,
         "number": speaks.number,
         "percent": speaks.percent,
+        "reason": speaks.reason,
         "initials": initials,
         "safe_html": Markup,  # only for what server.text has cleaned
     }

@@ -4,8 +4,9 @@ import argparse
 from typing import Any
 
 from federation.commands.opened import opened
+from federation.commands.reasons import spoken
 from server import database as db
-from server.settings import Settings
+from server.settings import LANGUAGES, Settings
 from server.terminal import listing, remark
 
 
@@ -16,6 +17,7 @@ def register(commands: Any) -> None:
     every.add_argument("--host", default="", help="of one instance")
     every.add_argument("--limit", type=int, default=200)
     every.add_argument("--json", action="store_true")
+    every.add_argument("--language", choices=LANGUAGES, help="of the reasons (default: as they are kept)")
     every.set_defaults(verb=_list)
     retry = verbs.add_parser("retry", help="try dead deliveries again, and resting instances now")
     retry.add_argument("--host", default="", help="of one instance")
@@ -31,7 +33,7 @@ async def _list(settings: Settings, args: argparse.Namespace) -> int:
             args.host.lower(),
             max(1, min(args.limit, 10_000)),
         )
-        listing([{**row, "id": str(row["id"])} for row in rows], args.json)
+        listing([spoken({**row, "id": str(row["id"])}, args) for row in rows], args.json)
     return 0
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from federation import links as meeting
 from federation.commands.opened import opened
+from federation.commands.reasons import spoken
 from federation.instance import Instance
 from federation.keyring import rotate
 from server import database as db
 from server.actions import links
 from server.openness import LinkState
 from server.queries.linked import as_json, of_host
-from server.settings import Settings
+from server.settings import LANGUAGES, Settings
 from server.terminal import Failure, listing, remark, tell
 from server.viewer import Operator
 
@@ -38,6 +39,7 @@ def register(commands: Any) -> None:
     one = verbs.add_parser("show", help="one link, with all that is known of it")
     one.add_argument("host", metavar="HOST")
     one.add_argument("--json", action="store_true")
+    one.add_argument("--language", choices=LANGUAGES, help="of the reasons (default: as they are kept)")
     one.set_defaults(verb=_show)
     words = verbs.add_parser("words", help="the six words that both administrators compare")
     words.add_argument("host", metavar="HOST")
@@ -45,6 +47,7 @@ def register(commands: Any) -> None:
     words.set_defaults(verb=_words)
     every = verbs.add_parser("list", help="all links and where they stand")
     every.add_argument("--json", action="store_true")
+    every.add_argument("--language", choices=LANGUAGES, help="of the reasons (default: as they are kept)")
     every.set_defaults(verb=_list)
 
 
@@ -152,7 +155,7 @@ async def _list(settings: Settings, args: argparse.Namespace) -> int:
             " (SELECT COUNT(*) FROM delivery d WHERE d.peer_id = q.id AND d.state = 'pending') AS waiting"
             " FROM link l JOIN peer q ON q.id = l.peer_id ORDER BY q.host"
         )
-        listing([{**row, "kin": bool(row["kin"])} for row in rows], args.json)
+        listing([spoken({**row, "kin": bool(row["kin"])}, args) for row in rows], args.json)
     return 0
 
 
@@ -162,5 +165,5 @@ async def _show(settings: Settings, args: argparse.Namespace) -> int:
         if args.json:
             tell(found)
         else:
-            listing([{"what": name, "is": value} for name, value in found.items()], False)
+            listing([{"what": name, "is": value} for name, value in spoken(found, args).items()], False)
     return 0

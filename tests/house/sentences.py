@@ -11,7 +11,7 @@ from babel.messages.pofile import read_po
 from jinja2 import nodes
 
 from tests.house.sources import PACKAGES, modules, relative, tree
-from web.locale import SENTENCES
+from web.reasons import SENTENCES
 from web.render import _ENVIRONMENTS, TEMPLATES
 
 ENGLISH = SENTENCES / "en" / "parvis.po"

@@ -15,6 +15,7 @@ from server.refusals import N_
 from web.locale import Speech
 from web.pages.showing.frame import show, speech_for
 from web.pages.showing.office import OFFICE_WORDS
+from web.pages.showing.recalls import REASON_WORDS
 from web.pages.visits import Visit
 from web.render import ROLE_WORDS
 
@@ -132,6 +133,8 @@ def _value(speaks: Speech, name: str, value: Any) -> str:
         return speaks.gettext(OFFICE_WORDS[Office(text)])
     if name in ("state", "cause", "why"):
         return speaks.gettext({**STATES, **CAUSES}.get(text, text)) if text else ""
+    if name == "reason":  # of a recall an act, of what stopped by itself a sentence of logs, else what somebody typed
+        return speaks.gettext(REASON_WORDS[text]) if text in REASON_WORDS else speaks.reason(text)
     if name == "kin":
         return speaks.gettext(N_("de la maison")) if value else speaks.gettext(N_("pas de la maison"))
     if name == "until" and isinstance(value, int):

@@ -47,6 +47,16 @@ def test_values_are_said_in_words_and_nothing_twice() -> None:
     assert row_of(speaks, deed("add_person", subject="nina", office="guest")).details == ("de l’extérieur",)
 
 
+def test_a_reason_is_said_in_words_and_what_somebody_typed_as_it_was() -> None:
+    speaks = choose("fr", "", "fr")
+    for kept, words in (
+        ("set_openness", "espace resserré"),
+        ("The receipt does not say what was purged.", "Le reçu ne dit pas ce qui a été effacé."),
+        ("audit en cours", "audit en cours"),
+    ):
+        assert row_of(speaks, deed("link_suspend", subject="kestrel.test", reason=kept)).details == (words,)
+
+
 def test_a_guardrail_and_the_command_line_are_named() -> None:
     speaks = choose("fr", "", "fr")
     limit = deed("set_guardrail", by="operator", operator=True, subject="max_level", before=None, after="network")

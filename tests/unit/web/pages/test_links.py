@@ -194,3 +194,34 @@ async def test_copies_are_those_that_a_partner_still_has_to_hold(odile: Browser,
     assert "2 copies chez eux" in await odile.page("/admin/links"), "it keeps some of ours"
     await db.execute("UPDATE recall_target SET purged = 4")
     assert "0 copie chez eux" in await odile.page("/admin/links")
+
+
+async def test_why_it_failed_is_said_in_the_readers_language_on_every_page(odile: Browser, cast: Cast) -> None:
+    peer_id, event = await kestrel(), {"id": new_id(), "kind": "person_changed", "created_at": 1}
+    await db.insert("event", event)
+    row = {"id": new_id(), "peer_id": peer_id, "seq": 1, "event_id": event["id"], "inbox": "x", "created_at": 1}
+    await db.insert("delivery", row | {"state": "dead", "error": "not understood"})
+    await noticed(peer_id, "refused", "The actor is gone.")
+    await noticed(peer_id, "hidden", "a space elsewhere is not for guests of ours")
+    await db.execute("UPDATE peer SET last_error = 'The other instance broke the connection off.'")
+    stopped = "The recall itself was refused: policy"
+    await db.execute("UPDATE link SET state = 'suspended', cause = 'recall', reason = $1", stopped)
+    said = {
+        PAGE: {
+            "The other instance broke the connection off.": "L’autre instance a coupé la connexion.",
+            "The actor is gone.": "L’acteur n’existe plus.",
+            stopped: "Le rappel lui-même a été refusé\u202f: ses règles ne le permettent pas",
+        },
+        "/admin/links": {stopped: "Le rappel lui-même a été refusé\u202f: ses règles ne le permettent pas"},
+        "/admin/deliveries": {"not understood": "pas compris"},
+    }
+    for path, reasons in said.items():
+        french = await odile.page(path, headers={"accept-language": "fr"})
+        english = await odile.page(path, headers={"accept-language": "en"})
+        for kept, words in reasons.items():
+            assert words in french and kept not in french and kept in english and words not in english, (path, kept)
+    page = await odile.page(PAGE, headers={"accept-language": "fr"})
+    assert '<span lang="en">a space elsewhere is not for guests of ours</span>' in page, "no words: said to be English"
+    await db.execute("UPDATE link SET state = 'suspended', cause = '', reason = 'not understood'")
+    assert '<q dir="auto">not understood</q>' in await odile.page(PAGE), "what somebody typed stays"
+    assert cast
