@@ -13,6 +13,10 @@ from server.clock import now_ms
 from server.events import Kind
 from server.sql import Clause, among, one_of
 
+FIRST, IN_ORDER, BESIDE = 0, 1, 2
+"""Lanes of deliveries: what takes back, what is numbered in order, and what is said of the link itself, which goes by
+posts of its own.
+"""
 FRESH_MS = 5 * 60 * 1000
 """A space whose oldest waiting fact is younger than this is not behind."""
 ONE_IN = 5

@@ -15,6 +15,7 @@ import msgspec
 
 from federation.documents.posts import Told, read_many_told, read_told
 from federation.instance import Instance
+from federation.lanes import BESIDE, FIRST, IN_ORDER
 from federation.page_memory import keep, once, remembering
 from server import database as db
 from server import live
@@ -69,7 +70,7 @@ async def _alone() -> None:
 
 
 def _lane(kind: Kind) -> int:
-    return 0 if kind in GOES_FIRST else 2 if kind in BESIDE_THE_STREAM else 1
+    return FIRST if kind in GOES_FIRST else BESIDE if kind in BESIDE_THE_STREAM else IN_ORDER
 
 
 async def _deliver_all(instance: Instance, events: Sequence[dict[str, Any]]) -> None:
@@ -127,7 +128,7 @@ async def _to_the_living(wanted: list[tuple[dict[str, Any], int, str]]) -> list[
 
 
 def _is_news(event: dict[str, Any]) -> bool:
-    return event["post_id"] is not None and _lane(Kind(event["kind"])) == 1
+    return event["post_id"] is not None and _lane(Kind(event["kind"])) == IN_ORDER
 
 
 async def _numbered(wanted: Mapping[int, int]) -> list[dict[str, Any]]:

@@ -59,9 +59,10 @@ async def _gather(target: dict[str, Any]) -> int:
 async def urgent(peer_id: int, limit: int) -> list[dict[str, Any]]:
     """Deliveries of recalls to one instance: they go before anything else."""
     return await db.fetch(
-        "SELECT d.id, d.event_id, d.inbox, d.attempts FROM recall_target t JOIN delivery d ON d.event_id = t.event_id"
-        " AND d.peer_id = t.peer_id WHERE t.peer_id = $1 AND t.state IN ('waiting', 'unreachable', 'late')"
-        " AND d.state = 'pending' ORDER BY d.seq LIMIT $2",
+        "SELECT d.id, d.event_id, d.inbox, d.attempts, d.lane FROM recall_target t"
+        " JOIN delivery d ON d.event_id = t.event_id AND d.peer_id = t.peer_id"
+        " WHERE t.peer_id = $1 AND t.state IN ('waiting', 'unreachable', 'late') AND d.state = 'pending'"
+        " ORDER BY d.seq LIMIT $2",
         peer_id,
         limit,
     )

@@ -17,6 +17,7 @@ from typing import Any
 from federation.composing import Receiver, Sealed, compose
 from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
+from federation.lanes import BESIDE
 from federation.lookup import NO_STREAM
 from federation.lost_inboxes import found_again, lost
 from federation.recalling import urgent
@@ -154,7 +155,7 @@ class Sender:
             limit = 1 if peer.state != State.OK else AT_ONCE
             rows = await self._next(peer, limit)
             done, manner, rests = await self._in_order(peer, rows, manner)
-            over = rests or len(rows) < limit
+            over = rests or (len(rows) < limit and len(done) == len(rows))
             await self._settled.submit(_Settled(peer, done, owner if over else ""))
             sent += sum(result.state == "sent" for result in done)
             if over:
@@ -173,7 +174,8 @@ class Sender:
         """One event after another, until one says that the instance must rest: what became of them, and whether so.
 
         They are settled in one commit, so the next event does not wait for the disk. A process that dies meanwhile
-        tells a few again, which are heard once.
+        tells a few again, which are heard once. What is said of the link itself is settled alone: by it the other side
+        holds another key of ours, and what is said next is signed with that one.
         """
         done: list[_Result] = []
         for _, group in groupby(rows, key=lambda row: row["event_id"]):
@@ -181,7 +183,7 @@ class Sender:
             done += results
             if any(r.decision is not None and r.decision.state is not State.OK for r in results):
                 return done, manner, True
-            if peer.leased_until < now_ms() + LEASE_MS // 4:
+            if results[0].row["lane"] == BESIDE or peer.leased_until < now_ms() + LEASE_MS // 4:
                 break
         return done, manner, False
 
@@ -191,11 +193,11 @@ class Sender:
         if first or peer.suspended:
             return first
         return await db.fetch(
-            "SELECT id, event_id, inbox, attempts FROM delivery WHERE state = 'pending' AND peer_id = $1"
+            "SELECT id, event_id, inbox, attempts, lane FROM delivery WHERE state = 'pending' AND peer_id = $1"
             " AND lane >= $3 ORDER BY seq LIMIT $2",
             peer.id,
             limit,
-            2 if peer.streams else 0,
+            BESIDE if peer.streams else 0,
         )
 
     async def _together(self, peer: Peer, rows: list[dict[str, Any]], manner: Manner) -> tuple[list[_Result], Manner]:

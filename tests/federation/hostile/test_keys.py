@@ -1,6 +1,7 @@
 """The key of a link: renewed by its owner's word and by nobody else's; whatever else shows another key stops it."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from federation.keyring import instance_key, rotate
 from federation.links import resume, six_words
 from federation.lookup import fetch
 from federation.outbox import sequence_waiting
+from federation.sending import Sender, take_due
 from federation.signatures.keys import PrivateKey, generate_ed25519
 from federation.signatures.proofs import with_proof
 from federation.signing import Manner, sign_as_instance
@@ -303,6 +305,26 @@ async def test_who_has_not_heard_of_a_new_key_hears_of_it_before_the_links_end_t
     assert await signed_by(closed, pin) == newest
 
 
+async def test_each_word_of_a_link_is_signed_with_the_key_that_the_word_before_left(closed: Here, pin: Actor) -> None:
+    """A new key, the end and an offer went in one turn: the offer was signed with the old key, and was none (202)."""
+    old = await instance_key(closed.instance)
+    await rotate(closed.instance)
+    await links.end(ADMIN, pin.server.host)
+    key = pin.ed.public(pin.uri).to_multikey()
+    await links.offer(ADMIN, TheirSide((await link())["peer_id"], pin.server.host, pin.ed.key_id, key))
+    new = await instance_key(closed.instance)
+    while await sequence_waiting(closed.instance):
+        pass
+    [peer] = await take_due("test", 10)
+    assert await Sender(closed.instance).serve(peer, "test") == 3
+    said = [request for request in pin.server.there.requests if request.method == "POST"]
+    assert [(json.loads(one.body)["type"], signer(one.headers)) for one in said] == [
+        ("Update", old.key_id),
+        ("Undo", new.key_id),
+        ("Offer", new.key_id),
+    ]
+
+
 @pytest.mark.parametrize("end", ["committed", "waits", "heard"])
 async def test_a_new_key_is_told_to_whom_the_end_of_the_link_is_still_to_be_told(
     closed: Here, pin: Actor, end: str
@@ -320,7 +342,10 @@ async def test_a_new_key_is_told_to_whom_the_end_of_the_link_is_still_to_be_told
 
 async def signed_by(here: Here, pin: Actor) -> str:
     sign = await sign_as_instance(here.instance, Manner(linked=True, scheme="rfc9421"))
-    headers = sign("GET", pin.uri, {}, b"")
+    return signer(sign("GET", pin.uri, {}, b""))
+
+
+def signer(headers: Mapping[str, str]) -> str:
     return headers["signature-input"].split('keyid="')[1].split('"')[0]
 
 
