@@ -87,7 +87,7 @@ async def compare(instance: Instance, job: dict[str, Any]) -> None:
         int(job["key"]),
     )
     if space is None or not space["followers_uri"]:
-        await _end(job["id"], "no host to ask")
+        await _end(job, "no host to ask")
         return
     if space["state"] == LinkState.SUSPENDED:
         await wait_for_link(job["id"])
@@ -115,7 +115,7 @@ async def compare(instance: Instance, job: dict[str, Any]) -> None:
         settled = await membership_lists.apply(space["id"], listed, began_at)
         await told_from(space["id"], told.newcomers_from, told.epoch)
         if settled:
-            await _end(job["id"], "")
+            await _end(job, "")
         else:
             await _later(job, {**payload, "before": root}, "the lists still differ")
 
@@ -128,11 +128,11 @@ async def _not_shown(space_id: int, job: dict[str, Any], payload: dict[str, Any]
     """
     since = payload.get("hidden") or now_ms()
     if not await membership_lists.members_here(space_id):
-        await _end(job["id"], "")
+        await _end(job, "")
     elif now_ms() - since >= DAY_MS:
         async with db.transaction():
             await membership_lists.apply(space_id, {}, began_at)
-            await _end(job["id"], "")
+            await _end(job, "")
     elif job["attempts"] < NOT_SHOWN_TRIES or "hidden" not in payload:  # tries that found nobody say nothing of it
         await _later(job, {**payload, "hidden": since}, error)
     else:
@@ -223,5 +223,14 @@ async def _later(job: dict[str, Any], payload: dict[str, Any], error: str) -> No
     )
 
 
-async def _end(job_id: int, error: str) -> None:
-    await db.execute("UPDATE job SET done_at = $1, error = $2 WHERE id = $3", now_ms(), error[:500], job_id)
+async def _end(job: dict[str, Any], error: str) -> None:
+    """It is done, or begins again when it was wished once more since it was taken up."""
+    await db.execute(
+        "UPDATE job SET error = $1, attempts = 0, due_at = $2, done_at = CASE WHEN created_at > $3 THEN NULL"
+        " ELSE CAST($4 AS BIGINT) END WHERE id = $5",
+        error[:500],
+        now_ms() + AGAIN_MS,
+        job["created_at"],
+        now_ms(),
+        job["id"],
+    )

@@ -20,7 +20,9 @@ async def wait_for_link(job_id: int) -> None:
 
 
 async def wish(space_id: int, told: str = "") -> None:
-    """The host's list is to be fetched soon: once, however often it is wished."""
+    """The host's list is to be fetched soon: once, however often it is wished. `created_at` of the job is when it was
+    wished last.
+    """
     now = now_ms()
     payload = msgspec.json.encode({"told": told, "before": ""}).decode()
     row = {"id": new_id(), "kind": KIND, "key": str(space_id), "payload": payload, "due_at": now, "created_at": now}
@@ -31,6 +33,13 @@ async def wish(space_id: int, told: str = "") -> None:
         payload,
         now + AGAIN_MS,
         str(space_id),
+    )
+    await db.execute(  # while the list is being fetched: what comes is of a moment before
+        "UPDATE job SET created_at = CASE WHEN created_at < $1 THEN CAST($1 AS BIGINT) ELSE created_at + 1 END"
+        " WHERE kind = 'members' AND key = $2 AND done_at IS NULL AND id <> $3",
+        now,
+        str(space_id),
+        row["id"],
     )
     await db.execute(  # its host speaks: what it did not show, it may show now
         "UPDATE job SET due_at = $1 WHERE kind = 'members' AND key = $2 AND done_at IS NULL AND due_at > $1"

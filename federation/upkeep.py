@@ -44,8 +44,9 @@ _hosts = SideBySide()
 async def work_off(instance: Instance) -> int:
     """The jobs whose time has come, one host beside the other; how many hosts were asked, and jobs left for later."""
     jobs = await db.fetch(
-        "SELECT id, kind, key, payload, attempts, error FROM job WHERE kind IN ('members', 'replica', 'own_words')"
-        " AND done_at IS NULL AND due_at <= $1 ORDER BY due_at LIMIT $2",
+        "SELECT id, kind, key, payload, attempts, error, created_at FROM job"
+        " WHERE kind IN ('members', 'replica', 'own_words') AND done_at IS NULL AND due_at <= $1"
+        " ORDER BY due_at LIMIT $2",
         now_ms(),
         LOOKED_AT,
     )

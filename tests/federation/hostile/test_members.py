@@ -89,6 +89,28 @@ async def test_mastodon_34272_a_list_of_several_pages_removes_nobody_who_stands_
     assert await theirs.states() == {"alice": "member", "bruno": "member"}
 
 
+async def test_what_is_wished_while_a_list_is_fetched_is_fetched_again(theirs: Theirs) -> None:
+    """What comes is of a moment before: who was let in by what made the wish would be out until tomorrow."""
+    theirs.lists([theirs.alice, theirs.bruno])
+    page, whole = f"{theirs.group.uri}/members/0", []
+
+    async def meanwhile(writer: asyncio.StreamWriter) -> None:
+        whole.append(writer)
+        if len(whole) == 1:
+            await wish(theirs.id)
+        assert isinstance(listed, bytes)
+        writer.write(listed)
+
+    path = page.removeprefix(theirs.group.server.base)
+    listed = theirs.group.server.there.scenes[path]
+    theirs.group.server.scene(path, meanwhile)
+    await wish(theirs.id)
+    await theirs.settle()
+    assert [row["done_at"] for row in await db.fetch("SELECT done_at FROM job")] == [None]
+    await theirs.settle()
+    assert len(whole) == 2 and [bool(row["done_at"]) for row in await db.fetch("SELECT done_at FROM job")] == [True]
+
+
 @pytest.mark.parametrize(
     "second",
     [
