@@ -113,6 +113,7 @@ def routes() -> list[Route]:
         page("/admin/people/{name}/suspend", admin.suspend, POST),
         page("/admin/people/{name}/reinstate", admin.reinstate, POST),
         page("/admin/deliveries", admin.told),
+        page("/admin/deliveries/retry", admin.retry, POST),
         page("/admin/audit", admin.deeds),
         page("/admin/recalls", recalls.listed),
         page("/admin/recalls/{id}", recalls.show),

@@ -6,8 +6,10 @@ from typing import Any
 from federation.commands.opened import opened
 from federation.commands.reasons import spoken
 from server import database as db
+from server.actions.deliveries import retry_all
 from server.settings import LANGUAGES, Settings
 from server.terminal import listing, remark
+from server.viewer import Operator
 
 
 def register(commands: Any) -> None:
@@ -39,23 +41,6 @@ async def _list(settings: Settings, args: argparse.Namespace) -> int:
 
 async def _retry(settings: Settings, args: argparse.Namespace) -> int:
     async with opened(settings):
-        count = await again(args.host.lower())
+        count = await retry_all(Operator(), args.host.lower())
     remark(f"{count} dead deliveries wait again; resting instances are tried now.")
     return 0
-
-
-async def again(host: str) -> int:
-    """What was put aside waits once more, of one host or ('') of all, and is tried now; how many there were.
-
-    In the stream of a link it gets another number: the one that it had was told as a gap.
-    """
-    async with db.transaction():
-        count = await db.execute(
-            "UPDATE delivery SET state = 'pending', attempts = 0, done_at = NULL, number = NULL WHERE state = 'dead'"
-            " AND peer_id IN (SELECT id FROM peer WHERE $1 = '' OR host = $1)",
-            host,
-        )
-        await db.execute(
-            "UPDATE peer SET state = 'ok', due_at = 0 WHERE state <> 'ok' AND ($1 = '' OR host = $1)", host
-        )
-    return count

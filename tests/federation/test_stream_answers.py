@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from federation.commands.deliveries import again
 from federation.inbox import wake_resting
 from federation.schedule import LONGEST_RETRY_AFTER
 from federation.streaming import LinkSender
 from server import database as db
 from server.actions import link_lag
+from server.actions.deliveries import retry_all
 from server.actions.link_lag import BEHIND_MS, tell_of_lag
 from server.clock import now_ms
+from server.viewer import Operator
 from tests.bench.link import HOST, actor, peer
 from tests.federation.harness import free_port
 from tests.federation.test_stream import Answer, Partner, World, gapless, world  # noqa: F401
@@ -161,8 +162,8 @@ async def test_D7_what_was_put_aside_is_told_in_its_turn_once_an_administrator_s
     await turns(world)
     assert await world.states() == {"sent": 2, "dead": 1}
     world.partner.script = lambda _, page: None
-    assert await again("another.example") == 0
-    assert await again("") == 1
+    assert await retry_all(Operator(), "another.example") == 0
+    assert await retry_all(Operator(), "") == 1
     await turns(world)
     assert await world.states() == {"sent": 3} and gapless(world.partner)
     assert poison in str(world.partner.told[-1])

@@ -179,6 +179,7 @@ SESSIONS = {
     "POST /admin/people/{name}/extend": "401 403 403 422 401 401 401",
     "POST /admin/people/{name}/link": "401 403 403 200 401 401 401",
     "GET /admin/deliveries": "303 403 403 200 303 303 303",
+    "POST /admin/deliveries/retry": "401 403 403 404 401 401 401",
     "GET /admin/audit": "303 403 403 200 303 303 303",
     "GET /admin/recalls": "303 403 403 200 303 303 303",
     "GET /admin/recalls/{id}": "303 403 403 404 303 303 303",

@@ -1,16 +1,22 @@
 """What administrators look after: people, deliveries, audit."""
 
+from urllib.parse import urlencode
+
 from starlette.responses import Response
 
 from server.actions import accounts as verbs
+from server.actions import deliveries as telling
 from server.actions import signing_in
 from server.actions.accounts import NewPerson
-from server.errors import Conflict, Invalid
+from server.errors import Conflict, Invalid, NotFound
 from server.limits import DISPLAY_NAME_CHARACTERS, EMAIL_CHARACTERS, HANDLE_CHARACTERS
 from server.openness import Office
 from server.queries import accounts, audit, deliveries, health
+from server.queries.offices import demand_administrator
 from web.pages import showing
-from web.pages.visits import Form, Visit, see
+from web.pages.visits import Form, Visit, number, see
+
+HOST_CHARACTERS = 300
 
 
 async def overview(visit: Visit) -> Response:
@@ -93,6 +99,22 @@ async def told(visit: Visit) -> Response:
         limit=deliveries.PAGE + 1,
     )
     return await showing.admin_deliveries(visit, found[: deliveries.PAGE], state, more=len(found) > deliveries.PAGE)
+
+
+async def retry(visit: Visit) -> Response:
+    """`POST /admin/deliveries/retry`: what was put aside waits once more, one delivery or all of one instance."""
+    viewer, form = visit.colleague, await visit.form()
+    demand_administrator(viewer)
+    host = form.line("host", HOST_CHARACTERS).lower()
+    if form.has("id"):
+        host, count = await telling.retry(viewer, number(form.line("id")))
+    elif host:
+        count = await telling.retry_all(viewer, host)
+    else:
+        raise NotFound(detail="neither a delivery nor a host")
+    if form.has("back"):
+        return see(f"/admin/links/{host}?{urlencode({'again': count})}")
+    return see(f"/admin/deliveries?{urlencode({'host': host, 'again': count})}")
 
 
 async def deeds(visit: Visit) -> Response:

@@ -46,6 +46,7 @@ DEED_WORDS = {
     "recall": N_("a lancé un rappel"),
     "recall_refused": N_("a noté le refus d’un rappel"),
     "recall_restart": N_("a redemandé ce qu’un rappel n’a pas obtenu"),
+    "retry_deliveries": N_("a fait repartir ce qui était mis de côté"),
     "link_offer": N_("a proposé une liaison"),
     "link_accept": N_("a accepté une liaison"),
     "link_confirm": N_("a confirmé les six mots"),

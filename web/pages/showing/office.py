@@ -109,8 +109,10 @@ RULE_WORDS = {
     "hidden": N_("demande au sujet de ce qui n’est pas partagé avec elle"),
     "refused": N_("demande refusée"),
 }
+TRIED_NOW = N_("Rien n’était mis de côté pour %(host)s : nous essayons de la joindre maintenant.")
 MOST_DRAWN = 30
 """Instances on the map; the table has them all."""
+MOST_DIGITS = 9
 QUEUES = (
     ("deliveries", N_("Envois en route vers d’autres instances"), N_("Rien n’attend d’être envoyé.")),
     ("receipts", N_("Reçus, pas encore traités"), N_("Tout ce qui est arrivé est traité.")),
@@ -211,6 +213,8 @@ async def link(
         skew=speaks.lasting(abs(found.card.skew_ms or 0)),
         told=words_of(speaks, found, bool(words) or found.card.state is LinkState.RECEIVED),
         week=week_of(speaks, slots) if slots else None,
+        again=tried_again(speaks, visit.query("again"), found.card.host),
+        may_retry=bool(found.card.dead) and found.card.state is LinkState.ACTIVE,
     )
 
 
@@ -267,6 +271,7 @@ async def admin_people(
 
 async def admin_deliveries(visit: Visit, found: Sequence[DeliveryRow], state: str, *, more: bool) -> Response:
     """What was told to other instances, newest first; `state` '' is all."""
+    speaks, _ = await speech_for(visit.request, visit.viewer)
     host = visit.query("host")
     asked = {name: value for name, value in (("state", state), ("host", host)) if value}
     return await show(
@@ -280,8 +285,23 @@ async def admin_deliveries(visit: Visit, found: Sequence[DeliveryRow], state: st
         state_words=DELIVERY_WORDS,
         state_icons=DELIVERY_ICONS,
         kinds=KIND_WORDS,
+        again=tried_again(speaks, visit.query("again"), host),
         older=f"/admin/deliveries?{urlencode({**asked, 'before': found[-1].id})}" if more and found else "",
     )
+
+
+def tried_again(speaks: Speech, count: str, host: str) -> str:
+    """What became of asking to try once more, as the address of the page that follows says it; '' when nobody did."""
+    if not host or not (count.isascii() and count.isdecimal() and len(count) <= MOST_DIGITS):
+        return ""
+    if not int(count):
+        return speaks.gettext(TRIED_NOW) % {"host": host}
+    sentence = speaks.ngettext(
+        "%(n)s envoi repart vers %(host)s, et nous essayons de la joindre maintenant.",
+        "%(n)s envois repartent vers %(host)s, et nous essayons de la joindre maintenant.",
+        int(count),
+    )
+    return sentence % {"n": speaks.number(int(count)), "host": host}
 
 
 def linked(speaks: Speech, card: LinkCard) -> Linked:

@@ -225,3 +225,53 @@ async def test_why_it_failed_is_said_in_the_readers_language_on_every_page(odile
     await db.execute("UPDATE link SET state = 'suspended', cause = '', reason = 'not understood'")
     assert '<q dir="auto">not understood</q>' in await odile.page(PAGE), "what somebody typed stays"
     assert cast
+
+
+async def put_aside(peer_id: int, number: int) -> int:
+    event: dict[str, int | str] = {"id": new_id(), "kind": "person_changed", "created_at": 1}
+    await db.insert("event", event)
+    delivery_id = new_id()
+    row = {"id": delivery_id, "peer_id": peer_id, "seq": number, "event_id": event["id"], "inbox": "x", "created_at": 1}
+    await db.insert("delivery", row | {"state": "dead", "error": "not understood"})
+    return delivery_id
+
+
+async def waiting() -> int:
+    [row] = await db.fetch("SELECT COUNT(*) AS n FROM delivery WHERE state = 'pending'")
+    return int(row["n"])
+
+
+async def test_what_was_put_aside_is_tried_again_from_the_pages(odile: Browser, alice: Browser, cast: Cast) -> None:
+    [first, *_] = [await put_aside(await kestrel(), number) for number in (1, 2, 3)]
+    retry, one = "/admin/deliveries/retry", f'name="id" value="{first}"'
+    for path in (PAGE, f"/admin/deliveries?host={KESTREL}", "/admin/deliveries"):
+        page = await odile.page(path)
+        assert (f'name="host" value="{KESTREL}"' in page) is (path != "/admin/deliveries"), path
+        assert (one in page) is path.startswith("/admin/deliveries")
+    for fields in ({"id": str(first)}, {"host": KESTREL}):
+        await alice.post(retry, _status=403, **fields)
+    for fields in ({}, {"id": "7"}, {"id": "x"}):
+        await odile.post(retry, _status=404, **fields)
+    answer = await odile("POST", retry, data={"host": KESTREL}, headers={"origin": "https://ailleurs.test"})
+    assert answer.status_code == 403 and await waiting() == 0, "from another site"
+
+    told = await odile.page(await odile.post(retry, id=str(first)))
+    assert "1 envoi repart vers kestrel.test" in told and one not in told and await waiting() == 1
+    assert "Rien n’était mis de côté" in await odile.page(await odile.post(retry, id=str(first)))
+    back = await odile.post(retry, host=KESTREL.upper(), back="1")
+    assert back.startswith(PAGE) and await waiting() == 3
+    page = await odile.page(back)
+    assert "2 envois repartent vers kestrel.test" in page and "Réessayer" not in page
+    english = await odile.page(back, headers={"accept-language": "en"})
+    assert "2 deliveries are sent to kestrel.test again" in english
+    assert "a fait repartir ce qui était mis de côté" in await odile.page("/admin/audit")
+    for odd in ("x", "-1", "9" * 40, "<b>"):
+        assert "repart" not in await odile.page(PAGE, params={"again": odd}) and cast
+
+
+async def test_nothing_is_tried_again_where_a_link_is_not_active(odile: Browser, cast: Cast) -> None:
+    await put_aside(await kestrel(), 1)
+    assert "Réessayer" in await odile.page(PAGE)
+    for state in ("suspended", "ended"):
+        await db.execute("UPDATE link SET state = $1", state)
+        assert "Réessayer" not in await odile.page(PAGE) and cast
