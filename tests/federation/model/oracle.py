@@ -40,6 +40,8 @@ class Item:
     loose_votes: bool = False
     gone_at: float = 0.0
     """When its host took it back, if it was written there: from then on nobody is told of it."""
+    held: bool = False
+    """It holds a file, in which its word stands, too."""
     fragile: bool = False
     """Its author's or a reader's instance was put back since: the host may be the only one that has it, or a thanks."""
 
@@ -50,6 +52,10 @@ class Item:
     @property
     def text(self) -> str:
         return f"{self.word} v{self.edits}."
+
+    @property
+    def file(self) -> bytes:
+        return f"{self.word} joint.".encode()
 
     @property
     def tally(self) -> list[int]:

@@ -35,8 +35,18 @@ async def ask_all(world: World) -> None:
     await say_something(world, await somebody(world), asks=True)
 
 
+async def hand_out(world: World) -> None:
+    """Somebody writes, and joins a file."""
+    await say_something(world, await somebody(world), holds=True)
+
+
 async def say_something(
-    world: World, name: str, about: tuple[Item, dict[str, Any]] | None = None, asks: bool = False
+    world: World,
+    name: str,
+    about: tuple[Item, dict[str, Any]] | None = None,
+    *,
+    asks: bool = False,
+    holds: bool = False,
 ) -> None:
     item = world.oracle.write(name, time.monotonic(), about[0].number if about else None, asks)
     body: dict[str, Any] = {"status": item.text}
@@ -44,6 +54,11 @@ async def say_something(
         body["parvis_space"] = SLUG if world.place(name) == 0 else f"{SLUG}@{world.nodes[0].host}"
     else:
         body["in_reply_to_id"] = about[1]["id"]
+    if holds:
+        named = {"file": (f"{item.word}.txt", item.file)}
+        sent = await ask(world.people[name], "POST", "/api/v2/media", files=named)
+        item.held = sent is not None and sent.is_success
+        body["media_ids"] = [sent.json()["id"]] if sent is not None and item.held else []
     if asks:
         body["poll"] = {"options": list(CHOICES), "expires_in": 86_400}
     answer = await ask(
@@ -51,7 +66,7 @@ async def say_something(
     )
     if answer is None or answer.status_code != 200:
         item.gone = True  # their instance does not hold the space yet, or no more: nothing was written
-    what = f"answers {item.answers} by" if about else "asks" if asks else "writes"
+    what = f"answers {item.answers} by" if about else "asks" if asks else "hands out" if item.held else "writes"
     world.say(f"{name} {what} {item.number}: {answer.status_code if answer else 'no answer'}")
 
 
@@ -376,7 +391,9 @@ STEPS: tuple[tuple[int, Step], ...] = (
     (30, write), (10, answer), (3, ask_all), (12, edit), (8, delete), (12, thank), (6, vote), (8, invite), (3, let_go),
     (3, repartner), (2, look_back), (4, halt), (4, go_on), (6, storm), (4, clear_up), (3, kill),
 )  # fmt: skip
-WITHOUT_BACKUPS: tuple[tuple[int, Step], ...] = (*STEPS, (2, walk_out), (1, part), (2, link_again), (1, rotate))
+WITHOUT_BACKUPS: tuple[tuple[int, Step], ...] = (
+    *STEPS, (4, hand_out), (2, walk_out), (1, part), (2, link_again), (1, rotate),
+)  # fmt: skip
 """What a database that goes back to before it makes the two sides of a link be of two minds about is not in the others:
 that is for administrators to see.
 """

@@ -11,7 +11,9 @@ import os
 import random
 import re
 import time
+from collections.abc import Collection
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,7 +21,7 @@ from tests.federation.conftest import MakeNode
 from tests.federation.harness import Node, until
 from tests.federation.model.agreements import all_go_on
 from tests.federation.model.steps import WITH_BACKUPS, WITHOUT_BACKUPS, Step, arrivals, write
-from tests.federation.model.world import SLACK_S, World, by_word, gathered, standing, tally, view
+from tests.federation.model.world import SLACK_S, World, ask, by_word, gathered, standing, tally, view
 
 pytestmark = pytest.mark.anyio
 
@@ -56,6 +58,7 @@ async def amiss(world: World) -> dict[str, list[str]]:
             for word, text in must.items()
             if word in seen and text not in seen[word]["content"]
         ]
+        found += await files_amiss(world, name, seen, must.keys(), may)
         found += miscounted(world, seen, at_home if world.place(name) else None)
         found += [
             f"{item.word} answers {seen[item.word]['in_reply_to_id']}, not {seen[asked]['id']}"
@@ -70,6 +73,27 @@ async def amiss(world: World) -> dict[str, list[str]]:
         if found := await left_behind(world, node):
             wrong[node.name] = found[:10]
     return wrong
+
+
+async def files_amiss(world: World, name: str, seen: Seen, must: Collection[str], may: Collection[str]) -> list[str]:
+    """Files that are not there for whoever has to see their post, or still are for whoever must not any more."""
+    found = []
+    for item in world.oracle.items:
+        if not item.held:
+            continue
+        path = world.files.get((name, item.word), "")
+        if path and item.word not in may:
+            answer = await ask(world.people[name], "GET", path)
+            found += [] if answer is not None and answer.status_code == 404 else [f"the file of {item.word} is served"]
+        elif not path and item.word in must and item.word in seen:
+            urls = [one["url"] for one in seen[item.word]["media_attachments"] if one["url"]]
+            path = urlsplit(urls[0]).path if len(urls) == 1 else ""
+            answer = await ask(world.people[name], "GET", path) if path else None
+            if answer is None or answer.content != item.file:
+                found.append(f"the file of {item.word} is missing")
+            else:
+                world.files[name, item.word] = path
+    return found
 
 
 def miscounted(world: World, seen: Seen, at_home: Seen | None) -> list[str]:
@@ -100,7 +124,8 @@ async def left_behind(world: World, node: Node) -> list[str]:
     if any(world.host(person) == node.host for person in concerned):
         return []
     kept = await node.values("SELECT html FROM post WHERE html LIKE '%canari%'")
-    words = {word for html in kept for word in re.findall(r"canari\d{5}x", html)}
+    kept += [path.read_text(errors="replace") for path in (node.folder / "files").rglob("*") if path.is_file()]
+    words = {word for text in kept for word in re.findall(r"canari\d{5}x", text)}
     return [f"{word} is kept" for word in sorted(words) if by_word(world, word).host != node.host]
 
 

@@ -66,6 +66,8 @@ class World:
     """
     halted: set[tuple[int, str]] = field(default_factory=set)
     """Links that stand still: the place of the side that stopped it, the host of the other."""
+    files: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Who had the file of which word, and at which path of their own instance."""
     parted: set[int] = field(default_factory=set)
     """Places of those whose link was ended."""
 
