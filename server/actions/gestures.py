@@ -1,6 +1,7 @@
 """React and take it back: the same verbs for our own people and for people elsewhere."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from server import database as db
 from server.actions.notices import forget, notify
@@ -71,7 +72,7 @@ async def gesture(
     )
     if not new:
         return
-    where = {"post_id": place.post_id, "space_id": place.space_id}
+    where: dict[str, Any] = {"post_id": place.post_id, "space_id": place.space_id}
     if await is_ours(place.author_id):
         await notify([place.author_id], "reaction", key=f"reaction:{place.post_id}:{actor_id}", by=actor_id, **where)
     data = {"emoji": emoji, "uri": uri}

@@ -167,6 +167,8 @@ async def remove(viewer: Resident | Operator, space_id: int, actor_id: int) -> N
             await _keep_an_owner(space.id, who.id)
         await out(space.id, who.id)
         await note(viewer, "remove_member", subject=who.handle, space_id=space.id)
+        if who.peer_id is None and row["state"] == MemberState.ASKED:
+            await notify([who.id], "declined", key=f"declined:{row['id']}", space_id=space.id)
         if who.peer_id is not None:
             if row["state"] == MemberState.ASKED:
                 await _answer(space, who.id, row["uri"], accepted=False)
@@ -257,7 +259,7 @@ async def answered(
     """
     async with db.transaction():
         row = await db.fetch_one(
-            "SELECT m.id, m.space_id, m.actor_id FROM membership m"
+            "SELECT m.id, m.space_id, m.actor_id, s.slug FROM membership m"
             " JOIN space s ON s.id = m.space_id WHERE m.uri = $1 AND m.state = 'asked' AND s.peer_id = $2",
             join_uri,
             viewer.peer_id,
@@ -281,6 +283,9 @@ async def answered(
             raise NotFound(detail="an answer to nothing that was asked (O24)")
         if not accepted:
             await out(row["space_id"], row["actor_id"])
+            # the space is not theirs to know any more; the address is what they asked for
+            key, address = f"declined:{row['id']}", f"!{row['slug']}"
+            await notify([row["actor_id"]], "declined", key=key, words=address)
             return
         await told_from(row["space_id"], newcomers_from)
         since = await time_at(viewer.peer_id) if at is None else min(at, now_ms() + APART_MS)
@@ -339,9 +344,9 @@ async def _alone(space_id: int) -> None:
         await db.fetch("SELECT id FROM space WHERE id = $1 FOR NO KEY UPDATE", space_id)
 
 
-async def _row(space_id: int, actor_id: int) -> dict[str, str] | None:
+async def _row(space_id: int, actor_id: int) -> dict[str, Any] | None:
     return await db.fetch_one(
-        "SELECT role, state, uri FROM membership WHERE space_id = $1 AND actor_id = $2", space_id, actor_id
+        "SELECT id, role, state, uri FROM membership WHERE space_id = $1 AND actor_id = $2", space_id, actor_id
     )
 
 

@@ -3,6 +3,7 @@ see one another.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from server import database as db
 from server.actions.notices import notify
@@ -107,7 +108,7 @@ async def tell_named(post_id: int, author_id: int, space: spaces.SeenSpace | Non
     if space is not None:
         ours = {actor_id for actor_id in ours if await _hears(actor_id, None, space)}
         ours = await _of_its_side(post_id, ours)
-    where = {"post_id": post_id, "space_id": space.id if space else None}
+    where: dict[str, Any] = {"post_id": post_id, "space_id": space.id if space else None}
     key = f"post:{post_id}"
     if to in ours:
         await notify([to], "reply", key=key, by=author_id, **where)

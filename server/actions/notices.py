@@ -20,10 +20,12 @@ async def notify(
     by: int | None = None,
     post_id: int | None = None,
     space_id: int | None = None,
+    words: str = "",
 ) -> None:
     """Leaves a notice for each of these actors of ours, once for each `key`, never to whoever did it.
 
-    The caller has asked the policy that each may know of it; the page asks again when it shows it.
+    The caller has asked the policy that each may know of it; the page asks again when it shows it. `words`: what is
+    told with it, and is theirs to know whatever becomes of the space.
     """
     whom = [actor_id for actor_id in dict.fromkeys(recipients) if actor_id != by]
     due = await mails.due_for(whom, kind)
@@ -35,6 +37,7 @@ async def notify(
             "by_id": by,
             "post_id": post_id,
             "space_id": space_id,
+            "words": words,
             "key": key,
             "created_at": now_ms(),
             "mail_due_at": due.get(actor_id),

@@ -42,7 +42,7 @@ class Waiting:
     about: str = ""
     recall: int | None = None  # the recall that an instance does not answer as it should
     change: int | None = None  # the change of openness that somebody asks to agree to
-    words: str = ""  # what somebody said with it, such as why a post was refused
+    words: str = ""  # what somebody said with it, such as why a post was refused, or the address that was asked for
 
 
 async def waiting(

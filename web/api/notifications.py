@@ -23,6 +23,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "parvis_invitation": ("invitation",),
     "parvis_member": ("member",),
     "parvis_request": ("request",),
+    "parvis_declined": ("declined",),
     "parvis_held": ("held",),
     "parvis_refused": ("refused",),
     "parvis_glass": ("glass", "glass_asked"),

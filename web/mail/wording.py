@@ -34,6 +34,10 @@ SENTENCES = {
     "invitation": ("", N_("%(who)s vous invite dans l’espace « %(space)s »")),
     "member": ("", N_("%(who)s vous a ajouté à l’espace « %(space)s »")),
     "request": ("", N_("%(who)s demande à rejoindre l’espace « %(space)s »")),
+    "declined": (
+        N_("Votre demande d’entrer dans l’espace d’une autre instance a été déclinée"),
+        N_("Votre demande d’entrer dans l’espace « %(space)s » a été déclinée"),
+    ),
     "held": ("", N_("%(who)s a écrit un message qui attend votre validation dans l’espace « %(space)s »")),
     "refused": ("", N_("L’espace « %(space)s » n’a pas publié votre message")),
     "glass": (

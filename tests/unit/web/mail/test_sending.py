@@ -9,8 +9,8 @@ import pytest
 from server import database as db
 from server.actions import mails
 from server.actions.gestures import react
-from server.actions.membership import remove
-from server.actions.notices import read_all
+from server.actions.membership import join, remove
+from server.actions.notices import notify, read_all
 from server.actions.posts import withdraw
 from server.actions.spaces import set_openness
 from server.clock import now_ms
@@ -121,6 +121,19 @@ async def test_a_mail_carries_as_much_as_the_notices_of_a_space_may(
     words = message["Subject"] + text_of(message) + html_of(message)
     assert "Quelque chose vous attend." in words
     assert not any(word in words for word in ("rachat", "Equipe", "Alice"))
+
+
+@ON_SQLITE
+async def test_who_is_declined_is_written_to_as_who_is_let_in(cast: Cast, office: Office, settings: Settings) -> None:
+    workshop = await space("atelier", Level.CLOSED, cast.alice)
+    await join(cast.bruno, workshop)
+    await remove(cast.alice, workshop, cast.bruno.actor_id)
+    await notify([cast.bruno.actor_id], "declined", key="declined:7", words="!pose@kestrel.test")  # elsewhere
+    await send(settings)
+    text = " ".join(text_of(office.messages(BRUNO)[-1]).split())
+    assert "Votre demande d’entrer dans l’espace « Atelier » a été déclinée" in text
+    assert "l’espace d’une autre instance a été déclinée" in text and "!pose@kestrel.test" in text
+    assert "Alice" not in text
 
 
 @ON_SQLITE
