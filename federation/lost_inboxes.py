@@ -11,7 +11,7 @@ from federation.instance import Instance
 from federation.lookup import read_exactly, remember
 from federation.schedule import DAY, INBOXES_LOST
 from server import database as db
-from server.actions.membership import out
+from server.actions.membership_rows import out
 from server.clock import now_ms
 
 log = logging.getLogger("parvis.inboxes")

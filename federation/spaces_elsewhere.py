@@ -5,7 +5,7 @@ from federation.instance import Instance
 from federation.lookup import KnownActor, ask_host, fetch_document, remember
 from federation.reading import IncomingActor, moment
 from federation.trust import host_at
-from server.actions.membership import ask_elsewhere
+from server.actions.join_requests import ask_elsewhere
 from server.actions.spaces import SpaceElsewhere, mirror
 from server.errors import NotFound, Unavailable
 from server.openness import Level, MemberState

@@ -7,7 +7,7 @@ from federation.commands.opened import opened, somebody
 from federation.lookup import find_handle
 from federation.spaces_elsewhere import space_of
 from server import database as db
-from server.actions import membership, spaces
+from server.actions import join_requests, membership, spaces
 from server.actions.spaces import NewSpace
 from server.commands.space_files import verbs_of
 from server.openness import Level, MemberState, Office, Reach, Role
@@ -159,9 +159,9 @@ async def _join(settings: Settings, args: argparse.Namespace) -> int:
             raise Failure(f"{args.handle} is not a space.")
         if found.peer_id is None:
             space = await space_queries.find_by_uri(me, found.uri)
-            state = await membership.join(me, space.id)
+            state = await join_requests.join(me, space.id)
         else:
-            state = await membership.ask_elsewhere(me, await space_of(instance, found))
+            state = await join_requests.ask_elsewhere(me, await space_of(instance, found))
         if state is MemberState.MEMBER:
             remark(f"{args.person} is a member of {args.handle}.")
         else:

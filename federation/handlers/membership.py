@@ -8,7 +8,7 @@ from federation.handlers.call import Call
 from federation.handlers.posts import LIKES, undo_like
 from federation.reading import identifier, moment
 from server import database as db
-from server.actions import follows, incidents, membership, membership_lists, moderation, spaces
+from server.actions import follows, incidents, join_requests, membership, membership_lists, moderation, spaces
 from server.actions.link_keys import tell_administrators
 from server.errors import NotFound
 from server.events import Kind
@@ -21,14 +21,14 @@ async def follow(call: Call) -> None:
     """Of a person here, or of a space here (which plain servers join by following it)."""
     target = await _ours(call, call.said.object_id)
     if target["kind"] == "group":
-        await membership.asked(call.person, call.said.object_id, call.said.id)
+        await join_requests.asked(call.person, call.said.object_id, call.said.id)
     else:
         await follows.asked(call.person, target["id"], call.said.id)
 
 
 async def join(call: Call) -> None:
     """A person elsewhere wants into a space here."""
-    await membership.asked(call.person, call.said.object_id, call.said.id)
+    await join_requests.asked(call.person, call.said.object_id, call.said.id)
 
 
 async def leave(call: Call) -> None:
@@ -62,7 +62,7 @@ async def invite(call: Call) -> None:
         raise Refused("A space invites to itself only.", call.said.id)
     target = await _ours(call, call.said.target)
     space_id = await mirror(call)
-    await membership.invited(call.server, space_id, target["id"], call.said.id, None)
+    await join_requests.invited(call.server, space_id, target["id"], call.said.id, None)
 
 
 async def mirror(call: Call) -> int:
@@ -121,7 +121,7 @@ async def answer(call: Call) -> None:
     elif event["kind"] == Kind.JOIN_ASKED:
         await _only_the_space(call, event["space_id"])
         at, since = (moment(call.said.document.get(name)) for name in ("published", "parvis:newcomersFrom"))
-        await membership.answered(call.server, f"event:{number}", accepted, at, since)
+        await join_requests.answered(call.server, f"event:{number}", accepted, at, since)
     else:
         raise NotFound(detail="an answer to nothing that was asked (O24)")
 

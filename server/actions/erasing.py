@@ -9,7 +9,7 @@ finished by asking for it again.
 from dataclasses import dataclass
 
 from server import database as db
-from server.actions import accounts, file_bytes, gestures, membership, polls, posts
+from server.actions import accounts, file_bytes, gestures, membership_rows, polls, posts
 from server.actions.audit import note
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden
@@ -123,7 +123,7 @@ async def _who_knows(actor_id: int) -> list[int]:
 
 async def _forget(account_id: int, actor_id: int) -> None:
     for row in await db.fetch("SELECT space_id FROM membership WHERE actor_id = $1", actor_id):
-        await membership.out(row["space_id"], actor_id)
+        await membership_rows.out(row["space_id"], actor_id)
     mine: dict[str, str] = {
         "follow": "$1 IN (follower_id, followed_id)",
         "notice": "$1 IN (actor_id, by_id)",

@@ -8,7 +8,7 @@ from server import database as db
 from server.actions import mails, recalls
 from server.actions.accounts import end_access
 from server.actions.audit import note
-from server.actions.membership import out
+from server.actions.membership_rows import out
 from server.clock import now_ms
 from server.events import Kind, record
 from server.viewer import Operator

@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from server.actions import follows, membership
+from server.actions import follows, join_requests, membership
 from server.errors import Invalid, NotFound
 from server.openness import MemberState
 from server.queries import people, posts, spaces, timelines
@@ -68,7 +68,7 @@ async def relationships(call: Call) -> Response:
 async def follow(call: Call) -> Response:
     found = await find(call.me, call.id())
     if isinstance(found, SeenSpace):
-        await membership.join(call.me, found.id)
+        await join_requests.join(call.me, found.id)
     else:
         await follows.follow(call.colleague, found.card.id)
     return json(await _relationship(call, await find(call.me, call.id())))

@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from server.actions import membership
+from server.actions import join_requests, membership
 from server.actions import spaces as verbs
 from server.actions.spaces import NewSpace
 from server.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooLarge
@@ -127,7 +127,7 @@ async def remove(visit: Visit) -> Response:
 async def join(visit: Visit) -> Response:
     """`POST /spaces/{slug}/join`: comes in, asks to, or accepts an invitation."""
     space = await _found(visit)
-    await membership.join(visit.me, space.id)
+    await join_requests.join(visit.me, space.id)
     return see(f"/spaces/{space.slug}")
 
 

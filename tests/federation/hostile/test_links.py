@@ -8,7 +8,7 @@ from federation.keyring import instance_key
 from federation.links import meet, offer, six_words
 from server import database as db
 from server.actions import links
-from server.actions.membership import ask_elsewhere
+from server.actions.join_requests import ask_elsewhere
 from server.errors import Conflict
 from server.openness import Level, LinkState
 from server.viewer import Operator

@@ -12,7 +12,8 @@ from federation.roots import root_of
 from federation.vocabulary import moment
 from server import database as db
 from server.actions import membership_lists
-from server.actions.membership import answered, ask_elsewhere, invited, leave
+from server.actions.join_requests import answered, ask_elsewhere, invited
+from server.actions.membership import leave
 from server.clock import now_ms
 from server.openness import Level
 from server.queries.clocks import time_at

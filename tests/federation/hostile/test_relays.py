@@ -19,7 +19,7 @@ from federation.vocabulary import PUBLIC, moment
 from server import database as db
 from server.actions import file_bytes, follows
 from server.actions.gestures import react
-from server.actions.membership import asked
+from server.actions.join_requests import asked
 from server.actions.posts import Draft, publish
 from server.clock import now_ms
 from server.errors import NotFound

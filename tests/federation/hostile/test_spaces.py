@@ -16,7 +16,7 @@ from federation.signatures.keys import PrivateKey
 from federation.vocabulary import moment
 from server import database as db
 from server.actions import links
-from server.actions.membership import ask_elsewhere
+from server.actions.join_requests import ask_elsewhere
 from server.actions.posts import Draft, publish
 from server.clock import now_ms
 from server.openness import Level

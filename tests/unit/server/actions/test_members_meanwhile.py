@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from server import database as db
-from server.actions import membership
+from server.actions import join_requests, membership
 from server.actions.openness import Door, How, adjust
 from server.actions.spaces import set_openness
 from server.errors import Conflict, DomainError, NotFound
@@ -21,7 +21,7 @@ Verb = Callable[[Cast, int], Coroutine[Any, Any, Any]]
 
 
 def comes_in(cast: Cast, team: int) -> Coroutine[Any, Any, Any]:
-    return membership.asked(cast.chloe, HERE.space("team"), "https://kestrel.test/joins/1")
+    return join_requests.asked(cast.chloe, HERE.space("team"), "https://kestrel.test/joins/1")
 
 
 async def closes(cast: Cast, team: int) -> None:

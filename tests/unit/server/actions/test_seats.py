@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from server import database as db
-from server.actions import membership
+from server.actions import join_requests
 from server.actions.openness import Door, How, adjust
 from server.errors import Conflict
 from server.openness import Level
@@ -25,10 +25,10 @@ async def test_nobody_comes_into_a_full_space_and_one_more_seat_lets_one_more_in
     how = How(Door.PAGE)
     await adjust(cast.alice, team, how, lambda policy: replace(policy, seats=1))
     with pytest.raises(Conflict):
-        await membership.join(cast.bruno, team)
+        await join_requests.join(cast.bruno, team)
     await adjust(cast.alice, team, how, lambda policy: replace(policy, seats=2))
-    assert await membership.join(cast.bruno, team) == "member"
-    assert await membership.join(cast.bruno, team) == "member"  # who is in takes no second seat
+    assert await join_requests.join(cast.bruno, team) == "member"
+    assert await join_requests.join(cast.bruno, team) == "member"  # who is in takes no second seat
 
 
 @pytest.mark.anyio
@@ -39,6 +39,6 @@ async def test_a_partner_has_its_own_seats(cast: company.Cast) -> None:
     await company.enter(team, cast.chloe, state="invited")
     uri = HERE.space("team")
     with pytest.raises(Conflict):
-        await membership.asked(cast.chloe, uri, "https://kestrel.test/joins/1")
+        await join_requests.asked(cast.chloe, uri, "https://kestrel.test/joins/1")
     rows = await db.fetch("SELECT actor_id FROM membership WHERE space_id = $1 AND state = 'member'", team)
     assert {row["actor_id"] for row in rows} == {cast.alice.actor_id, cast.driss.actor_id}

@@ -3,7 +3,8 @@
 import pytest
 
 from server.actions.gestures import react
-from server.actions.membership import add, join, leave, remove
+from server.actions.join_requests import join
+from server.actions.membership import add, leave, remove
 from server.actions.notices import read_all
 from server.actions.posts import withdraw
 from server.actions.spaces import set_openness

@@ -9,7 +9,8 @@ import pytest
 from server import database as db
 from server.actions import mails
 from server.actions.gestures import react
-from server.actions.membership import join, remove
+from server.actions.join_requests import join
+from server.actions.membership import remove
 from server.actions.notices import notify, read_all
 from server.actions.posts import withdraw
 from server.actions.spaces import set_openness

@@ -6,7 +6,8 @@ import pytest
 from starlette.applications import Starlette
 
 from server import database as db
-from server.actions.membership import add, answered, ask_elsewhere, join, leave, remove
+from server.actions.join_requests import answered, ask_elsewhere, join
+from server.actions.membership import add, leave, remove
 from server.actions.spaces import SpaceElsewhere, mirror
 from server.openness import Level
 from server.queries.notifications import waiting

@@ -4,7 +4,7 @@ import pytest
 from starlette.applications import Starlette
 
 from server import database as db
-from server.actions.membership import ask_elsewhere
+from server.actions.join_requests import ask_elsewhere
 from server.actions.spaces import SpaceElsewhere, mirror
 from server.errors import NotFound
 from server.openness import Level, MemberState
