@@ -22,9 +22,10 @@ from federation.handlers.call import Call
 from federation.hearsay import by_names_here
 from federation.instance import Instance
 from federation.lookup import KnownActor, exactly, read_ahead, read_exactly, remember
+from federation.lookup import known as known_actor
 from federation.membership_wishes import wish
 from federation.page_memory import forget, remembering
-from federation.reading import Activity, IncomingActor, activity_in, as_now, inner_activity, type_of
+from federation.reading import Activity, IncomingActor, activity_in, as_now, inner_activity, is_recall, type_of
 from federation.trust import same_origin
 from federation.vocabulary import ACTORS
 from server import database as db
@@ -232,7 +233,7 @@ async def prepare(instance: Instance, read: _Read) -> _Ready:
             raise Refused("This instance is not heard here.")
         if said is None:
             raise read.error or Malformed("That cannot be read.")
-        actor = await exactly(instance, said.actor)
+        actor = await _speaker(instance, said, row["sender_uri"])
         if actor.peer_id != row["peer_id"]:
             raise Refused("The actor is not of the instance that sent this.", said.actor)
         fetched = await _document(instance, said, actor)
@@ -260,6 +261,12 @@ async def prepare(instance: Instance, read: _Read) -> _Ready:
         # one activity that we are not up to must not stop those behind it (R13)
         log.exception("not prepared", extra={"action": "activity.failed", "receipt": row["id"]})
         return _Ready(row, None, read.known, type(error).__name__, again=True, code="failed")
+
+
+async def _speaker(instance: Instance, said: Activity, key_id: str) -> KnownActor:
+    """Who says this. A recall is its instance's word: the space may be forgotten here, and by now it is not shown."""
+    forgotten = is_recall(said) and await known_actor(said.actor) is None
+    return await exactly(instance, key_id.partition("#")[0] if forgotten else said.actor)
 
 
 async def _document(instance: Instance, said: Activity, actor: KnownActor) -> IncomingActor | None:

@@ -39,10 +39,14 @@ async def _item(instance: Instance, fact: Fact, post_id: int) -> Message | None:
 
 
 async def _receipt(instance: Instance, fact: Fact, peer_id: int) -> Message | None:
+    """Each time that it is told a new activity: who could make nothing of it takes the same one no second time."""
     row = await db.fetch_one(
         "SELECT receipt FROM purge WHERE id = $1 AND peer_id = $2 AND receipt <> ''", fact.detail("purge"), peer_id
     )
-    return await _proved(instance, msgspec.json.decode(row["receipt"]), peer_id) if row else None
+    if row is None:
+        return None
+    receipt: dict[str, Any] = msgspec.json.decode(row["receipt"])
+    return await _proved(instance, receipt | {"id": f"{receipt['id']}/{fact.id}"}, peer_id)
 
 
 async def _proved(instance: Instance, document: dict[str, Any], peer_id: int) -> Message:

@@ -109,7 +109,7 @@ def receipt(
     here: Addresses,
     now: int,
 ) -> dict[str, Any]:
-    """What became of a recall here; still without its proof. Its id is of the purge, so it is the same for ever."""
+    """What became of a recall here; still without its proof. Its id is of the purge; each telling adds its own."""
     return {
         "@context": CONTEXT,
         "id": f"{here.base}/receipts/{purge['id']}",

@@ -50,19 +50,22 @@ class Asked:
 async def begin(peer_id: int, space_id: int | None, asked: Asked) -> None:
     """Takes a recall: what it is about is hidden in this transaction, and erased from now on.
 
-    The same one again is answered again once it was answered. `space_id`: the space here, None when nothing of it
-    ever came. Raises NotFound when the id belongs to another instance's recall.
+    The same one again is answered again once it was answered; one whose list was not believed goes by the list that it
+    has now. `space_id`: the space here, None when nothing of it ever came. Raises NotFound when the id belongs to
+    another instance's recall.
     """
     async with db.together():
         known = await db.fetch_one("SELECT id, peer_id, state FROM purge WHERE uri = $1", asked.uri)
+        listed = asked.uris is not None or not asked.items
         if known is not None:
             if known["peer_id"] != peer_id:
                 raise NotFound(detail="another instance's recall")
             if known["state"] == "done":
                 await _answer(known["id"], space_id, peer_id)
+            elif known["state"] == "refused":
+                await _go_by(known["id"], asked, "items" if listed else "listing")
             return
         purge_id, now = new_id(), now_ms()
-        listed = asked.uris is not None or not asked.items
         await db.insert(
             "purge",
             {
@@ -85,6 +88,21 @@ async def begin(peer_id: int, space_id: int | None, asked: Asked) -> None:
         if space_id is not None and asked.scope.whole:
             await _hide(peer_id, space_id, asked.up_to)
         db.after_commit(partial(live.publish, live.Fact("recall", space_id=space_id)))
+
+
+async def _go_by(purge_id: int, asked: Asked, state: str) -> None:
+    """A recall that was given up begins once more, with the list that its host tells now."""
+    await db.execute(
+        "UPDATE purge SET state = $1, root = $2, items = $3, list_uri = $4, cursor = 0, tries = 0, next_at = 0,"
+        " reason = '' WHERE id = $5",
+        state,
+        asked.root,
+        asked.items,
+        asked.list_uri,
+        purge_id,
+    )
+    await _write_parts(purge_id, 0, asked.uris or ())
+    db.after_commit(partial(live.publish, live.Fact("recall")))
 
 
 async def _hide(peer_id: int, space_id: int, up_to: int | None) -> None:
@@ -180,7 +198,7 @@ async def later(purge: Mapping[str, Any], reason: str) -> None:
 
 
 async def give_up(purge_id: int, reason: str) -> None:
-    """There is no list to go by: nothing is answered, and administrators see why."""
+    """There is no list to go by: nothing is answered until another is told, and administrators see why."""
     await db.execute("UPDATE purge SET state = 'refused', reason = $1 WHERE id = $2", reason[:300], purge_id)
     await db.execute("DELETE FROM purge_part WHERE purge_id = $1", purge_id)
 
