@@ -19,6 +19,7 @@ from federation.reading import identifier, many, type_of
 from federation.side_by_side import SideBySide, Work
 from federation.signing import Manner, sign_as_instance
 from federation.trust import same_origin
+from federation.unheard import forget_unheard
 from server import database as db
 from server.actions import plain_recalls, purges, recalls
 from server.clock import now_ms
@@ -115,6 +116,7 @@ async def _read_page(instance: Instance, purge: dict[str, Any]) -> tuple[list[st
 
 async def _answer(instance: Instance, purge: dict[str, Any]) -> None:
     """Everything is gone: what became of it is written down, and told, signed, until it is heard."""
+    await forget_unheard(purge)
     await db.forget_erased()
     counts: dict[str, int] = msgspec.json.decode(purge["counts"])
     retained: list[dict[str, Any]] = []

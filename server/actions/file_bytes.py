@@ -147,6 +147,12 @@ async def drop(folder: Path) -> int:
     return ended
 
 
+async def not_removed() -> str:
+    """Why bytes that no row needs are still there: what was said of the first that could not be removed; else ''."""
+    row = await db.fetch_one("SELECT error FROM job WHERE kind = $1 AND attempts > 0 ORDER BY id LIMIT 1", DROP)
+    return str(row["error"]) if row else ""
+
+
 async def _drop(folder: Path, job: dict[str, Any]) -> None:
     """Raises OSError when the bytes cannot be removed; then nothing has changed."""
     async with db.transaction():

@@ -147,7 +147,9 @@ async def take_back(
     post_id: int, author_id: int, space_id: int | None, original: str = "", event_id: int | None = None
 ) -> None:
     await db.execute(
-        "UPDATE post SET deleted_at = $1, html = '', source = '', summary = '' WHERE id = $2", now_ms(), post_id
+        "UPDATE post SET deleted_at = $1, html = '', source = '', summary = '', byline = '' WHERE id = $2",
+        now_ms(),
+        post_id,
     )
     for table in ("post_version", "mention", "reaction", "notice", "search_row", *poll_rows.TABLES):
         await db.execute(f"DELETE FROM {table} WHERE post_id = $1", post_id)

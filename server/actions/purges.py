@@ -187,7 +187,7 @@ async def _is_whole(purge: Mapping[str, Any]) -> bool:
 
 
 async def later(purge: Mapping[str, Any], reason: str) -> None:
-    """The list cannot be had now."""
+    """The list cannot be had now, or what is to go does not go: it is tried again, and administrators see why."""
     wait = 2_000 << min(int(purge["tries"]), 10)
     await db.execute(
         "UPDATE purge SET tries = tries + 1, next_at = $1, reason = $2 WHERE id = $3",
@@ -208,7 +208,10 @@ async def give_up(purge_id: int, reason: str) -> None:
 
 async def step(folder: Path) -> int:
     """One step of every purge that has one to take; how many took one. `folder`: where files are kept."""
-    purges = await db.fetch("SELECT * FROM purge WHERE state IN ('items', 'space', 'files') ORDER BY id LIMIT 20")
+    purges = await db.fetch(
+        "SELECT * FROM purge WHERE state IN ('items', 'space', 'files') AND next_at <= $1 ORDER BY id LIMIT 20",
+        now_ms(),
+    )
     for purge in purges:
         if purge["state"] == "files":
             await _drop_files(purge, folder)
@@ -394,7 +397,8 @@ async def _erase(post_ids: Sequence[int], again_after: int | None) -> dict[str, 
         await db.execute(*Clause(change).join(one_of("post_id", post_ids)).statement())
     now = now_ms()
     erased = Clause(
-        "UPDATE post SET html = '', source = '', summary = '', language = '', deleted_at = COALESCE(deleted_at, ?),"
+        "UPDATE post SET html = '', source = '', summary = '', language = '', byline = '',"
+        " deleted_at = COALESCE(deleted_at, ?),"
         " recalled_at = CASE WHEN deleted_at IS NULL THEN CAST(? AS BIGINT) ELSE recalled_at END WHERE",
         (now, again_after),
     )
@@ -434,7 +438,11 @@ async def _count(purge: Mapping[str, Any], more: Mapping[str, int]) -> None:
 
 
 async def _drop_files(purge: Mapping[str, Any], folder: Path) -> None:
-    if not await file_bytes.drop(folder):
+    if await file_bytes.drop(folder):
+        return
+    if stays := await file_bytes.not_removed():
+        await later(purge, stays)
+    else:
         await db.execute("UPDATE purge SET state = 'signing' WHERE id = $1 AND state = 'files'", purge["id"])
 
 

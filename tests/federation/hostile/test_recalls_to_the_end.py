@@ -2,13 +2,20 @@
 
 # ruff: noqa: F811 (fixtures that come from the neighbouring files)
 
+import json
+from typing import Any
+
 import pytest
 
+from federation.recalling import work_off
 from federation.signatures.proofs import with_proof
+from server import database as db
+from server import files
 from server.clock import now_ms
+from server.ids import new_id
 from server.recall_terms import root_of
 from tests.federation.hostile.test_recalls import Theirs, theirs  # noqa: F401
-from tests.federation.stranger import Json, OtherServer
+from tests.federation.stranger import CANARY, Json, OtherServer, everything
 
 pytestmark = pytest.mark.anyio
 
@@ -47,3 +54,82 @@ async def test_a_recall_of_a_space_that_is_not_known_here_is_answered_all_the_sa
     receipt = await forgotten.purged()
     assert receipt is not None and receipt["parvis:root"] == root_of(uris)
     assert receipt["parvis:purged"]["items"] == 1 and receipt["parvis:retained"] == []
+
+
+async def test_I4_as_whom_a_space_spoke_is_gone_with_what_it_said(theirs: Theirs) -> None:
+    note = theirs.group.note("<p>bonjour</p>", audience=theirs.group.uri, to=[f"{theirs.group.uri}/members"])
+    note["parvis:byline"] = CANARY
+    create = theirs.group.says("Create", note, audience=theirs.group.uri, to=[f"{theirs.group.uri}/members"])
+    announce = theirs.group.says("Announce", create, to=[f"{theirs.group.uri}/members"])
+    assert await theirs.here.take(announce, theirs.pin.ed) == ""
+    assert CANARY in str(await db.fetch("SELECT byline FROM post"))
+    assert await theirs.here.take(theirs.recall([str(note["id"])]), theirs.pin.ed) == ""
+    assert await theirs.purged() is not None
+    assert CANARY not in str(await everything())
+
+
+@pytest.mark.parametrize("scope", ["space", "item"])
+async def test_I4_what_came_before_a_recall_and_waits_for_its_effect_is_gone_with_it(
+    theirs: Theirs, scope: str
+) -> None:
+    """Its link stood still, or its author's key could not be had: a receipt was signed beside the words themselves."""
+    uri = await theirs.tells("<p>avant</p>")
+    for kind, attempts in (("Create", 0), ("Update", 5)):
+        note = theirs.chloe.note(audience=theirs.group.uri, to=[f"{theirs.group.uri}/members"], id=uri)
+        told = theirs.group.says("Announce", theirs.chloe.says(kind, note), to=[f"{theirs.group.uri}/members"])
+        row = {"id": new_id(), "activity_hash": kind, "sender_uri": theirs.pin.ed.key_id, "linked": True, "seq": 1}
+        ended = now_ms() if attempts else None
+        [peer] = await db.fetch("SELECT peer_id FROM link")
+        row |= {"peer_id": peer["peer_id"], "body": json.dumps(told), "attempts": attempts, "processed_at": ended}
+        await db.insert("receipt", {**row, "received_at": now_ms()})
+    await db.execute("UPDATE link SET state = 'suspended'")
+    assert await theirs.here.take(theirs.recall([uri], scope=scope), theirs.pin.ed) == ""
+    receipt = await theirs.purged()
+    assert receipt is not None and CANARY not in str(await everything())
+
+
+async def test_I4_no_receipt_is_signed_while_the_bytes_of_a_file_cannot_be_removed(
+    theirs: Theirs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, folder = await theirs.tells(), theirs.here.instance.settings.files_dir
+    path = folder.parent / "one"
+    path.write_bytes(CANARY.encode())
+    sha256 = files.store(folder, path, 1000).sha256
+    [post] = await db.fetch("SELECT id, author_id FROM post WHERE uri = $1", uri)
+    row = {"id": new_id(), "owner_id": post["author_id"], "post_id": post["id"], "name": "a.txt"}
+    await db.insert("attachment", row | {"media_type": "text/plain", "sha256": sha256, "created_at": now_ms()})
+
+    def refuses(*_: Any) -> None:
+        raise OSError("read-only file system")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(files, "remove", refuses)
+        assert await theirs.here.take(theirs.recall([uri]), theirs.pin.ed) == ""
+        assert await theirs.purged() is None
+        assert await work_off(theirs.here.instance) == 0, "it is tried again later, and not all the time"
+    [purge] = await db.fetch("SELECT state, reason FROM purge")
+    assert purge["state"] == "files" and "read-only" in purge["reason"]
+    await db.execute("UPDATE job SET due_at = 1")
+    await db.execute("UPDATE purge SET next_at = 0")
+    receipt = await theirs.purged()
+    assert receipt is not None and not list(folder.rglob(sha256))
+
+
+async def test_a_list_that_could_not_be_believed_is_looked_at_again_when_it_is_told_again(
+    theirs: Theirs, kestrel: OtherServer
+) -> None:
+    """Its host was put in order meanwhile: what it said again was passed over, and kept here for ever."""
+    uris, first = sorted([await theirs.tells(), await theirs.tells()]), kestrel.new("list")
+    page = {"type": "OrderedCollectionPage", "orderedItems": uris[:1]}
+    kestrel.serve(first, page)
+    recall = theirs.recall(uris, scope="item")
+    del recall["object"]["orderedItems"]
+    recall["object"]["first"] = first
+    assert await theirs.here.take(once_more(theirs, recall), theirs.pin.ed) == ""
+    assert await theirs.purged() is None
+    assert [row["state"] for row in await db.fetch("SELECT state FROM purge")] == ["refused"]
+    kestrel.serve(first, page | {"orderedItems": uris})
+    assert await theirs.here.take(once_more(theirs, recall), theirs.pin.ed) == ""
+    receipt = await theirs.purged()
+    assert receipt is not None and receipt["parvis:purged"]["items"] == 2
+    assert CANARY not in str(await everything())
