@@ -10,12 +10,12 @@ from typing import Any
 
 from server import database as db
 from server.clock import now_ms
-from server.events import Kind
+from server.events import TOLD_UNTIL_ANSWERED, Kind
 from server.sql import Clause, among, one_of
 
 FIRST, IN_ORDER, BESIDE = 0, 1, 2
-"""Lanes of deliveries: what takes back, what is numbered in order, and what is said of the link itself, which goes by
-posts of its own.
+"""Lanes of deliveries: what takes back, what is numbered in order, and what is said of the link itself, or taken back
+while it stands still, which goes by posts of its own.
 """
 FRESH_MS = 5 * 60 * 1000
 """A space whose oldest waiting fact is younger than this is not behind."""
@@ -31,6 +31,18 @@ _WAITING = (
     " FROM delivery d JOIN event e ON e.id = d.event_id"
     " WHERE d.peer_id = $1 AND d.state = 'pending' AND d.number IS NULL AND d.lane < 2"
 )
+
+
+async def part_from_stream(peer_id: int) -> None:
+    """An instance refuses the stream, for its link stands still: recalls and what answers them are heard there all the
+    same, and go by a post of their own.
+    """
+    query = (
+        Clause("UPDATE delivery SET lane = ? WHERE peer_id = ? AND state = 'pending' AND lane = ?")
+        .then("AND EXISTS (SELECT 1 FROM event e WHERE e.id = delivery.event_id AND", BESIDE, peer_id, FIRST)
+        .join(one_of("e.kind", sorted(TOLD_UNTIL_ANSWERED)))
+    )
+    await db.execute(*query.then(")").statement())
 
 
 async def choose(peer_id: int, limit: int) -> list[list[dict[str, Any]]]:

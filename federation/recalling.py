@@ -57,13 +57,22 @@ async def _gather(target: dict[str, Any]) -> int:
         return 0
 
 
+ANSWER_WAITS = (
+    "FROM purge p JOIN event e ON e.kind = 'recall_answered' AND (e.space_id = p.space_id OR (e.space_id IS NULL"
+    " AND p.space_id IS NULL)) JOIN delivery d ON d.event_id = e.id AND d.peer_id = p.peer_id AND d.state = 'pending'"
+    " WHERE p.state = 'done' AND p.peer_id ="
+)
+"""SQL: the deliveries (d) of what answers the recalls of an instance, whose id follows."""
+
+
 async def urgent(peer_id: int, limit: int) -> list[dict[str, Any]]:
-    """Deliveries of recalls to one instance: they go before anything else."""
+    """Deliveries of recalls, and of what answers them, to one instance: they go before anything else."""
+    columns = "SELECT d.id, d.event_id, d.inbox, d.attempts, d.lane, e.kind, d.seq"
     return await db.fetch(
-        "SELECT d.id, d.event_id, d.inbox, d.attempts, d.lane FROM recall_target t"
-        " JOIN delivery d ON d.event_id = t.event_id AND d.peer_id = t.peer_id"
-        " WHERE t.peer_id = $1 AND t.state IN ('waiting', 'unreachable', 'late') AND d.state = 'pending'"
-        " ORDER BY d.seq LIMIT $2",
+        f"{columns} FROM recall_target t JOIN delivery d ON d.event_id = t.event_id AND d.peer_id = t.peer_id"
+        " JOIN event e ON e.id = d.event_id WHERE t.peer_id = $1"
+        " AND t.state IN ('waiting', 'unreachable', 'late') AND d.state = 'pending'"
+        f" UNION {columns} {ANSWER_WAITS} $1 ORDER BY seq LIMIT $2",
         peer_id,
         limit,
     )

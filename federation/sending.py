@@ -20,12 +20,13 @@ from federation.instance import Instance
 from federation.lanes import BESIDE
 from federation.lookup import NO_STREAM
 from federation.lost_inboxes import found_again, lost
-from federation.recalling import urgent
+from federation.recalling import ANSWER_WAITS, urgent
 from federation.schedule import Decision, Fate, Outcome, State, answered, next_try
 from federation.signing import Manner, manner_of, sign_as
 from federation.vocabulary import ACTIVITY_JSON
 from server import database as db
 from server.clock import now_ms
+from server.events import TOLD_UNTIL_ANSWERED
 from server.group_commit import GroupCommit
 from server.row_order import hold
 from server.sql import Clause, one_of
@@ -40,6 +41,8 @@ GATHERING_S = 0.005
 """How long what became of one delivery waits for others to share its commit; nobody waits for it but the next."""
 OK_MS = 60_000
 """How exact the time of an instance's last good answer is kept, in milliseconds."""
+BROKEN = (500, 501, 505)
+"""Answers of a server that broke: at what it was sent, or altogether."""
 POISON_AFTER = 5
 """Attempts answered with 500 (not 503) after which the delivery, not the instance, is taken to be at fault."""
 
@@ -95,7 +98,7 @@ async def take_due(owner: str, limit: int, but: Collection[int] = ()) -> list[Pe
     """Leases instances with something to send, whose time has come and that nobody serves, `but` these."""
     now = now_ms()
     rows = await db.fetch(
-        """SELECT q.id, q.host, q.state, q.failures, q.failing_since_at, q.last_ok_at, q.knock, q.peering,
+        f"""SELECT q.id, q.host, q.state, q.failures, q.failing_since_at, q.last_ok_at, q.knock, q.peering,
              EXISTS (SELECT 1 FROM delivery d WHERE d.state = 'pending' AND d.peer_id = q.id AND d.lane = 2) AS beside,
              CASE WHEN l.state = 'active' THEN 1 ELSE 0 END AS linked,
              CASE WHEN l.state = 'suspended' THEN 1 ELSE 0 END AS suspended
@@ -105,7 +108,7 @@ async def take_due(owner: str, limit: int, but: Collection[int] = ()) -> list[Pe
                OR (l.state = 'active' AND w.ask_at > 0 AND w.ask_at <= $1))
              AND (COALESCE(l.state, '') <> 'suspended' OR EXISTS (SELECT 1 FROM recall_target t JOIN delivery d
                ON d.event_id = t.event_id AND d.peer_id = q.id AND d.state = 'pending' WHERE t.peer_id = q.id
-               AND t.state IN ('waiting', 'unreachable', 'late')))
+               AND t.state IN ('waiting', 'unreachable', 'late')) OR EXISTS (SELECT d.id {ANSWER_WAITS} q.id))
            ORDER BY q.due_at LIMIT $2""",
         now,
         limit + len(but),
@@ -188,13 +191,14 @@ class Sender:
         return done, manner, False
 
     async def _next(self, peer: Peer, limit: int) -> list[dict[str, Any]]:
-        """What goes now: recalls before anything else, then in order."""
+        """What goes now: recalls and what answers them before anything else, then in order."""
         first = [] if peer.streams else await urgent(peer.id, limit)
         if first or peer.suspended:
             return first
         return await db.fetch(
-            "SELECT id, event_id, inbox, attempts, lane FROM delivery WHERE state = 'pending' AND peer_id = $1"
-            " AND lane >= $3 ORDER BY seq LIMIT $2",
+            "SELECT d.id, d.event_id, d.inbox, d.attempts, d.lane, e.kind FROM delivery d"
+            " JOIN event e ON e.id = d.event_id WHERE d.state = 'pending' AND d.peer_id = $1 AND d.lane >= $3"
+            " ORDER BY d.seq LIMIT $2",
             peer.id,
             limit,
             BESIDE if peer.streams else 0,
@@ -218,6 +222,8 @@ class Sender:
             if again.status is not None and again.status < 300:
                 outcome, manner = again, manner.other()
                 await db.execute("UPDATE peer SET knock = $1 WHERE id = $2", manner.scheme, peer.id)
+        if row["kind"] in TOLD_UNTIL_ANSWERED and (outcome.status in (404, 410) or outcome.status in BROKEN):
+            outcome = Outcome(failure=f"answered {outcome.status}")  # of an inbox that is not there it is no refusal
         if outcome.status in (404, 410) and not peer.linked and not row["attempts"]:
             inbox = await found_again(self.instance, peer.id, row["inbox"])
             if not inbox:
@@ -260,7 +266,7 @@ def _judge(row: dict[str, Any], outcome: Outcome, decision: Decision) -> _Result
     """The delivery's state after an attempt."""
     if decision.fate is Fate.ACKED:
         return _Result(row, "sent", "", decision)
-    poison = outcome.status in (500, 501, 505) and row["attempts"] + 1 >= POISON_AFTER
+    poison = outcome.status in BROKEN and row["attempts"] + 1 >= POISON_AFTER
     if decision.fate in (Fate.DEAD_LETTER, Fate.FORGET) or poison:
         settled = next_try(0, now_ms(), Outcome(status=422), 0.0)
         return _Result(row, "dead", outcome.failure or decision.reason, settled)

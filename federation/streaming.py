@@ -16,11 +16,11 @@ from typing import Any
 from federation.composing import ABOUT_POSTS, Receiver, compose, read_ahead
 from federation.errors import FederationError, Malformed, Refused
 from federation.instance import Instance
-from federation.lanes import choose
+from federation.lanes import choose, part_from_stream
 from federation.page_memory import remembering
 from federation.pages import BYTES, EVENTS, TARGETS, Heard, Missing, add, read_heard, read_missing, skip, write_page
 from federation.schedule import Decision, Fate, Outcome, State, answered, next_try
-from federation.sending import LEASE_MS, OF_A_LINK, Peer, lease, write_peer
+from federation.sending import BROKEN, LEASE_MS, OF_A_LINK, Peer, lease, write_peer
 from federation.signing import sign_as
 from federation.streams import begin_again, heard, heard_of, rewind, stream_with
 from federation.vocabulary import ACTIVITY_JSON
@@ -40,8 +40,8 @@ LONGEST_ASK_MS = 60_000
 POISON_AFTER = 3
 MISFITS = 3
 """Answers in a row, in one turn, by which our numbers do not go on there."""
-BROKEN = (500, 501, 505)
-"""Answers of a server that broke: at what it was sent, or altogether."""
+REFUSED = 403
+"""The answer of an instance where the link is not active, or does not stand."""
 RELAYED = frozenset(kind.value for kind in ABOUT_POSTS)
 ALERT_AFTER_MS = 5 * 60 * 1000
 
@@ -300,6 +300,8 @@ class _Serving:
         if decision.fate in (Fate.SPLIT, Fate.DEAD_LETTER) or await self._is_poison(page, outcome):
             await self._divide(page, outcome, decision)
             return False
+        if outcome.status == REFUSED:
+            await part_from_stream(self.peer.id)
         await self._rests(decision)
         return False
 

@@ -57,6 +57,8 @@ class Kind(StrEnum):
 
 GOES_FIRST = frozenset({Kind.POST_WITHDRAWN, Kind.RECALLED, Kind.ITEM_RECALLED, Kind.RECALL_ANSWERED})
 """What takes back: told before everything that waits. What it takes back and still waits is not told any more."""
+TOLD_UNTIL_ANSWERED = frozenset({Kind.RECALLED, Kind.RECALL_ANSWERED})
+"""What is told to an instance whatever became of the link with it, and never put aside because it does not answer."""
 BESIDE_THE_STREAM = frozenset(
     {
         Kind.LINK_OFFERED,

@@ -7,15 +7,19 @@ from typing import Any
 
 import pytest
 
+from federation.outbox import sequence_waiting
 from federation.recalling import work_off
+from federation.sending import take_due
 from federation.signatures.proofs import with_proof
+from federation.worker import Worker
 from server import database as db
 from server import files
 from server.clock import now_ms
 from server.ids import new_id
 from server.recall_terms import root_of
 from tests.federation.hostile.test_recalls import Theirs, theirs  # noqa: F401
-from tests.federation.stranger import CANARY, Json, OtherServer, everything
+from tests.federation.hostile.test_receipts import Asked, asked, shared  # noqa: F401
+from tests.federation.stranger import CANARY, Here, Json, OtherServer, everything
 
 pytestmark = pytest.mark.anyio
 
@@ -133,3 +137,72 @@ async def test_a_list_that_could_not_be_believed_is_looked_at_again_when_it_is_t
     receipt = await theirs.purged()
     assert receipt is not None and receipt["parvis:purged"]["items"] == 2
     assert CANARY not in str(await everything())
+
+
+# --- on the way ------------------------------------------------------------------------------------
+
+
+def answers(server: OtherServer, path: str, status: int) -> None:
+    server.scene(path, b"HTTP/1.1 %d X\r\ncontent-length: 2\r\n\r\n{}" % status)
+
+
+async def turn(here: Here) -> None:
+    """Whoever has something to be sent has one turn, whatever the schedule says."""
+    while await sequence_waiting(here.instance):
+        pass
+    await db.execute("UPDATE peer SET due_at = 0, lease_until_at = 0")
+    worker = Worker(here.instance)
+    for peer in await take_due(worker.owner, 10):
+        await worker._serve(peer)
+
+
+@pytest.mark.parametrize(("status", "state"), [(410, "suspended"), (404, "ended"), (500, "confirmed")])
+async def test_a_recall_is_not_put_aside_because_the_inbox_is_not_there_or_breaks(
+    asked: Asked, status: int, state: str
+) -> None:
+    """A server that is set up anew answers so for a while: within seconds it was said to have refused."""
+    server = asked.pin.server
+    await db.execute("UPDATE link SET state = $1", state)
+    for path in ("/actor", "/actor/inbox"):
+        answers(server, path, status)
+    for _ in range(7):
+        await turn(asked.here)
+        await work_off(asked.here.instance)
+    assert (await asked.target()).state == "unreachable" and await asked.link_state() == state
+    assert server.asked("/actor/inbox") == 7
+    assert await db.fetch("SELECT id FROM actor WHERE gone_at IS NOT NULL") == []
+    answers(server, "/actor/inbox", 202)
+    await turn(asked.here)
+    await work_off(asked.here.instance)
+    assert (await asked.target()).state == "sent"
+
+
+async def test_a_recall_goes_by_itself_where_the_link_stands_still_on_the_other_side(asked: Asked) -> None:
+    """It refuses the stream, and hears all the same what is taken back."""
+    server = asked.pin.server
+    await db.execute("UPDATE peer SET peering = $1", f"{server.base}/peering")
+    answers(server, "/peering", 403)
+    answers(server, "/actor/inbox", 202)
+    for _ in range(2):
+        await turn(asked.here)
+    [told] = [request for request in server.there.requests if request.path == "/actor/inbox"]
+    assert b"parvis:Recall" in told.body
+    await work_off(asked.here.instance)
+    assert (await asked.target()).state == "sent"
+
+
+@pytest.mark.parametrize("stands_still", ["here", "there"])
+async def test_a_receipt_goes_by_itself_while_the_link_stands_still(theirs: Theirs, stands_still: str) -> None:
+    """On either side: a recall was answered when the link went on, which may be never."""
+    server = theirs.group.server
+    assert await theirs.here.take(theirs.recall([await theirs.tells()]), theirs.pin.ed) == ""
+    assert await theirs.purged() is not None
+    await db.execute("UPDATE peer SET peering = $1", f"{server.base}/peering")
+    answers(server, "/peering", 403)
+    answers(server, "/actor/inbox", 202)
+    if stands_still == "here":
+        await db.execute("UPDATE link SET state = 'suspended'")
+    for _ in range(2):
+        await turn(theirs.here)
+    [told] = [request for request in server.there.requests if request.path == "/actor/inbox"]
+    assert b"parvis:RecallReceipt" in told.body
