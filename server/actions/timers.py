@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from server import database as db
-from server.actions import openness, polls
+from server.actions import openness, polls, recalls
 from server.actions.guests import end_guests
 from server.actions.notices import notify
 from server.actions.openness import Door, How, ended
@@ -16,6 +16,7 @@ from server.actions.sponsors import ANSWER_WITHIN_MS
 from server.bounds import problems
 from server.clock import now_ms
 from server.errors import DomainError, Unavailable
+from server.events import Kind, record
 from server.openness import AfterClose, Level
 from server.queries import policies
 from server.space_policy import SpacePolicy, reset_outside
@@ -130,7 +131,7 @@ def closed(policy: SpacePolicy) -> SpacePolicy:
 
 async def _partners(now: int) -> int:
     rows = await db.fetch(
-        "SELECT n.space_id, q.host FROM space_partner n JOIN peer q ON q.id = n.peer_id"
+        "SELECT n.space_id, n.peer_id, q.host FROM space_partner n JOIN peer q ON q.id = n.peer_id"
         " JOIN space s ON s.id = n.space_id WHERE n.until_at <= $1 AND s.peer_id IS NULL ORDER BY n.until_at LIMIT $2",
         now,
         AT_ONCE,
@@ -148,14 +149,25 @@ async def _partners(now: int) -> int:
             continue  # looked at again in a moment
         except DomainError:
             # a policy that no longer holds by itself must not keep a partner in: its end is what counts
-            async with db.transaction():
-                for table in ("space_partner", "membership"):
-                    await db.execute(
-                        f"DELETE FROM {table} WHERE space_id = $1 AND peer_id = (SELECT id FROM peer WHERE host = $2)",
-                        row["space_id"],
-                        row["host"],
-                    )
+            await _put_out(row["space_id"], row["peer_id"])
+            done += 1
     return done
+
+
+async def _put_out(space_id: int, peer_id: int) -> None:
+    """A partner and its people are out, are told so, and what they have is taken back; the policy stays as it is."""
+    async with db.transaction():
+        await db.execute("DELETE FROM space_partner WHERE space_id = $1 AND peer_id = $2", space_id, peer_id)
+        gone = await db.fetch(
+            "DELETE FROM membership WHERE space_id = $1 AND peer_id = $2"
+            " RETURNING actor_id, (SELECT s.actor_id FROM space s WHERE s.id = space_id) AS group_id",
+            space_id,
+            peer_id,
+        )
+        for row in gone:
+            data = {"member": row["actor_id"]}
+            await record(Kind.MEMBER_REMOVED, actor_id=row["group_id"], space_id=space_id, data=data)
+        await recalls.after_narrowing(TIMER, space_id, "set_openness")
 
 
 async def _reviews(now: int) -> int:

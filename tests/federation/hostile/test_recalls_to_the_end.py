@@ -14,6 +14,7 @@ from federation.signatures.proofs import with_proof
 from federation.worker import Worker
 from server import database as db
 from server import files
+from server.actions import timers
 from server.clock import now_ms
 from server.ids import new_id
 from server.recall_terms import root_of
@@ -137,6 +138,21 @@ async def test_a_list_that_could_not_be_believed_is_looked_at_again_when_it_is_t
     receipt = await theirs.purged()
     assert receipt is not None and receipt["parvis:purged"]["items"] == 2
     assert CANARY not in str(await everything())
+
+
+# --- what our own instance takes back ----------------------------------------------------------------
+
+
+async def test_a_partner_whose_time_is_over_owes_what_it_has_whatever_the_policy_of_the_space(shared: Asked) -> None:
+    """Where the rest of it no longer holds, the partner was put out, told nothing and asked for nothing."""
+    await db.execute("UPDATE space SET seats = -1")
+    await db.execute("UPDATE space_partner SET until_at = 1")
+    assert await timers.run_due() == 1
+    await work_off(shared.here.instance)
+    assert (await shared.target()).items == 3
+    assert len(await db.fetch("SELECT id FROM event WHERE kind = 'member_removed'")) == 1
+    assert not await db.fetch("SELECT id FROM membership WHERE peer_id IS NOT NULL")
+    assert await timers.run_due() == 0
 
 
 # --- on the way ------------------------------------------------------------------------------------
