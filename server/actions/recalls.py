@@ -256,8 +256,18 @@ def wait_after(tries: int) -> int:
 
 
 async def ungathered(limit: int) -> list[dict[str, Any]]:
-    """Targets whose list is still to be made."""
-    return await db.fetch(f"{TARGET} WHERE t.gathered_at IS NULL ORDER BY t.id LIMIT $1", limit)
+    """Targets whose list is still to be made.
+
+    What is on its way to a server without a link while it is served has no trace before its answer: its list waits.
+    """
+    return await db.fetch(
+        f"{TARGET} WHERE t.gathered_at IS NULL AND (t.linked OR NOT EXISTS (SELECT 1 FROM peer q"
+        " WHERE q.id = t.peer_id AND q.lease_until_at >= $1) OR NOT EXISTS (SELECT 1 FROM event e JOIN delivery d"
+        " ON d.event_id = e.id WHERE e.space_id = r.space_id AND e.kind IN ('post_published', 'post_edited')"
+        " AND d.peer_id = t.peer_id AND d.state = 'pending' AND d.attempts = 0)) ORDER BY t.id LIMIT $2",
+        now_ms(),
+        limit,
+    )
 
 
 TARGET = (

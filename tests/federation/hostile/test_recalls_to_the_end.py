@@ -15,12 +15,15 @@ from federation.worker import Worker
 from server import database as db
 from server import files
 from server.actions import timers
+from server.actions.posts import Draft, publish
+from server.actions.spaces import set_openness
 from server.clock import now_ms
 from server.ids import new_id
+from server.openness import Level
 from server.recall_terms import root_of
 from tests.federation.hostile.test_recalls import Theirs, theirs  # noqa: F401
-from tests.federation.hostile.test_receipts import Asked, asked, shared  # noqa: F401
-from tests.federation.stranger import CANARY, Here, Json, OtherServer, everything
+from tests.federation.hostile.test_receipts import Asked, asked, sent, shared  # noqa: F401
+from tests.federation.stranger import CANARY, Here, Json, OtherServer, enter, everything, met
 
 pytestmark = pytest.mark.anyio
 
@@ -153,6 +156,28 @@ async def test_a_partner_whose_time_is_over_owes_what_it_has_whatever_the_policy
     assert len(await db.fetch("SELECT id FROM event WHERE kind = 'member_removed'")) == 1
     assert not await db.fetch("SELECT id FROM membership WHERE peer_id IS NOT NULL")
     assert await timers.run_due() == 0
+
+
+async def test_what_is_on_its_way_to_a_server_without_a_link_is_taken_back_once_it_has_come(
+    here: Here, kestrel: OtherServer
+) -> None:
+    """A post had left a moment before its space closed, and was answered a moment after the list was made."""
+    space_id = await here.open_space("ouvert", Level.NETWORK)
+    await enter(space_id, await met(kestrel.actor("chloe")), kestrel)
+    await publish(here.alice, Draft("mot", space_id), here.instance.here)
+    while await sequence_waiting(here.instance):
+        pass
+    await db.execute("UPDATE peer SET lease_until_at = $1", now_ms() + 30_000)
+    await set_openness(here.alice, space_id, Level.CLOSED)
+    assert await work_off(here.instance) == 0, "what became of it is not known yet"
+    await db.execute("UPDATE delivery SET state = 'sent', attempts = 1 WHERE state = 'pending'")
+    await db.execute("UPDATE peer SET lease_until_at = 0")
+    for _ in range(3):
+        await work_off(here.instance)
+    while await sequence_waiting(here.instance):
+        pass
+    waiting = "SELECT e.kind FROM delivery d JOIN event e ON e.id = d.event_id WHERE d.state = 'pending'"
+    assert [row["kind"] for row in await db.fetch(waiting)] == ["member_removed", "item_recalled"]
 
 
 # --- on the way ------------------------------------------------------------------------------------
