@@ -147,35 +147,37 @@ async def _owing(
     ).join(one_of("q.id", sorted(set(peer_ids))))
     owing = {row["id"]: bool(row["linked"]) for row in await db.fetch(*query.statement())}
     for peer_id in list(owing):
-        before = await _asked_back_at(space_id, peer_id, scope, post_ids)
+        before = await _asked_back_last(space_id, peer_id, scope, post_ids)
         if not await _told_since(space_id, peer_id, before):
             del owing[peer_id]
     return owing
 
 
-async def _asked_back_at(space_id: int, peer_id: int, scope: RecallScope, post_ids: Sequence[int] | None) -> int:
-    """When the same was last taken back from this instance; 0 when it never was."""
+async def _asked_back_last(space_id: int, peer_id: int, scope: RecallScope, post_ids: Sequence[int] | None) -> int:
+    """The recall that last took the same back from this instance; 0 when none did."""
     items = msgspec.json.encode(sorted(post_ids)).decode() if post_ids is not None else ""
     wholes = [known.value for known in RecallScope if known.whole] if scope.whole else [scope.value]
     query = (
-        Clause("SELECT MAX(r.created_at) AS at FROM recall r JOIN recall_target t ON t.recall_id = r.id")
+        Clause("SELECT MAX(r.id) AS last FROM recall r JOIN recall_target t ON t.recall_id = r.id")
         .then("WHERE r.space_id = ? AND t.peer_id = ? AND r.items = ? AND", space_id, peer_id, items)
         .join(one_of("r.scope", wholes))
     )
     row = await db.fetch_one(*query.statement())
-    return (row["at"] if row else None) or 0
+    return (row["last"] if row else None) or 0
 
 
-async def _told_since(space_id: int, peer_id: int, moment: int) -> bool:
-    """Whether this instance was told anything of the space, or is about to be, since then."""
+async def _told_since(space_id: int, peer_id: int, recall_id: int) -> bool:
+    """Whether this instance was told anything of the space, or is about to be, since that recall: by their ids, which
+    grow also when the clock is set back (D9).
+    """
     return bool(
         await db.fetch_one(
             "SELECT d.id FROM event e JOIN delivery d ON d.event_id = e.id WHERE e.space_id = $1 AND d.peer_id = $2"
-            " AND d.state IN ('sent', 'dead', 'refused', 'pending') AND d.created_at > $3"
+            " AND d.state IN ('sent', 'dead', 'refused', 'pending') AND d.id > $3"
             " AND e.kind NOT IN ('recalled', 'item_recalled', 'member_removed', 'join_answered') LIMIT 1",
             space_id,
             peer_id,
-            moment,
+            recall_id,
         )
     )
 

@@ -14,13 +14,14 @@ from federation.signatures.proofs import with_proof
 from federation.worker import Worker
 from server import database as db
 from server import files
-from server.actions import timers
+from server.actions import links, timers
 from server.actions.posts import Draft, publish
-from server.actions.spaces import set_openness
+from server.actions.spaces import name_partner, set_openness, unname_partner
 from server.clock import now_ms
 from server.ids import new_id
 from server.openness import Level
 from server.recall_terms import root_of
+from server.viewer import Operator
 from tests.federation.hostile.test_recalls import Theirs, theirs  # noqa: F401
 from tests.federation.hostile.test_receipts import Asked, asked, sent, shared  # noqa: F401
 from tests.federation.stranger import CANARY, Here, Json, OtherServer, enter, everything, met
@@ -178,6 +179,19 @@ async def test_what_is_on_its_way_to_a_server_without_a_link_is_taken_back_once_
         pass
     waiting = "SELECT e.kind FROM delivery d JOIN event e ON e.id = d.event_id WHERE d.state = 'pending'"
     assert [row["kind"] for row in await db.fetch(waiting)] == ["member_removed", "item_recalled"]
+
+
+async def test_D9_what_was_told_after_a_clock_was_set_back_is_taken_back(shared: Asked) -> None:
+    """The first recall seemed to be of later than what was told when the space was open again: there was no second."""
+    here, host = shared.here, shared.pin.server.host
+    await unname_partner(here.alice, shared.space_id, host)
+    await db.execute("UPDATE recall SET created_at = created_at + 600000")
+    await name_partner(here.alice, shared.space_id, host)
+    await enter(shared.space_id, await met(shared.pin.server.actors["chloe"]), shared.pin.server)
+    await sent(here, shared.space_id, 1)
+    await links.end(Operator(), host)
+    await work_off(here.instance)
+    assert len(await db.fetch("SELECT id FROM recall")) == 2 and (await shared.target()).items == 4
 
 
 # --- on the way ------------------------------------------------------------------------------------
