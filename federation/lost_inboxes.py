@@ -1,6 +1,7 @@
 """An inbox of a server without a link is not there (404, 410): whoever has it is looked at once more.
 
-They may have another one by now, or be gone. Who is neither, and whose inbox was not there three times in a week that
+They may have another one by now, or be gone, which only people can be: an instance that says so of itself is set up
+anew, or will be. Who is neither, and whose inbox was not there three times in a week that
 were not of one day, is let go: a server that is set up anew answers so, too.
 """
 
@@ -22,13 +23,15 @@ WITHIN_MS = 7 * DAY
 async def found_again(instance: Instance, peer_id: int, inbox: str) -> str:
     """Where whoever has this inbox takes deliveries now; the same when nothing else is known, '' when they are gone."""
     rows = await db.fetch(
-        "SELECT id, uri FROM actor WHERE peer_id = $1 AND inbox = $2 AND gone_at IS NULL LIMIT 2", peer_id, inbox
+        "SELECT id, uri, kind FROM actor WHERE peer_id = $1 AND inbox = $2 AND gone_at IS NULL LIMIT 2", peer_id, inbox
     )
     if len(rows) != 1:
         return inbox
     try:
         document = await read_exactly(instance, rows[0]["uri"])
     except Gone:
+        if rows[0]["kind"] == "application":
+            return inbox
         log.info("gone", extra={"action": "inbox.gone", "actor": rows[0]["uri"]})
         await db.execute("UPDATE actor SET gone_at = $1 WHERE id = $2", now_ms(), rows[0]["id"])
         return ""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from federation.lost_inboxes import found_again
 from federation.outbox import sequence_waiting
 from federation.recalling import work_off
 from federation.sending import take_due
@@ -230,6 +231,19 @@ async def test_a_recall_is_not_put_aside_because_the_inbox_is_not_there_or_break
     await turn(asked.here)
     await work_off(asked.here.instance)
     assert (await asked.target()).state == "sent"
+
+
+async def test_an_instance_is_not_gone_because_it_says_so_for_a_while(asked: Asked) -> None:
+    """Whatever else was told it meanwhile: its receipt was refused for ever, for who signed it was no more."""
+    server = asked.pin.server
+    for path in ("/actor", "/actor/inbox"):
+        answers(server, path, 410)
+    [peer] = await db.fetch("SELECT peer_id FROM link")
+    await db.execute("UPDATE link SET state = 'ended'")
+    assert await found_again(asked.here.instance, peer["peer_id"], f"{server.base}/actor/inbox") != ""
+    asked.pin.publish()
+    assert await asked.here.take(await asked.receipt(), asked.pin.ed) == ""
+    assert (await asked.target()).state == "confirmed"
 
 
 async def test_a_recall_goes_by_itself_where_the_link_stands_still_on_the_other_side(asked: Asked) -> None:
