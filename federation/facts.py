@@ -7,6 +7,7 @@ server to which it was told and for nobody else.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -15,10 +16,12 @@ from federation.composing import ABOUT_POLLS, ABOUT_POSTS, Receiver, compose
 from federation.documents.activities import Fact, Message, by_author, for_plain
 from federation.documents.posts import Told, alone, read_told
 from federation.instance import Instance
+from federation.outbox import deliver, inbox_of_instance
 from federation.proving import proved
 from federation.relaying import relayed
 from server import database as db
-from server.errors import NotFound
+from server.clock import now_ms
+from server.errors import Conflict, NotFound
 from server.events import Kind
 from server.queries import posts, sides
 from server.queries.withdrawn import was_public, was_told
@@ -75,8 +78,39 @@ async def replica(instance: Instance, viewer: Viewer, post_id: int) -> dict[str,
     )
     if post is None or row is None or row["id"] is None or not post.space_uri or post.space_peer_id is not None:
         raise NotFound(detail="not told by a space of ours")
-    fact, _ = await _read(row["id"])
-    return (await relayed(instance, fact, post, viewer.peer_id)).document
+    fact, event = await _read(row["id"])
+    document = (await relayed(instance, fact, post, viewer.peer_id)).document
+    await _had(event, viewer.peer_id)
+    return document
+
+
+async def _had(event: dict[str, Any], peer_id: int) -> None:
+    """Who has a post because they asked for it is as if told: what is taken back is taken back from them, too."""
+    known = await db.fetch_one(
+        "SELECT d.id FROM event e CROSS JOIN delivery d WHERE d.event_id = e.id AND e.post_id = $1"
+        " AND d.peer_id + 0 = $2 AND e.kind IN ('post_published', 'post_edited') AND d.state IN ('sent', 'pending')"
+        " LIMIT 1",
+        event["post_id"],
+        peer_id,
+    )
+    inbox = await inbox_of_instance(peer_id)
+    if known is not None or not inbox:
+        return
+    with suppress(Conflict):  # asked for twice at once
+        async with db.transaction():
+            if not await _sent(event["id"], peer_id):
+                await deliver(event, [(peer_id, inbox)])
+                await _sent(event["id"], peer_id)
+
+
+async def _sent(event_id: int, peer_id: int) -> int:
+    return await db.execute(
+        "UPDATE delivery SET state = 'sent', error = '', attempts = attempts + 1, done_at = $1"
+        " WHERE event_id = $2 AND peer_id = $3",
+        now_ms(),
+        event_id,
+        peer_id,
+    )
 
 
 async def _about_post(

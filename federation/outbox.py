@@ -428,6 +428,16 @@ async def _inboxes(joined: str, value: Any) -> list[Target]:
     return [(row["peer_id"], row["inbox"]) for row in rows]
 
 
+async def inbox_of_instance(peer_id: int) -> str:
+    """Where an instance takes what is for all of its people; '' when it is not known."""
+    row = await db.fetch_one(
+        "SELECT CASE WHEN shared_inbox <> '' THEN shared_inbox ELSE inbox END AS inbox FROM actor WHERE peer_id = $1"
+        " AND kind = 'application' ORDER BY id LIMIT 1",
+        peer_id,
+    )
+    return str(row["inbox"]) if row else ""
+
+
 async def _inbox_of(actor_id: int) -> Target | None:
     row = await db.fetch_one("SELECT peer_id, inbox FROM actor WHERE id = $1 AND peer_id IS NOT NULL", actor_id)
     return (row["peer_id"], row["inbox"]) if row else None

@@ -19,7 +19,7 @@ from federation.errors import FederationError, Malformed, Unreachable
 from federation.instance import Instance
 from federation.json_reading import parse_json
 from federation.lookup import NO_STREAM
-from federation.outbox import candidates_for, deliver
+from federation.outbox import candidates_for, deliver, inbox_of_instance
 from federation.sending import OF_A_LINK
 from federation.side_by_side import SideBySide, Work
 from federation.signing import sign_as_instance
@@ -230,12 +230,8 @@ async def _once_more(peer_id: int, space: Shared, uri: str, kind: Kind) -> bool:
         " ORDER BY id DESC LIMIT 1",
         post["id"],
     )
-    inbox = await db.fetch_one(
-        "SELECT CASE WHEN shared_inbox <> '' THEN shared_inbox ELSE inbox END AS inbox FROM actor WHERE peer_id = $1"
-        " AND kind = 'application' ORDER BY id LIMIT 1",
-        peer_id,
-    )
-    if inbox is None:
+    inbox = await inbox_of_instance(peer_id)
+    if not inbox:
         return False
     event = {
         "id": new_id(),
@@ -248,7 +244,7 @@ async def _once_more(peer_id: int, space: Shared, uri: str, kind: Kind) -> bool:
         "sequenced_at": now_ms(),
     }
     await db.insert("event", event)
-    await deliver(event, [(peer_id, inbox["inbox"])])
+    await deliver(event, [(peer_id, inbox)])
     return True
 
 

@@ -16,7 +16,7 @@ from federation.worker import Worker
 from server import database as db
 from server import files
 from server.actions import links, timers
-from server.actions.posts import Draft, publish
+from server.actions.posts import Draft, publish, withdraw
 from server.actions.spaces import name_partner, set_openness, unname_partner
 from server.clock import now_ms
 from server.ids import new_id
@@ -193,6 +193,29 @@ async def test_D9_what_was_told_after_a_clock_was_set_back_is_taken_back(shared:
     await links.end(Operator(), host)
     await work_off(here.instance)
     assert len(await db.fetch("SELECT id FROM recall")) == 2 and (await shared.target()).items == 4
+
+
+@pytest.mark.parametrize("by", ["author", "steward"])
+async def test_a_post_that_a_partner_asked_for_is_taken_back_like_one_that_it_was_told(shared: Asked, by: str) -> None:
+    """A relay that it missed was had, and nobody knew that it had it."""
+    here, post_id = shared.here, int(shared.uris[0].rpartition("/")[2])
+    of_it = "(SELECT id FROM event WHERE post_id = $1)"
+    await db.execute(f"DELETE FROM delivery WHERE event_id IN {of_it}", post_id)
+    for _ in range(2):
+        answer = await here.read(f"/posts/{post_id}/replica", shared.pin.ed)
+        assert answer.status_code == 200
+    told = await db.fetch(f"SELECT state FROM delivery WHERE event_id IN {of_it}", post_id)
+    assert [row["state"] for row in told] == ["sent"]
+    if by == "steward":
+        await db.execute("UPDATE post SET author_id = $1 WHERE id = $2", here.bruno.actor_id, post_id)
+    await withdraw(here.alice, post_id)
+    while await sequence_waiting(here.instance):
+        pass
+    waiting = "SELECT e.kind FROM delivery d JOIN event e ON e.id = d.event_id WHERE d.state = 'pending'"
+    assert [row["kind"] for row in await db.fetch(waiting)] == ["post_withdrawn"]
+    if by == "steward":
+        await work_off(here.instance)
+        assert (await shared.target()).items == 1
 
 
 # --- on the way ------------------------------------------------------------------------------------
