@@ -1,13 +1,15 @@
 """Every technical reason that may be kept and shown to people: what goes wrong between instances, in the English of
-their logs, as the sources have it. Places of a sentence are written `%s`.
+their logs, as the sources have it: what `federation/` raises, what the schedule says of an answer, and for which detail
+a verb that a handler calls refuses. Places of a sentence are written `%s`.
 """
 
 import ast
 import re
 from collections.abc import Iterator
 
+from server.refusals import SENTENCES
 from server.verdicts import CODES
-from tests.house.sources import modules, tree
+from tests.house.sources import imports, modules, tree
 
 KEPT_BY = {"_Result": 2, "noticed": 2, "disagreed": 1, "not_believed": 1, "refused": 1}
 """Functions that keep a reason, and at which place it is given."""
@@ -23,10 +25,13 @@ def every() -> dict[str, str]:
     trees = {name: tree(path) for name, path in modules("federation", "server").items()}
     errors = _errors(trees)
     found = {code: "server.verdicts" for code in CODES}
+    found |= {reason: "server.policy" for reason in (*SENTENCES, "hidden")}
     for name, module in trees.items():
         said = _constants(module)
         for text, line in _in_module(module, errors if name.startswith("federation") else set(), said):
             found.setdefault(text, f"{name}:{line}")
+    for name in _behind_handlers(trees):
+        found |= {text: f"{name}:{line}" for text, line in _details(trees[name]) if text not in found}
     for text in _of_the_schedule(trees["federation.schedule"]):
         found.setdefault(text, "federation.schedule")
     return found
@@ -35,6 +40,27 @@ def every() -> dict[str, str]:
 def without_places(text: str) -> str:
     """A msgid as the sources are gathered here."""
     return PLACE.sub("%s", text)
+
+
+def _behind_handlers(trees: dict[str, ast.Module]) -> set[str]:
+    """The modules of verbs that what comes in leads to, and of the questions that these ask."""
+    handlers = {name for name in trees if name.startswith("federation.handlers")}
+    verbs = _imported(trees, handlers, "server.actions.")
+    return verbs | _imported(trees, verbs, "server.queries.")
+
+
+def _imported(trees: dict[str, ast.Module], names: set[str], below: str) -> set[str]:
+    named = {one for name in names for one, _, _ in imports(trees[name]) if one.startswith(below)}
+    return {name for name in trees if any(f"{one}.".startswith(f"{name}.") for one in named) and name.startswith(below)}
+
+
+def _details(module: ast.Module) -> Iterator[tuple[str, int]]:
+    """What is kept of an error of the domain, which is not what people are told."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Call):
+            for word in node.keywords:
+                if word.arg == "detail":
+                    yield from ((text, node.lineno) for text in _texts(word.value, {}))
 
 
 def _errors(trees: dict[str, ast.Module]) -> set[str]:

@@ -202,7 +202,8 @@ async def test_why_it_failed_is_said_in_the_readers_language_on_every_page(odile
     row = {"id": new_id(), "peer_id": peer_id, "seq": 1, "event_id": event["id"], "inbox": "x", "created_at": 1}
     await db.insert("delivery", row | {"state": "dead", "error": "not understood"})
     await noticed(peer_id, "refused", "The actor is gone.")
-    await noticed(peer_id, "hidden", "a space elsewhere is not for guests of ours")
+    await noticed(peer_id, "hidden", "no such space")
+    await noticed(peer_id, "refused", "ValueError")
     await db.execute("UPDATE peer SET last_error = 'The other instance broke the connection off.'")
     stopped = "The recall itself was refused: policy"
     await db.execute("UPDATE link SET state = 'suspended', cause = 'recall', reason = $1", stopped)
@@ -210,6 +211,7 @@ async def test_why_it_failed_is_said_in_the_readers_language_on_every_page(odile
         PAGE: {
             "The other instance broke the connection off.": "L’autre instance a coupé la connexion.",
             "The actor is gone.": "L’acteur n’existe plus.",
+            "no such space": "pas d’espace à cette adresse",
             stopped: "Le rappel lui-même a été refusé\u202f: ses règles ne le permettent pas",
         },
         "/admin/links": {stopped: "Le rappel lui-même a été refusé\u202f: ses règles ne le permettent pas"},
@@ -221,7 +223,7 @@ async def test_why_it_failed_is_said_in_the_readers_language_on_every_page(odile
         for kept, words in reasons.items():
             assert words in french and kept not in french and kept in english and words not in english, (path, kept)
     page = await odile.page(PAGE, headers={"accept-language": "fr"})
-    assert '<span lang="en">a space elsewhere is not for guests of ours</span>' in page, "no words: said to be English"
+    assert '<span lang="en">ValueError</span>' in page, "no words: said to be English"
     await db.execute("UPDATE link SET state = 'suspended', cause = '', reason = 'not understood'")
     assert '<q dir="auto">not understood</q>' in await odile.page(PAGE), "what somebody typed stays"
     assert cast
