@@ -19,6 +19,7 @@ from federation.lanes import BESIDE, FIRST, IN_ORDER
 from federation.page_memory import keep, once, remembering
 from server import database as db
 from server import live
+from server.actions.link_rows import STANDS
 from server.clock import now_ms
 from server.events import BESIDE_THE_STREAM, GOES_FIRST, Kind
 from server.ids import new_id
@@ -259,7 +260,7 @@ async def may_be_told(post: Told, peer_id: int | None = None, *, gesture_of: int
 async def candidates_for(space_id: int, peer_id: int | None = None) -> list[Candidate]:
     """What the instances (one, or all with a member in it) are to a space of ours now.
 
-    Of all, those whose link is suspended are as if it went on: what happens meanwhile waits for them, and whether they
+    Of all, those whose link stands still are as if it went on: what happens meanwhile waits for them, and whether they
     may have it is asked when it is sent.
     """
     return await once(("candidates", space_id, peer_id), lambda: _candidates(space_id, peer_id))
@@ -267,10 +268,10 @@ async def candidates_for(space_id: int, peer_id: int | None = None) -> list[Cand
 
 async def _candidates(space_id: int, peer_id: int | None) -> list[Candidate]:
     only, values = ("", ()) if peer_id is None else (" AND m.peer_id = $3", (peer_id,))
-    standing = "('active', 'suspended')" if peer_id is None else "('active')"
+    standing = STANDS if peer_id is None else "l.state = 'active'"
     rows = await db.fetch(
         f"""SELECT m.peer_id, MIN(m.since_at) AS since_at, MIN(n.added_at) AS added_at, MIN(q.blocked_at) AS blocked_at,
-              MAX(CASE WHEN l.state IN {standing} THEN 1 ELSE 0 END) AS linked,
+              MAX(CASE WHEN {standing} THEN 1 ELSE 0 END) AS linked,
               MAX(CASE WHEN l.kin THEN 1 ELSE 0 END) AS kin,
               MIN(n.reach) AS reach, MIN(n.narrowed) AS narrowed
             FROM membership m JOIN peer q ON q.id = m.peer_id LEFT JOIN link l ON l.peer_id = q.id
@@ -409,7 +410,7 @@ async def _member_inboxes(space_id: int | None) -> list[dict[str, Any]]:
 async def _inboxes_of_members(space_id: int | None) -> list[dict[str, Any]]:
     return await db.fetch(
         "SELECT a.peer_id, a.inbox, a.shared_inbox,"
-        " CASE WHEN l.state IN ('active', 'suspended') THEN 1 ELSE 0 END AS linked"
+        f" CASE WHEN {STANDS} THEN 1 ELSE 0 END AS linked"
         " FROM membership m JOIN actor a ON a.id = m.actor_id LEFT JOIN link l ON l.peer_id = a.peer_id"
         " WHERE m.space_id = $1 AND m.state = 'member' AND m.peer_id IS NOT NULL AND a.gone_at IS NULL"
         " AND COALESCE(m.until_at, $2) >= $2",

@@ -25,6 +25,7 @@ from federation.schedule import Decision, Fate, Outcome, State, answered, next_t
 from federation.signing import Manner, manner_of, sign_as
 from federation.vocabulary import ACTIVITY_JSON
 from server import database as db
+from server.actions.link_rows import COMPARED_ANEW
 from server.clock import now_ms
 from server.events import TOLD_UNTIL_ANSWERED
 from server.group_commit import GroupCommit
@@ -60,6 +61,8 @@ class Peer:
     knock: str
     linked: bool
     suspended: bool = False
+    compared: bool = False
+    """The words of its link are compared once more: but for what is about the link, everything waits."""
     leased_until: int = 0
     peering: str = ""
     beside: bool = False
@@ -84,6 +87,11 @@ class _Result:
     error: str = ""
     decision: Decision | None = None
 
+    @property
+    def ends_the_turn(self) -> bool:
+        """The instance must rest, or its link is not what it was when the turn began."""
+        return self.state == "pending" if self.decision is None else self.decision.state is not State.OK
+
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
@@ -94,6 +102,9 @@ class _Settled:
     owner: str
 
 
+_SAID_AS_NUMBERS = ("linked", "suspended", "compared", "beside")
+
+
 async def take_due(owner: str, limit: int, but: Collection[int] = ()) -> list[Peer]:
     """Leases instances with something to send, whose time has come and that nobody serves, `but` these."""
     now = now_ms()
@@ -101,14 +112,19 @@ async def take_due(owner: str, limit: int, but: Collection[int] = ()) -> list[Pe
         f"""SELECT q.id, q.host, q.state, q.failures, q.failing_since_at, q.last_ok_at, q.knock, q.peering,
              EXISTS (SELECT 1 FROM delivery d WHERE d.state = 'pending' AND d.peer_id = q.id AND d.lane = 2) AS beside,
              CASE WHEN l.state = 'active' THEN 1 ELSE 0 END AS linked,
-             CASE WHEN l.state = 'suspended' THEN 1 ELSE 0 END AS suspended
+             CASE WHEN l.state = 'suspended' THEN 1 ELSE 0 END AS suspended,
+             CASE WHEN {COMPARED_ANEW} THEN 1 ELSE 0 END AS compared
            FROM peer q LEFT JOIN link l ON l.peer_id = q.id LEFT JOIN stream w ON w.peer_id = q.id
            WHERE q.due_at <= $1 AND q.lease_until_at < $1 AND q.blocked_at IS NULL AND q.state <> 'archived'
              AND (EXISTS (SELECT 1 FROM delivery d WHERE d.state = 'pending' AND d.peer_id = q.id)
                OR (l.state = 'active' AND w.ask_at > 0 AND w.ask_at <= $1))
-             AND (COALESCE(l.state, '') <> 'suspended' OR EXISTS (SELECT 1 FROM recall_target t JOIN delivery d
-               ON d.event_id = t.event_id AND d.peer_id = q.id AND d.state = 'pending' WHERE t.peer_id = q.id
-               AND t.state IN ('waiting', 'unreachable', 'late')) OR EXISTS (SELECT d.id {ANSWER_WAITS} q.id))
+             AND ((COALESCE(l.state, '') <> 'suspended' AND NOT {COMPARED_ANEW})
+               OR ({COMPARED_ANEW} AND EXISTS (SELECT 1 FROM delivery d WHERE d.state = 'pending' AND d.peer_id = q.id
+                 AND d.lane = 2))
+               OR EXISTS (SELECT 1 FROM recall_target t JOIN delivery d ON d.event_id = t.event_id
+                 AND d.peer_id = q.id AND d.state = 'pending' WHERE t.peer_id = q.id
+                 AND t.state IN ('waiting', 'unreachable', 'late'))
+               OR EXISTS (SELECT d.id {ANSWER_WAITS} q.id))
            ORDER BY q.due_at LIMIT $2""",
         now,
         limit + len(but),
@@ -116,8 +132,7 @@ async def take_due(owner: str, limit: int, but: Collection[int] = ()) -> list[Pe
     until = now + LEASE_MS
     free = [row for row in rows if row["id"] not in but]
     due = [
-        Peer(**{**row, **{name: bool(row[name]) for name in ("linked", "suspended", "beside")}, "leased_until": until})
-        for row in free
+        Peer(**{**row, **{name: bool(row[name]) for name in _SAID_AS_NUMBERS}, "leased_until": until}) for row in free
     ]
     taken = await lease([peer.id for peer in due[:limit]], owner, now, until)
     return [peer for peer in due if peer.id in taken]
@@ -184,7 +199,7 @@ class Sender:
         for _, group in groupby(rows, key=lambda row: row["event_id"]):
             results, manner = await self._together(peer, list(group), manner)
             done += results
-            if any(r.decision is not None and r.decision.state is not State.OK for r in results):
+            if any(result.ends_the_turn for result in results):
                 return done, manner, True
             if results[0].row["lane"] == BESIDE or peer.leased_until < now_ms() + LEASE_MS // 4:
                 break
@@ -201,21 +216,21 @@ class Sender:
             " ORDER BY d.seq LIMIT $2",
             peer.id,
             limit,
-            BESIDE if peer.streams else 0,
+            BESIDE if peer.streams or peer.compared else 0,
         )
 
     async def _together(self, peer: Peer, rows: list[dict[str, Any]], manner: Manner) -> tuple[list[_Result], Manner]:
         """The deliveries of one event to one host; the first of them knocks, the others follow its manner."""
         first, manner = await self._one(peer, rows[0], manner)
-        if len(rows) == 1 or (first.decision is not None and first.decision.state is not State.OK):
+        if len(rows) == 1 or first.ends_the_turn:
             return [first], manner
         rest = await asyncio.gather(*(self._one(peer, row, manner) for row in rows[1:]))
         return [first, *(result for result, _ in rest)], manner
 
     async def _one(self, peer: Peer, row: dict[str, Any], manner: Manner) -> tuple[_Result, Manner]:
         sealed = await compose(self.instance, row["event_id"], Receiver(peer.id, peer.host, peer.linked))
-        if sealed is None:
-            return _Result(row, "skipped"), manner
+        if sealed is None:  # what may not be told because the link stopped meanwhile waits until it goes on
+            return _Result(row, "skipped" if await _is_linked(peer) is peer.linked else "pending"), manner
         outcome = await self._post(row, sealed, manner)
         if outcome.status in (400, 401) and not manner.linked:
             again = await self._post(row, sealed, manner.other())
@@ -234,7 +249,9 @@ class Sender:
                 row = {**row, "inbox": inbox}
                 outcome = await self._post(row, sealed, manner)
         since, jitter = peer.failing_since_at, random.random()
-        linked = peer.linked or peer.suspended  # it stands, though nothing flows: a recall is told for as long
+        linked = (
+            peer.linked or peer.suspended or peer.compared
+        )  # it stands, though nothing flows: a recall is told for as long
         decision = next_try(peer.failures, now_ms(), outcome, jitter, failing_since=since, linked=linked)
         if decision.fate is Fate.FORGET and not peer.linked:
             await lost(peer.id, row["inbox"])
@@ -260,6 +277,10 @@ class Sender:
             "user-agent": self.instance.transport.user_agent,
             "accept": "application/json",
         }
+
+
+async def _is_linked(peer: Peer) -> bool:
+    return await db.fetch_one("SELECT id FROM link WHERE peer_id = $1 AND state = 'active'", peer.id) is not None
 
 
 def _judge(row: dict[str, Any], outcome: Outcome, decision: Decision) -> _Result:

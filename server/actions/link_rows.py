@@ -84,6 +84,12 @@ def demand_admin(viewer: Employee | Operator) -> None:
         raise Forbidden(ADMINS_ONLY)
 
 
+COMPARED_ANEW = "(COALESCE(l.state, '') = 'confirmed' AND l.active_at IS NOT NULL)"
+"""SQL: a link (l) that stood, stopped because of its key, and goes on once the words are compared once more."""
+STANDS = f"(COALESCE(l.state, '') IN ('active', 'suspended') OR {COMPARED_ANEW})"
+"""SQL: a link (l) over which things flow, or will again: what happens meanwhile waits for it."""
+
+
 _LINK = "SELECT l.*, q.host, q.base_url, q.title FROM link l JOIN peer q ON q.id = l.peer_id WHERE"
 
 
@@ -118,7 +124,7 @@ async def change(row: dict[str, Any], state: LinkState, **values: Any) -> None:
     """Writes the state and these columns; None leaves a column as it is.
 
     Who becomes active says so: by an empty page the other side learns that it is heard again, after it was refused;
-    and what both hold is compared, since nothing was written down for a link that was not agreed upon meanwhile.
+    and what both hold is compared, since nothing was written down for a link that was not agreed upon yet.
     """
     changes = {"state": state.value, "changed_at": now_ms(), **{k: v for k, v in values.items() if v is not None}}
     sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(changes, 1))

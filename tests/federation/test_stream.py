@@ -47,6 +47,7 @@ class Partner:
     events: dict[int, dict[str, Any]] = field(default_factory=dict)
     pages: list[list[int]] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
+    posts: list[str] = field(default_factory=list)  # what came to an inbox
     retry_after: str = ""  # said with every answer
     clock_s: int = 0  # how far its clock is before ours
     signed: list[int] = field(default_factory=list)  # when each page says that it was signed, against that clock
@@ -87,11 +88,16 @@ class Partner:
                     length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
                     created = int(head.lower().split(b"created=")[1].split(b";")[0])
                     self.signed.append(created - now_ms() // 1000 - self.clock_s)
-                    status, said = self.answer(await reader.readexactly(length))
-                    body = json.dumps(said).encode()
+                    body = await reader.readexactly(length)
+                    if b"/peering " in head.split(b"\r\n")[0]:
+                        status, said = self.answer(body)
+                    else:
+                        status, said = 202, {}
+                        self.posts.append(json.loads(body)["type"])
+                    told = json.dumps(said).encode()
                     rest = f"retry-after: {self.retry_after}\r\n".encode() if self.retry_after else b""
                     rest += f"date: {http_date(now_ms() + self.clock_s * 1000)}\r\n".encode()
-                    writer.write(b"HTTP/1.1 %d X\r\n%bcontent-length: %d\r\n\r\n%b" % (status, rest, len(body), body))
+                    writer.write(b"HTTP/1.1 %d X\r\n%bcontent-length: %d\r\n\r\n%b" % (status, rest, len(told), told))
                     await writer.drain()
             except asyncio.IncompleteReadError:
                 pass

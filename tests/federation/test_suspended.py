@@ -4,6 +4,7 @@ import pytest
 
 from federation import membership_wishes
 from federation.processing import process_waiting
+from federation.sending import Sender, take_due
 from federation.streams import OWN_WORDS
 from federation.upkeep import work_off
 from server import database as db
@@ -67,15 +68,40 @@ async def test_who_was_refused_learns_by_an_empty_page_that_the_link_goes_on(wor
 
 
 async def test_what_happened_while_six_words_were_compared_again_is_told_afterwards(world: World) -> None:
-    """Nothing is written down for whom nobody has agreed with: what both hold is compared once they have."""
-    await world.write(1)
+    """Gestures and votes too, which no comparison finds; but what is about the link itself goes meanwhile."""
+    [post] = await world.write(1)
     await world.sequence()
     await world.send()
-    changed = "UPDATE link SET state = 'confirmed', cause = 'key', confirmed_there_at = 1 WHERE peer_id = $1"
+    [waits] = await world.write(1)
+    await world.sequence()
+    changed = "UPDATE link SET state = 'confirmed', cause = 'key', active_at = 1 WHERE peer_id = $1"
     await db.execute(changed, world.peer_id)
-    assert (await world.stream())["resync_at"] is None
+    await world.happens("reacted", post)
+    await world.sequence()
     await links.confirm(Operator(), await host_of(world))
+    await world.sequence()
+    sender = Sender(world.instance)
+    for due in await take_due("test", 10):
+        await sender.serve(due, "test")
+    assert await world.states() == {"sent": 2, "pending": 2} and world.partner.posts == ["parvis:Confirm"]
+    assert (await world.stream())["resync_at"] is None
+    assert await take_due("test", 10) == []
+    await links.confirmed(world.peer_id)
     assert (await world.stream())["resync_at"] is not None
+    await world.send()
+    assert world.partner.told[1]["object"]["object"]["id"] == f"{HOST}/posts/{waits}"
+    assert world.partner.told[2]["object"]["type"] == "Like" and gapless(world.partner)
+
+
+async def test_a_link_that_stops_in_the_middle_of_a_turn_keeps_what_it_was_not_told(world: World) -> None:
+    """So it is where posts go to inboxes, because the partner names no address for a stream."""
+    await db.execute("UPDATE peer SET peering = '-'")
+    await world.write(2)
+    await world.sequence()
+    [due] = await take_due("test", 10)
+    await stands_still(world)
+    assert await Sender(world.instance).serve(due, "test") == 0
+    assert await world.states() == {"pending": 2}
 
 
 @pytest.mark.parametrize("takes_back", [False, True])
