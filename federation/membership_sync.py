@@ -18,14 +18,18 @@ from federation.errors import FederationError, Malformed, Refused, Unreachable
 from federation.handlers.call import Call
 from federation.instance import Instance
 from federation.json_reading import parse_json
+from federation.lookup import NO_STREAM
 from federation.membership_wishes import AGAIN_MS, wait_for_link, wish
 from federation.page_memory import forget, once
 from federation.reading import identifier, many, moment
 from federation.roots import root_of
+from federation.schedule import State
+from federation.sending import OK_MS
 from federation.signing import manner_towards, sign_as_instance
 from federation.trust import host_at, same_origin
 from server import database as db
 from server.actions import membership_lists
+from server.actions.link_rows import STANDS
 from server.actions.membership_lists import Listed
 from server.actions.newcomers import told_from
 from server.clock import now_ms
@@ -83,13 +87,13 @@ async def compare(instance: Instance, job: dict[str, Any]) -> None:
     """One such comparison: done, or to be tried again."""
     space = await db.fetch_one(
         "SELECT s.id, s.peer_id, g.uri, g.followers_uri, l.state FROM space s JOIN actor g ON g.id = s.actor_id"
-        " JOIN link l ON l.peer_id = s.peer_id AND l.state IN ('active', 'suspended') WHERE s.id = $1",
+        f" JOIN link l ON l.peer_id = s.peer_id AND {STANDS} WHERE s.id = $1",
         int(job["key"]),
     )
     if space is None or not space["followers_uri"]:
         await _end(job, "no host to ask")
         return
-    if space["state"] == LinkState.SUSPENDED:
+    if space["state"] != LinkState.ACTIVE:
         await wait_for_link(job["id"])
         return
     payload = msgspec.json.decode(job["payload"])
@@ -101,7 +105,7 @@ async def compare(instance: Instance, job: dict[str, Any]) -> None:
         return
     except FederationError as error:
         if isinstance(error, RefusedThere) and error.answered == 404:
-            await _not_shown(space["id"], job, payload, began_at, str(error))
+            await _not_shown(space, job, payload, began_at, str(error))
         else:
             await _later(job, payload, str(error))
         return
@@ -120,30 +124,49 @@ async def compare(instance: Instance, job: dict[str, Any]) -> None:
             await _later(job, {**payload, "before": root}, "the lists still differ")
 
 
-async def _not_shown(space_id: int, job: dict[str, Any], payload: dict[str, Any], began_at: int, error: str) -> None:
+async def _not_shown(
+    space: dict[str, Any], job: dict[str, Any], payload: dict[str, Any], began_at: int, error: str
+) -> None:
     """A host that has nobody of ours in shows no list: to such an instance the space is not there (404).
 
-    It is also what a server answers while it is set up anew. So once it lasts, nobody here reads the space, and who
-    was in is in again as soon as the list is shown; after a day they are out.
+    It is also what a server answers while it is set up anew, or to whom its link stands still. So once it lasts, nobody
+    here reads the space, and who was in is in again as soon as the list is shown; after a day in which it heard us they
+    are out.
     """
     since = payload.get("hidden") or now_ms()
-    if not await membership_lists.members_here(space_id):
+    if not await _hears_us(space["peer_id"], since):
+        since = now_ms()
+    payload = {**payload, "hidden": since}
+    if not await membership_lists.members_here(space["id"]):
         await _end(job, "")
     elif now_ms() - since >= DAY_MS:
         async with db.transaction():
-            await membership_lists.apply(space_id, {}, began_at)
+            await membership_lists.apply(space["id"], {}, began_at)
             await _end(job, "")
-    elif job["attempts"] < NOT_SHOWN_TRIES or "hidden" not in payload:  # tries that found nobody say nothing of it
-        await _later(job, {**payload, "hidden": since}, error)
+    elif job["attempts"] < NOT_SHOWN_TRIES or "hidden" not in job["payload"]:  # who found nobody says nothing of it
+        await _later(job, payload, error)
     else:
         async with db.transaction():
-            await membership_lists.hide(space_id)
+            await membership_lists.hide(space["id"])
             await db.execute(
-                "UPDATE job SET due_at = $1, error = $2 WHERE id = $3",
+                "UPDATE job SET due_at = $1, error = $2, payload = $3 WHERE id = $4",
                 now_ms() + HIDDEN_AGAIN_MS,
                 error[:500],
+                msgspec.json.encode(payload).decode(),
                 job["id"],
             )
+
+
+async def _hears_us(peer_id: int, since: int) -> bool:
+    """Whether an instance takes what we tell it, as it did since then: asked by an empty page, before the next time.
+
+    Who stopped the link on its side shows us as little as a stranger, whoever is in, and says so to pages alone (403).
+    """
+    await db.execute("UPDATE stream SET ask_at = $1 WHERE peer_id = $2", now_ms(), peer_id)
+    row = await db.fetch_one("SELECT state, peering, last_ok_at FROM peer WHERE id = $1", peer_id)
+    if row is None or row["state"] != State.OK:
+        return False
+    return row["peering"] in ("", NO_STREAM) or (row["last_ok_at"] or 0) >= since - OK_MS
 
 
 @dataclass(frozen=True, slots=True)

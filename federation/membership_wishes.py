@@ -11,11 +11,11 @@ AGAIN_MS = 5_000
 """How soon a list that was not believed, or was just compared, is fetched again."""
 
 STANDS_STILL_MS = 30_000
-"""How soon it is looked whether a link that is suspended goes on."""
+"""How soon it is looked whether a link that stands still goes on."""
 
 
 async def wait_for_link(job_id: int) -> None:
-    """A job that needs a link which is suspended: no try is counted."""
+    """A job that needs a link which stands still: no try is counted."""
     await db.execute("UPDATE job SET due_at = $1 WHERE id = $2", now_ms() + STANDS_STILL_MS, job_id)
 
 

@@ -372,6 +372,13 @@ async def test_I5_who_is_in_a_space_that_its_host_shows_us_no_more_reads_nothing
         assert "404" in await theirs.settle()
     assert await db.fetch("SELECT count FROM link_incident") == [{"count": 1}]
     monkeypatch.setattr(membership_sync, "now_ms", lambda: now_ms() + membership_sync.DAY_MS)
+    for state, heard_at in (("paused", None), ("ok", 1)):
+        await db.execute("UPDATE peer SET state = $1, last_ok_at = $2, peering = 'its own'", state, heard_at)
+        assert "404" in await theirs.settle()
+        assert await theirs.states() == {"alice": "frozen", "bruno": "frozen"}, "so is whom it does not hear at all"
+    await db.execute("UPDATE peer SET last_ok_at = $1", now_ms() + membership_sync.DAY_MS)
+    assert "404" in await theirs.settle(), "and the day begins when it does"
+    monkeypatch.setattr(membership_sync, "now_ms", lambda: now_ms() + 2 * membership_sync.DAY_MS)
     assert await theirs.settle() == ""
     assert await theirs.states() == {} and (await theirs.space())["frozen_at"] is None
     await db.execute("DELETE FROM job")
