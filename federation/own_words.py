@@ -25,11 +25,12 @@ from federation.resync import Shared, ask, shared
 from federation.trust import owns_note, owns_object
 from server import database as db
 from server.actions import own_words
+from server.actions.link_rows import STANDS
 from server.actions.newcomers import invite_once_more
 from server.actions.own_words import Again
 from server.actions.sweeping import KEPT_MS
 from server.clock import now_ms
-from server.errors import DomainError, NotFound
+from server.errors import DomainError, NotFound, Unavailable
 from server.ids import born_ms
 from server.openness import LinkState
 from server.queries.former import moves
@@ -44,8 +45,12 @@ MOST_PAGES = 5_000
 """Of one space: half a million words of our people."""
 MOST_TRIES = 200
 AGAIN_MS = 20_000
-MOST_WAITING = 4
-"""How often what is about a post that is not here (yet) is asked for again."""
+"""How soon it is asked for again at first, in milliseconds; each time that much later, and after LONGEST_MS in the end:
+for more than a week, however long a partner is away or its link stands still there.
+"""
+LONGEST_MS = 3_600_000
+MOST_WAITING = 8
+"""How often what is about a post that is not here (yet) is asked for again: it may come by a comparison, meanwhile."""
 
 
 class Endless(Malformed):
@@ -75,13 +80,13 @@ async def have_back(instance: Instance, job: dict[str, Any]) -> None:
     """One such job: every space that we share with that instance, to the end."""
     peer = await db.fetch_one(
         "SELECT q.id, q.host, q.peering, l.state FROM peer q"
-        " JOIN link l ON l.peer_id = q.id AND l.state IN ('active', 'suspended') WHERE q.id = $1",
+        f" JOIN link l ON l.peer_id = q.id AND {STANDS} WHERE q.id = $1",
         int(job["key"].partition(":")[0]),
     )
     if peer is None or peer["peering"] in ("", NO_STREAM):
         await _end(job, "no link any more")
         return
-    if peer["state"] == LinkState.SUSPENDED:
+    if peer["state"] != LinkState.ACTIVE:
         await wait_for_link(job["id"])
         return
     came, waiting = 0, 0
@@ -97,12 +102,13 @@ async def have_back(instance: Instance, job: dict[str, Any]) -> None:
     except Endless as error:
         await _end(job, str(error))
         return
-    except FederationError as error:
+    except (FederationError, Unavailable) as error:
         await _later(job, str(error))
         return
     log.info("had back", extra={"action": "own_words.came", "peer": peer["host"], "reason": f"{came}, {waiting} wait"})
-    if waiting and job["attempts"] < MOST_WAITING:
-        await _later(job, "some are about what is not here")
+    waited = int(job["payload"]) if job["payload"].isdecimal() else 0
+    if waiting and waited < MOST_WAITING:
+        await _later(job, "some are about what is not here", waited + 1)
     else:
         await _end(job, "")
 
@@ -128,6 +134,8 @@ async def _of_space(instance: Instance, peering: str, space: Shared) -> tuple[in
                 came += await _said_again(instance, document, space)
             except NotFound:
                 waiting += 1
+            except Unavailable:
+                raise
             except (DomainError, FederationError) as error:
                 log.warning("not had back", extra={"action": "own_words.refused", "reason": str(error)})
         if len(listed) < AT_ONCE:
@@ -205,13 +213,15 @@ def _number(address: str, prefix: str) -> int:
     return int(number)
 
 
-async def _later(job: dict[str, Any], error: str) -> None:
+async def _later(job: dict[str, Any], error: str, waited: int | None = None) -> None:
+    """Once more, unless that was so often enough; `waited`: how often for what is not here."""
     ended = now_ms() if job["attempts"] + 1 >= MOST_TRIES else None
     await db.execute(
-        "UPDATE job SET attempts = attempts + 1, due_at = $1, error = $2, done_at = $3 WHERE id = $4",
-        now_ms() + AGAIN_MS,
+        "UPDATE job SET attempts = attempts + 1, due_at = $1, error = $2, done_at = $3, payload = $4 WHERE id = $5",
+        now_ms() + min(AGAIN_MS * (job["attempts"] + 1), LONGEST_MS),
         error[:500],
         ended,
+        job["payload"] if waited is None else str(waited),
         job["id"],
     )
 

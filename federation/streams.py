@@ -183,7 +183,7 @@ async def _own_words_wanted(peer_id: int) -> None:
     await db.insert_many("job", [row], ignore=True)
     await db.execute(
         "UPDATE job SET due_at = CASE WHEN created_at + $1 > $2 THEN created_at + $1 ELSE CAST($2 AS BIGINT) END,"
-        " created_at = CAST($2 AS BIGINT), done_at = NULL, attempts = 0, error = ''"
+        " created_at = CAST($2 AS BIGINT), done_at = NULL, attempts = 0, error = '', payload = '{}'"
         " WHERE kind = $3 AND key = $4 AND done_at IS NOT NULL",
         BELIEVED_EVERY_MS,
         now,

@@ -8,17 +8,18 @@ import msgspec
 import pytest
 
 from federation import keyring, own_words
-from federation.errors import Refused, Untrusted
+from federation.errors import Refused, Unreachable, Untrusted
 from federation.instance import Instance
 from federation.keyring import private_key
 from federation.resync import Shared
 from federation.signatures.keys import PrivateKey, generate_ed25519
 from federation.signatures.proofs import with_proof
 from server import database as db
+from server.actions import own_words as verbs
 from server.actions.accounts import NewPerson, add_person
 from server.actions.sweeping import KEPT_MS
 from server.clock import now_ms
-from server.errors import NotFound
+from server.errors import NotFound, Unavailable
 from server.ids import first_id_at, new_id
 from server.viewer import Anonymous, Operator, PeerServer
 from tests.bench.link import HOST, actor, instance_at, peer, space
@@ -149,3 +150,37 @@ async def test_each_instance_is_given_its_own_peoples_words_and_nobody_elses(our
     for viewer in (PeerServer(ours.peer_id, False), Anonymous()):
         with pytest.raises(NotFound):
             await own_words.given(viewer, SPACE, 0)
+
+
+async def test_what_cannot_be_taken_or_asked_for_now_comes_back_later(
+    ours: Ours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is busy, and a partner that is away, use up none of the patience with what is not here yet."""
+    post, create = new_id(), new_id()
+    like = with_proof(said("Like", new_id(), f"{HOST}/posts/{post}"), ours.key, now_ms())
+    kept = [[1, like], [2, with_proof(said("Create", create, words(post, "<p>un</p>")), ours.key, now_ms())]]
+    row = {"id": new_id(), "kind": "own_words", "key": str(ours.peer_id), "due_at": 0, "created_at": 0}
+    await db.insert("job", row)
+    away: list[Exception] = [Unreachable("It is away.")] * 9 + [Unavailable()]
+
+    async def ask(*_: object) -> dict[str, Any]:
+        if len(away) > 1:
+            raise away.pop()
+        return {"parvis:own": kept}
+
+    async def busy(*_: object) -> None:
+        raise away.pop() if away else Unavailable()
+
+    async def turn() -> dict[str, Any]:
+        [job] = await db.fetch("SELECT id, key, payload, attempts, error FROM job WHERE kind = 'own_words'")
+        await own_words.have_back(ours.instance, job)
+        return (await db.fetch("SELECT done_at, error FROM job WHERE kind = 'own_words'"))[0]
+
+    monkeypatch.setattr(own_words, "ask", ask)
+    with monkeypatch.context() as context:
+        context.setattr(verbs, "published", busy)
+        for _ in range(11):
+            assert (await turn())["done_at"] is None
+    assert (await turn())["done_at"] is None and len(await ours.posts()) == 1, "the gesture was about what was not here"
+    assert (await turn())["done_at"] is not None
+    assert len(await db.fetch("SELECT id FROM reaction")) == 1
