@@ -53,11 +53,11 @@ class Document:
 
 
 class RefusedThere(Refused):
-    """The other instance said no; `answered` is its HTTP status."""
+    """The other instance said no; `answered` is its HTTP status, `url` what was asked for."""
 
     def __init__(self, answered: int, url: str) -> None:
         super().__init__("The other instance refused.", f"{answered} from {url}")
-        self.answered = answered
+        self.answered, self.url = answered, url
 
 
 async def read_body(chunks: AsyncIterator[bytes], coding: str, limit: int, *, cut: bool = False) -> bytes:

@@ -18,13 +18,11 @@ from federation.errors import FederationError, Malformed, Refused, Unreachable
 from federation.handlers.call import Call
 from federation.instance import Instance
 from federation.json_reading import parse_json
-from federation.lookup import NO_STREAM
 from federation.membership_wishes import AGAIN_MS, wait_for_link, wish
 from federation.page_memory import forget, once
+from federation.patience import hears_us
 from federation.reading import identifier, many, moment
 from federation.roots import root_of
-from federation.schedule import State
-from federation.sending import OK_MS
 from federation.signing import manner_towards, sign_as_instance
 from federation.trust import host_at, same_origin
 from server import database as db
@@ -134,7 +132,7 @@ async def _not_shown(
     are out.
     """
     since = payload.get("hidden") or now_ms()
-    if not await _hears_us(space["peer_id"], since):
+    if not await hears_us(space["peer_id"], since):
         since = now_ms()
     payload = {**payload, "hidden": since}
     if not await membership_lists.members_here(space["id"]):
@@ -155,18 +153,6 @@ async def _not_shown(
                 msgspec.json.encode(payload).decode(),
                 job["id"],
             )
-
-
-async def _hears_us(peer_id: int, since: int) -> bool:
-    """Whether an instance takes what we tell it, as it did since then: asked by an empty page, before the next time.
-
-    Who stopped the link on its side shows us as little as a stranger, whoever is in, and says so to pages alone (403).
-    """
-    await db.execute("UPDATE stream SET ask_at = $1 WHERE peer_id = $2", now_ms(), peer_id)
-    row = await db.fetch_one("SELECT state, peering, last_ok_at FROM peer WHERE id = $1", peer_id)
-    if row is None or row["state"] != State.OK:
-        return False
-    return row["peering"] in ("", NO_STREAM) or (row["last_ok_at"] or 0) >= since - OK_MS
 
 
 @dataclass(frozen=True, slots=True)

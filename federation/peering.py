@@ -158,7 +158,10 @@ async def _new_generation(row: dict[str, Any], generation: str) -> dict[str, Any
     if again:
         for space in await db.fetch("UPDATE space SET epoch = 0 WHERE peer_id = $1 RETURNING id", row["peer_id"]):
             await wish(space["id"])
-    await db.execute("UPDATE receipt SET seq = NULL WHERE peer_id = $1 AND seq IS NOT NULL", row["peer_id"])
+    await db.execute(  # what waits is still of a stream, by the number that nothing else has
+        "UPDATE receipt SET seq = CASE WHEN processed_at IS NULL THEN 0 END WHERE peer_id = $1 AND seq IS NOT NULL",
+        row["peer_id"],
+    )
     changed = await db.fetch(
         "UPDATE stream SET their_generation = $1, got = 0, told = 0,"
         " resync_at = COALESCE(CAST($2 AS BIGINT), resync_at) WHERE peer_id = $3 RETURNING *",

@@ -249,9 +249,8 @@ class Sender:
                 row = {**row, "inbox": inbox}
                 outcome = await self._post(row, sealed, manner)
         since, jitter = peer.failing_since_at, random.random()
-        linked = (
-            peer.linked or peer.suspended or peer.compared
-        )  # it stands, though nothing flows: a recall is told for as long
+        # it stands, though nothing flows: a recall is told for as long
+        linked = peer.linked or peer.suspended or peer.compared
         decision = next_try(peer.failures, now_ms(), outcome, jitter, failing_since=since, linked=linked)
         if decision.fate is Fate.FORGET and not peer.linked:
             await lost(peer.id, row["inbox"])

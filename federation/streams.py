@@ -11,6 +11,7 @@ from typing import Any
 
 from federation.lanes import forget
 from federation.pages import ERRORS, Failure, Heard
+from federation.patience import MOST_TRIES
 from server import database as db
 from server import live
 from server.actions import polls
@@ -196,16 +197,21 @@ async def _own_words_wanted(peer_id: int) -> None:
 
 
 async def heard_of(row: dict[str, Any]) -> Heard:
-    """How far the stream of the instance of this row came here, with the errors that it does not know of yet."""
+    """How far the stream of the instance of this row came here, with the errors that it does not know of yet.
+
+    What was tried MOST_TRIES times and goes on waiting keeps nothing else from being told: it is an error for now.
+    """
     waiting = await db.fetch_one(
-        "SELECT MIN(seq) AS first FROM receipt WHERE peer_id = $1 AND seq > $2 AND processed_at IS NULL",
+        "SELECT MIN(seq) AS first FROM receipt WHERE peer_id = $1 AND seq > $2 AND processed_at IS NULL"
+        " AND attempts < $3",
         row["peer_id"],
         row["told"],
+        MOST_TRIES,
     )
     first = waiting["first"] if waiting else None
     done = row["got"] if first is None else first - 1
     errors = await db.fetch(
-        "SELECT seq, code FROM receipt WHERE peer_id = $1 AND seq > $2 AND seq <= $3 AND code <> ''"
+        "SELECT seq, code, processed_at FROM receipt WHERE peer_id = $1 AND seq > $2 AND seq <= $3 AND code <> ''"
         " ORDER BY seq LIMIT $4",
         row["peer_id"],
         row["told"],
@@ -214,5 +220,5 @@ async def heard_of(row: dict[str, Any]) -> Heard:
     )
     if len(errors) == ERRORS:
         done = errors[-1]["seq"]
-    failures = [Failure(error["seq"], error["code"]) for error in errors]
+    failures = [Failure(error["seq"], error["code"], error["processed_at"] is not None) for error in errors]
     return Heard(row["their_generation"], row["got"], done, failures)

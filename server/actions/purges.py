@@ -335,6 +335,15 @@ async def _forget_space(purge: dict[str, Any]) -> dict[str, int]:
         space_id,
     )
     derived = 1
+    if space is not None:  # what it relayed before and was not taken yet
+        derived += await db.execute(
+            "UPDATE receipt SET body = '', processed_at = $1, outcome = 'taken back' WHERE processed_at IS NULL"
+            " AND attempts > 0 AND peer_id = $2 AND id < $3 AND body LIKE $4 AND body LIKE '%\"Announce\"%'",
+            now_ms(),
+            purge["peer_id"],
+            purge["id"],
+            f'%"{space["uri"]}"%',
+        )
     if space is not None and not space["known"]:
         await db.execute("UPDATE space SET name = $1, description = '' WHERE id = $2", space["name"], space_id)
         await db.execute(

@@ -432,7 +432,7 @@ async def test_D5_when_we_were_put_back_numbers_begin_again_and_nothing_is_swall
     assert (await world.stream())["resync_at"] is not None
     assert await world.states() == {"sent": 9}
     await db.execute("UPDATE peer SET peering = $1 WHERE id = $2", "http://nowhere.test/peering", world.peer_id)
-    [job] = await db.fetch("SELECT id, key, attempts FROM job WHERE kind = 'own_words'")
+    [job] = await db.fetch("SELECT id, key, payload, attempts FROM job WHERE kind = 'own_words'")
     await have_back(world.instance, job)
     [again] = await db.fetch("SELECT data FROM event WHERE kind = 'invited'")
     assert str(invited["actor_id"]) in again["data"], "its answer may have been lost"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from federation import hearsay, moving, processing, refusals, verify
+from federation import hearsay, moving, processing, refusals, taking_effect, verify
 from federation.moving_out import move
 from federation.outbox import sequence_waiting
 from federation.reading import actor as read_actor
@@ -367,7 +367,7 @@ async def test_D12_what_was_read_before_a_move_does_not_take_effect_after_it_und
     [row] = await processing._waiting()
     ready = await processing.prepare(closed.instance, processing._read(row, await moves()))
     assert (await closed.hear(word(new, closed, old), new.ed, path="/actor/inbox")).status_code == 202
-    assert await processing._apply([ready]) == 0 and await db.fetch("SELECT id FROM post") == []
+    assert await taking_effect.apply([ready]) == 0 and await db.fetch("SELECT id FROM post") == []
     await db.execute("UPDATE receipt SET attempts = 0")
     await closed.process()
     [post] = await db.fetch("SELECT uri FROM post")
