@@ -167,7 +167,7 @@ async def held_by(link_id: int) -> str:
 
 NOT_TOLD = (
     "l.our_key_uri <> '' AND NOT EXISTS"
-    " (SELECT 1 FROM delivery d WHERE d.event_id = l.rekey_event_id AND d.state = 'sent')"
+    " (SELECT 1 FROM delivery d WHERE d.event_id = l.rekey_event_id AND d.state IN ('sent', 'skipped'))"
     f" AND (l.state <> 'offered' OR {END_WAITS})"
 )
 """SQL: a partner (link l) that has not taken the word of our new key yet. With whom a link is offered anew holds none,

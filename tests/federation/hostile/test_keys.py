@@ -305,24 +305,38 @@ async def test_who_has_not_heard_of_a_new_key_hears_of_it_before_the_links_end_t
     assert await signed_by(closed, pin) == newest
 
 
-async def test_each_word_of_a_link_is_signed_with_the_key_that_the_word_before_left(closed: Here, pin: Actor) -> None:
-    """A new key, the end and an offer went in one turn: the offer was signed with the old key, and was none (202)."""
+@pytest.mark.parametrize("first", ["the new key", "the end"])
+async def test_each_word_of_a_link_is_signed_with_the_key_that_the_word_before_left(
+    closed: Here, pin: Actor, first: str
+) -> None:
+    """A new key, the end and an offer went in one turn: the offer was signed with the old key, and was none (202).
+
+    Who hears the end before the new key is not told of that, and shown it in the offer: so it counts from then on.
+    """
     old = await instance_key(closed.instance)
-    await rotate(closed.instance)
+    if first == "the new key":
+        await rotate(closed.instance)
     await links.end(ADMIN, pin.server.host)
+    if first == "the end":
+        await rotate(closed.instance)
     key = pin.ed.public(pin.uri).to_multikey()
     await links.offer(ADMIN, TheirSide((await link())["peer_id"], pin.server.host, pin.ed.key_id, key))
     new = await instance_key(closed.instance)
     while await sequence_waiting(closed.instance):
         pass
     [peer] = await take_due("test", 10)
-    assert await Sender(closed.instance).serve(peer, "test") == 3
+    await Sender(closed.instance).serve(peer, "test")
     said = [request for request in pin.server.there.requests if request.method == "POST"]
-    assert [(json.loads(one.body)["type"], signer(one.headers)) for one in said] == [
-        ("Update", old.key_id),
-        ("Undo", new.key_id),
-        ("Offer", new.key_id),
-    ]
+    assert [(json.loads(one.body)["type"], signer(one.headers)) for one in said] == (
+        [("Update", old.key_id), ("Undo", new.key_id), ("Offer", new.key_id)]
+        if first == "the new key"
+        else [("Undo", old.key_id), ("Offer", new.key_id)]
+    )
+    await db.execute("UPDATE link SET state = 'confirmed'")
+    assert await signed_by(closed, pin) == new.key_id
+    row = await links.comparable(ADMIN, pin.server.host)
+    words = links.words_of(row, closed.base, new.public("x").to_multikey())
+    assert await six_words(closed.instance, closed.odile, pin.server.host) == words
 
 
 @pytest.mark.parametrize("end", ["committed", "waits", "heard"])
