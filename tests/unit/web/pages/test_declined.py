@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from starlette.applications import Starlette
 
 from server import database as db
 from server.actions.join_requests import answered, ask_elsewhere, join
@@ -12,7 +11,7 @@ from server.actions.spaces import SpaceElsewhere, mirror
 from server.openness import Level
 from server.queries.notifications import waiting
 from tests.cast import KESTREL, Cast, enter, space, stranger
-from tests.unit.web.pages.browser import Browser, browser_of
+from tests.unit.web.pages.browser import Browser
 
 pytestmark = pytest.mark.anyio
 DECLINED = "Votre demande d’entrer dans l’espace a été déclinée"
@@ -99,8 +98,7 @@ async def test_a_person_elsewhere_is_told_by_their_own_instance(cast: Cast) -> N
     assert await db.fetch("SELECT id FROM notice") == []
 
 
-async def test_a_program_reads_it_under_a_name_of_ours(app: Starlette, cast: Cast) -> None:
+async def test_it_names_nobody_and_no_space_that_is_not_theirs_to_know(cast: Cast) -> None:
     await answered(cast.kestrel, await asked_at_kestrel(cast), accepted=False)
     [notice] = await waiting(cast.bruno)
     assert (notice.kind, notice.space, notice.by, notice.words) == ("declined", None, None, f"!pose@{KESTREL}")
-    assert await browser_of(app, cast.bruno)
