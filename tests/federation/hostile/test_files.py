@@ -84,3 +84,44 @@ async def test_I8_whoever_has_no_link_has_files_read_wherever_they_are_and_not_i
     note = eve.note(to=[here.person("alice")], tag=named, attachment=[document])
     assert await here.take(eve.says("Create", note, to=note["to"]), eve.ed) == ""
     assert await states(here) == ["ready"] and in_our_name(merle) == []
+
+
+async def again(here: Here) -> list[str]:
+    await db.execute("UPDATE job SET due_at = 0 WHERE kind = 'fetch_file'")
+    return await states(here)
+
+
+@pytest.mark.parametrize("status", ["404 Not Found", "403 Forbidden", "503 Busy"])
+async def test_I3_a_file_that_a_partner_does_not_show_now_is_had_once_it_does(
+    here: Here, kestrel: OtherServer, status: str
+) -> None:
+    """It stopped the link for a moment, say: the post was there for good, and its file was not."""
+    pin, chloe, space = await linked(kestrel), kestrel.actor("chloe"), here.space("projet")
+    await enter(await here.open_space("projet", Level.PARTNERS, kestrel), await met(chloe), kestrel)
+    kestrel.scene("/plan.txt", answer(b"", status=status))
+    assert await here.take(with_file(chloe, space, f"{kestrel.base}/plan.txt"), pin.ed) == ""
+    assert await states(here) == ["waiting"]
+    await db.execute("UPDATE link SET state = 'suspended'")
+    asked = kestrel.asked("/plan.txt")
+    assert await again(here) == ["waiting"] and kestrel.asked("/plan.txt") == asked, "nothing is asked while it stands"
+    await db.execute("UPDATE link SET state = 'active'")
+    for _ in range(files.MOST_TRIES):
+        shown = await again(here)
+    assert shown == ["failed"], "the page says it after some tries"
+    assert len(await db.fetch("SELECT id FROM job WHERE done_at IS NULL AND due_at > $1", now_ms())) == 1
+    kestrel.scene("/plan.txt", SECRET)
+    assert await again(here) == ["ready"]
+
+
+async def test_a_file_that_a_partner_refuses_for_a_week_is_not_asked_for_any_more(
+    here: Here, kestrel: OtherServer
+) -> None:
+    pin, chloe, space = await linked(kestrel), kestrel.actor("chloe"), here.space("projet")
+    await enter(await here.open_space("projet", Level.PARTNERS, kestrel), await met(chloe), kestrel)
+    kestrel.scene("/plan.txt", answer(b"", status="404 Not Found"))
+    assert await here.take(with_file(chloe, space, f"{kestrel.base}/plan.txt"), pin.ed) == ""
+    await db.execute("UPDATE job SET created_at = created_at - $1", files.REFUSED_FOR_MS)
+    assert await states(here) == ["failed"]
+    assert await db.fetch("SELECT id FROM job WHERE done_at IS NULL AND kind = 'fetch_file'") == []
+    [incident] = await db.fetch("SELECT reason, count FROM link_incident")
+    assert incident == {"reason": "The file is refused.", "count": 1}
