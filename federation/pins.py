@@ -10,17 +10,22 @@ Key = tuple[str, str, str, str]
 
 
 async def pinned_keys(peer_id: int) -> list[Key]:
-    """(id, owner, kind, value) of the keys pinned for an instance; none when there never was a link with it."""
+    """(id, owner, kind, value) of the keys that people here compared; none when there never was a link with it.
+
+    While an agreement begins anew, or the words are compared anew, it is the one of before: what was only shown since
+    may be of anybody who holds the domain.
+    """
     row = await db.fetch_one(
-        "SELECT their_key_uri, their_key, their_old_key_uri, their_old_key, their_old_until_at FROM link"
-        " WHERE peer_id = $1",
+        "SELECT their_key_uri, their_key, their_old_key_uri, their_old_key, their_old_until_at, confirmed_here_at"
+        " FROM link WHERE peer_id = $1",
         peer_id,
     )
     if row is None or not row["their_key"]:
         return []
-    keys = [_key(row["their_key_uri"], row["their_key"])]
-    if row["their_old_key"] and (row["their_old_until_at"] or 0) > now_ms():
-        keys.append(_key(row["their_old_key_uri"], row["their_old_key"]))
+    compared, old = row["confirmed_here_at"] is not None, row["their_old_key"]
+    keys = [_key(row["their_key_uri"], row["their_key"])] if compared else []
+    if old and ((row["their_old_until_at"] or 0) > now_ms() if compared else row["their_old_until_at"] is None):
+        keys.append(_key(row["their_old_key_uri"], old))
     return keys
 
 

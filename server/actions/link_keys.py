@@ -96,13 +96,28 @@ async def compare_again(viewer: Employee | Operator, theirs: TheirSide) -> None:
         await demand_step(row, "resume", theirs.host)
         if row["cause"] != KEY:
             raise Conflict(detail="that link did not stop because of its key")
+        before = last_compared(row)
         await db.execute(
-            "UPDATE link SET confirmed_here_at = NULL, their_old_key = '', their_old_key_uri = '',"
-            " their_old_until_at = NULL WHERE id = $1",
+            "UPDATE link SET confirmed_here_at = NULL, their_old_key = $1, their_old_key_uri = $2,"
+            " their_old_until_at = NULL WHERE id = $3",
+            before["their_old_key"],
+            before["their_old_key_uri"],
             row["id"],
         )
         await change(row, LinkState.CONFIRMED, their_key=theirs.key, their_key_uri=theirs.key_uri)
         await note(viewer, "link_resume", subject=row["host"], compare=True)
+
+
+def last_compared(row: dict[str, Any]) -> dict[str, str]:
+    """The key that people here compared last, as columns of the link while another one is shown and not compared.
+
+    It opens nothing any more. But what was told under it is taken back, and answered, by it and by no key that anybody
+    with their domain may show.
+    """
+    which = "their" if row["confirmed_here_at"] else "their_old"
+    if which == "their_old" and row["their_old_until_at"] is not None:  # replaced by one that was not compared either
+        return {"their_old_key": "", "their_old_key_uri": ""}
+    return {"their_old_key": row[f"{which}_key"], "their_old_key_uri": row[f"{which}_key_uri"]}
 
 
 async def demand_second(viewer: Employee | Operator, row: dict[str, Any]) -> None:

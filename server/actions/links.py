@@ -11,7 +11,7 @@ from typing import Any
 
 from server import database as db
 from server.actions.audit import note
-from server.actions.link_keys import COMPARE_FIRST, KEY, demand_second, held_until_the_end
+from server.actions.link_keys import COMPARE_FIRST, KEY, demand_second, held_until_the_end, last_compared
 from server.actions.link_rows import (
     FAR_DATE,
     OFFER_MS,
@@ -275,7 +275,9 @@ async def _put(theirs: TheirSide, state: LinkState, **values: Any) -> None:
         "changed_at": now,
         **values,
     }
-    if await db.fetch_one("SELECT id FROM link WHERE peer_id = $1", theirs.peer_id):
+    before = await row_of(theirs.peer_id)
+    if before is not None:
+        row |= last_compared(before)
         names = list(row)
         sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(names, 1))
         await db.execute(f"UPDATE link SET {sets} WHERE peer_id = ${len(names) + 1}", *row.values(), theirs.peer_id)

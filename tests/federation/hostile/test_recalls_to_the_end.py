@@ -11,11 +11,13 @@ from federation.lost_inboxes import found_again
 from federation.outbox import sequence_waiting
 from federation.recalling import work_off
 from federation.sending import take_due
+from federation.signatures.keys import PrivateKey, generate_ed25519
 from federation.signatures.proofs import with_proof
 from federation.worker import Worker
 from server import database as db
 from server import files
-from server.actions import links, timers
+from server.actions import link_keys, links, timers
+from server.actions.link_rows import TheirSide
 from server.actions.posts import Draft, publish, withdraw
 from server.actions.spaces import name_partner, set_openness, unname_partner
 from server.clock import now_ms
@@ -298,3 +300,44 @@ async def test_a_receipt_goes_by_itself_while_the_link_stands_still(theirs: Thei
         await turn(theirs.here)
     [told] = [request for request in server.there.requests if request.path == "/actor/inbox"]
     assert b"parvis:RecallReceipt" in told.body
+
+
+# --- by whose key ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["offered", "compared anew"])
+async def test_a_receipt_by_a_key_that_nobody_has_compared_confirms_nothing(asked: Asked, step: str) -> None:
+    """Whoever holds the domain of a partner offers a link with a key of their own, and signs that all is gone."""
+    here, pin, old = asked.here, asked.pin, asked.pin.ed
+    [peer] = await db.fetch("SELECT id, host FROM peer WHERE host = $1", pin.server.host)
+    evil = PrivateKey(old.key_id, generate_ed25519("evil").key)
+    theirs = TheirSide(peer["id"], peer["host"], evil.key_id, evil.public(pin.uri).to_multikey())
+    if step == "offered":
+        await links.end(Operator(), peer["host"])
+        await links.receive(theirs, pin.server.new("offers"), "c" * 32, here.instance.here)
+        await links.receive(theirs, pin.server.new("offers"), "d" * 32, here.instance.here)
+    else:
+        await db.execute("UPDATE link SET state = 'suspended', cause = 'key'")
+        await link_keys.compare_again(Operator(), theirs)
+    pin.ed = evil
+    pin.publish()
+    assert await here.take(await asked.receipt(by=evil), evil) == ""
+    target = await asked.target()
+    assert (target.state, target.receipt) == ("waiting", "") and "pinned key" in target.reason
+    assert await here.take(await asked.receipt(by=old), evil) == ""
+    assert (await asked.target()).state == "confirmed", "what was compared once still counts"
+
+
+async def test_I8_a_recall_by_a_key_that_nobody_has_compared_takes_nothing_back(theirs: Theirs) -> None:
+    here, pin, uri = theirs.here, theirs.pin, await theirs.tells()
+    [peer] = await db.fetch("SELECT id, host FROM peer WHERE host = $1", pin.server.host)
+    evil = PrivateKey(pin.ed.key_id, generate_ed25519("evil").key)
+    key = evil.public(pin.uri).to_multikey()
+    await links.end(Operator(), peer["host"])
+    await links.receive(TheirSide(peer["id"], peer["host"], evil.key_id, key), "x", "c" * 32, here.instance.here)
+    old, pin.ed = pin.ed, evil
+    pin.publish()
+    assert "pinned key" in await here.take(theirs.recall([uri], **{"parvis:keep": "none"}), evil)
+    assert await theirs.purged() is None and CANARY in str(await db.fetch("SELECT html FROM post"))
+    assert await here.take(theirs.recall([uri], by=old), evil) == ""
+    assert await theirs.purged() is not None
