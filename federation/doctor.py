@@ -16,8 +16,9 @@ from server import schema, smtp
 from server.clock import now_ms
 from server.commands.opening import opened
 from server.credentials import SecretError, read_secret
-from server.errors import Unavailable
+from server.errors import Conflict, Unavailable
 from server.queries.mails import standings
+from server.queries.recalls import undone
 from server.settings import Settings
 from server.viewer import Operator
 
@@ -55,6 +56,7 @@ async def examine(settings: Settings) -> list[Finding]:
         *disk(settings),
         *await public_address(settings),
         *await mail(settings),
+        *await recalls(settings),
     ]
 
 
@@ -160,6 +162,17 @@ async def _put_aside(settings: Settings) -> list[str]:
             return [row.name for row in await standings(Operator("doctor"), aside_only=True)]
     except Unavailable:
         return []
+
+
+async def recalls(settings: Settings) -> list[Finding]:
+    """What partners take back and is not gone here: nothing is answered until it is."""
+    try:
+        async with opened(settings):
+            found = await undone(Operator("doctor"), MOST_NAMED)
+    except (Unavailable, Conflict):  # the tables are not ours, or not there
+        return []
+    sentence = "what {} takes back is not gone here: {}"
+    return [Finding(State.WARNING, "recalls", sentence.format(host, reason)) for host, reason in found]
 
 
 def clock(date: str | None) -> Iterator[Finding]:

@@ -28,6 +28,7 @@ AT_ONCE = 100
 KEPT_MS = 24 * 3600 * 1000
 UNCLAIMED_MS = 3600 * 1000
 """How long bytes may wait for the row that names them."""
+UNCLAIMED = "bytes of a file came, and no row names them yet"
 EVERY_MS = 3600 * 1000
 """How long between two looks for files that nobody posted."""
 
@@ -148,9 +149,12 @@ async def drop(folder: Path) -> int:
 
 
 async def not_removed() -> str:
-    """Why bytes that no row needs are still there: what was said of the first that could not be removed; else ''."""
-    row = await db.fetch_one("SELECT error FROM job WHERE kind = $1 AND attempts > 0 ORDER BY id LIMIT 1", DROP)
-    return str(row["error"]) if row else ""
+    """Why bytes that no row needs are still there, as it was said of those that were tried most often; '' if none are.
+
+    Those that nothing claims yet are among them: a file that was fetched for a post which is taken back meanwhile.
+    """
+    row = await db.fetch_one("SELECT error FROM job WHERE kind = $1 ORDER BY attempts DESC, id LIMIT 1", DROP)
+    return str(row["error"] or UNCLAIMED) if row else ""
 
 
 async def _drop(folder: Path, job: dict[str, Any]) -> None:

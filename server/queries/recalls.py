@@ -14,6 +14,8 @@ from server.sql import Clause, one_of
 from server.viewer import Employee, Viewer
 
 PAGE = 50
+TRIED_OFTEN = 8
+"""How often a list was asked for, or bytes were to be removed, when it is told: for some ten minutes."""
 MAY_HAVE = "(d.state IN ('sent', 'dead', 'refused') OR d.attempts > 0 OR (d.number > 0 AND d.state = 'pending'))"
 """Which deliveries `d` may have arrived: answered, tried, or under way with a number of the stream."""
 
@@ -139,6 +141,21 @@ async def drill(viewer: Viewer, host: str) -> list[Drill]:
         peer["id"],
     )
     return [Drill(**row) for row in rows]
+
+
+async def undone(viewer: Viewer, limit: int = PAGE) -> list[tuple[str, str]]:
+    """Recalls of others that are not done here: who takes back (host), and what stands against it. Raises Forbidden.
+
+    Their list is not believed, or has not been had for long; or bytes cannot be removed.
+    """
+    demand_overseer(viewer)
+    rows = await db.fetch(
+        "SELECT q.host, p.reason FROM purge p JOIN peer q ON q.id = p.peer_id WHERE p.state = 'refused'"
+        " OR (p.state IN ('listing', 'files') AND p.tries >= $1) ORDER BY q.host, p.id LIMIT $2",
+        TRIED_OFTEN,
+        limit,
+    )
+    return [(row["host"], row["reason"]) for row in rows]
 
 
 _RECALL = (

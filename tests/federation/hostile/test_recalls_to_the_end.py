@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from federation import doctor
 from federation.lost_inboxes import found_again
 from federation.outbox import sequence_waiting
 from federation.recalling import work_off
@@ -16,13 +17,14 @@ from federation.signatures.proofs import with_proof
 from federation.worker import Worker
 from server import database as db
 from server import files
-from server.actions import link_keys, links, timers
+from server.actions import file_bytes, link_keys, links, timers
 from server.actions.link_rows import TheirSide
 from server.actions.posts import Draft, publish, withdraw
 from server.actions.spaces import name_partner, set_openness, unname_partner
 from server.clock import now_ms
 from server.ids import new_id
 from server.openness import Level
+from server.queries.recalls import undone
 from server.recall_terms import root_of
 from server.viewer import Operator
 from tests.federation.hostile.test_recalls import Theirs, theirs  # noqa: F401
@@ -121,10 +123,16 @@ async def test_I4_no_receipt_is_signed_while_the_bytes_of_a_file_cannot_be_remov
         assert await work_off(theirs.here.instance) == 0, "it is tried again later, and not all the time"
     [purge] = await db.fetch("SELECT state, reason FROM purge")
     assert purge["state"] == "files" and "read-only" in purge["reason"]
+    await db.execute("UPDATE purge SET tries = 8")
+    assert await undone(Operator()) == [(theirs.group.server.host, "read-only file system")]
+    await file_bytes.expect("0" * 64)
+    await db.execute("UPDATE job SET due_at = 1 WHERE key = $1", sha256)
+    await db.execute("UPDATE purge SET next_at = 0")
+    assert await theirs.purged() is None and not list(folder.rglob(sha256)), "somebody else's may be of this post"
     await db.execute("UPDATE job SET due_at = 1")
     await db.execute("UPDATE purge SET next_at = 0")
-    receipt = await theirs.purged()
-    assert receipt is not None and not list(folder.rglob(sha256))
+    assert await theirs.purged() is not None
+    assert await undone(Operator()) == []
 
 
 async def test_a_list_that_could_not_be_believed_is_looked_at_again_when_it_is_told_again(
@@ -139,7 +147,11 @@ async def test_a_list_that_could_not_be_believed_is_looked_at_again_when_it_is_t
     recall["object"]["first"] = first
     assert await theirs.here.take(once_more(theirs, recall), theirs.pin.ed) == ""
     assert await theirs.purged() is None
-    assert [row["state"] for row in await db.fetch("SELECT state FROM purge")] == ["refused"]
+    settings = theirs.here.instance.settings
+    await db.disconnect()
+    [told] = await doctor.recalls(settings)
+    await db.connect(settings.database_url)
+    assert f"{kestrel.host} takes back" in told.sentence and "root" in told.sentence
     kestrel.serve(first, page | {"orderedItems": uris})
     assert await theirs.here.take(once_more(theirs, recall), theirs.pin.ed) == ""
     receipt = await theirs.purged()
