@@ -3,6 +3,7 @@
 # ruff: noqa: F811 (fixtures that come from the neighbouring files)
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,14 +18,15 @@ from federation.signatures.proofs import with_proof
 from federation.worker import Worker
 from server import database as db
 from server import files
-from server.actions import file_bytes, link_keys, links, timers
+from server.actions import file_bytes, link_keys, links, openness, timers
 from server.actions.link_rows import TheirSide
+from server.actions.openness import Door, How
 from server.actions.posts import Draft, publish, withdraw
 from server.actions.spaces import name_partner, set_openness, unname_partner
 from server.clock import now_ms
 from server.ids import new_id
-from server.openness import Level
-from server.queries.recalls import undone
+from server.openness import History, Level
+from server.queries.recalls import listed, undone
 from server.recall_terms import root_of
 from server.viewer import Operator
 from tests.federation.hostile.test_recalls import Theirs, theirs  # noqa: F401
@@ -194,6 +196,24 @@ async def test_what_is_on_its_way_to_a_server_without_a_link_is_taken_back_once_
         pass
     waiting = "SELECT e.kind FROM delivery d JOIN event e ON e.id = d.event_id WHERE d.state = 'pending'"
     assert [row["kind"] for row in await db.fetch(waiting)] == ["member_removed", "item_recalled"]
+
+
+@pytest.mark.parametrize("how", ["state = 'pending', attempts = 1", "state = 'pending', number = 1", "state = 'dead'"])
+async def test_what_may_have_arrived_is_taken_back_from_who_reads_less_of_the_past(shared: Asked, how: str) -> None:
+    """It was tried, and the answer lost: what was not known to have come was left where it was.
+
+    Who reads nothing of the past any more is still in: a recall of all of the space put them out there.
+    """
+    here = shared.here
+    await db.execute("UPDATE space SET history = 'all', reach = 'everyone', opened_at = 1")
+    await db.execute(f"UPDATE delivery SET {how}")
+    await db.execute("UPDATE membership SET since_at = $1 WHERE peer_id IS NOT NULL", now_ms() + 1000)
+    await openness.adjust(
+        here.alice, shared.space_id, How(Door.PAGE), lambda policy: replace(policy, history=History.SINCE_JOINING)
+    )
+    await work_off(here.instance)
+    [recall] = await listed(Operator())
+    assert (recall.scope, recall.targets[0].items) == ("item", 3)
 
 
 async def test_D9_what_was_told_after_a_clock_was_set_back_is_taken_back(shared: Asked) -> None:
