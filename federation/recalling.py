@@ -57,12 +57,17 @@ async def _gather(target: dict[str, Any]) -> int:
         return 0
 
 
-ANSWER_WAITS = (
-    "FROM purge p JOIN event e ON e.kind = 'recall_answered' AND (e.space_id = p.space_id OR (e.space_id IS NULL"
-    " AND p.space_id IS NULL)) JOIN delivery d ON d.event_id = e.id AND d.peer_id = p.peer_id AND d.state = 'pending'"
-    " WHERE p.state = 'done' AND p.peer_id ="
-)
-"""SQL: the deliveries (d) of what answers the recalls of an instance, whose id follows."""
+def answers_waiting(peer: str) -> str:
+    """SQL: deliveries (d) and facts (e) that wait of what answers the recalls of an instance; `peer`: SQL for its id.
+
+    They are found by the spaces that it hosts: all else that waits for it, perhaps for weeks, is not looked through.
+    """
+    kind = "e.kind = 'recall_answered'"
+    return (
+        f"FROM (SELECT e.id, e.kind FROM space s JOIN event e ON e.space_id = s.id WHERE s.peer_id = {peer} AND {kind}"
+        f" UNION ALL SELECT e.id, e.kind FROM event e WHERE e.space_id IS NULL AND {kind}) e"
+        f" JOIN delivery d ON d.event_id = e.id AND d.peer_id = {peer} AND d.state = 'pending'"
+    )
 
 
 async def urgent(peer_id: int, limit: int) -> list[dict[str, Any]]:
@@ -72,7 +77,7 @@ async def urgent(peer_id: int, limit: int) -> list[dict[str, Any]]:
         f"{columns} FROM recall_target t JOIN delivery d ON d.event_id = t.event_id AND d.peer_id = t.peer_id"
         " JOIN event e ON e.id = d.event_id WHERE t.peer_id = $1"
         " AND t.state IN ('waiting', 'unreachable', 'late') AND d.state = 'pending'"
-        f" UNION {columns} {ANSWER_WAITS} $1 ORDER BY seq LIMIT $2",
+        f" UNION {columns} {answers_waiting('$1')} ORDER BY seq LIMIT $2",
         peer_id,
         limit,
     )

@@ -20,7 +20,7 @@ from federation.instance import Instance
 from federation.lanes import BESIDE
 from federation.lookup import NO_STREAM
 from federation.lost_inboxes import found_again, lost
-from federation.recalling import ANSWER_WAITS, urgent
+from federation.recalling import answers_waiting, urgent
 from federation.schedule import Decision, Fate, Outcome, State, answered, next_try
 from federation.signing import Manner, manner_of, sign_as
 from federation.vocabulary import ACTIVITY_JSON
@@ -124,7 +124,7 @@ async def take_due(owner: str, limit: int, but: Collection[int] = ()) -> list[Pe
                OR EXISTS (SELECT 1 FROM recall_target t JOIN delivery d ON d.event_id = t.event_id
                  AND d.peer_id = q.id AND d.state = 'pending' WHERE t.peer_id = q.id
                  AND t.state IN ('waiting', 'unreachable', 'late'))
-               OR EXISTS (SELECT d.id {ANSWER_WAITS} q.id))
+               OR EXISTS (SELECT d.id {answers_waiting("q.id")}))
            ORDER BY q.due_at LIMIT $2""",
         now,
         limit + len(but),
