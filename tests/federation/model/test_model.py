@@ -8,7 +8,6 @@ application, after every step.
 """
 
 import os
-import random
 import re
 import time
 from collections.abc import Collection
@@ -27,6 +26,8 @@ pytestmark = pytest.mark.anyio
 
 Seen = dict[str, dict[str, Any]]
 LONG = int(os.environ.get("PLAY_STEPS", "400"))
+SUITE_SEED = 23
+"""Of a play in which links are stopped and go on, partners are named, people are let go, and one is killed."""
 SEEDS = range(2026_11_25, 2026_11_25 + 40)
 
 
@@ -192,9 +193,8 @@ async def played(
 
 @pytest.mark.parametrize("engine", ["sqlite"])
 async def test_what_everybody_sees_is_what_they_may_whatever_the_weather(fleet: MakeNode) -> None:
-    """I1, I2, I3, I5, I6, I8, I10 over three instances; the seed is printed."""
-    seed = random.SystemRandom().randrange(1 << 30)
-    print(await played(fleet, seed, 30, 3))
+    """I1, I2, I3, I5, I6, I8, I10 over three instances: always the same play, so that what is red is new."""
+    print(await played(fleet, SUITE_SEED, 30, 3))
 
 
 @pytest.mark.soak
