@@ -22,9 +22,10 @@ from federation.documents.activities import (
     changed_actor,
     for_plain,
     gone_person,
+    past_opened,
 )
 from federation.documents.actors import OwnActor, application, group, person
-from federation.documents.links import about_link, members_disagree, moved, new_key
+from federation.documents.links import about_link, consent, members_disagree, moved, new_key
 from federation.documents.posts import Told, read_told
 from federation.instance import Instance
 from federation.keyring import instance_key, key_at, look_again, private_key
@@ -42,8 +43,10 @@ from server.clock import now_ms
 from server.errors import NotFound
 from server.events import Kind
 from server.openness import Level
+from server.queries.consent import denies_past
 from server.queries.former import our_former
 from server.queries.newcomers import newcomers_of
+from server.queries.spaces import around, partners
 from server.sql import Clause, one_of
 from server.viewer import PeerServer
 
@@ -186,6 +189,10 @@ async def _about_others(instance: Instance, fact: Fact, event: dict[str, Any], t
         return await _about_link(instance, fact, to)
     if fact.kind is Kind.SPACE_CHANGED:
         return await _space_changed(instance, fact, event, to)
+    if fact.kind is Kind.CONSENT_CHANGED:
+        row = await db.fetch_one("SELECT base_url FROM peer WHERE id = $1", to.peer_id)
+        theirs = f"{row['base_url']}/actor" if row else ""
+        return consent(fact, theirs, not await denies_past(), instance.here) if row and to.linked else None
     if fact.kind is Kind.MEMBERS_DISAGREE:
         return members_disagree(fact, instance.here)
     if fact.kind is Kind.PERSON_CHANGED:
@@ -248,7 +255,17 @@ async def _space_changed(instance: Instance, fact: Fact, event: dict[str, Any], 
     level, epoch, proofs = Level(row.pop("level")), row.pop("epoch"), bool(row.pop("proofs"))
     since = await newcomers_of(to.peer_id, to.linked, event["space_id"])
     document = await group(instance, OwnActor(**row), level, epoch, full=True, proofs=proofs, newcomers_from=since)
-    return changed_actor(fact, document, instance.here, [fact.space_members])
+    message = changed_actor(fact, document, instance.here, [fact.space_members])
+    if to.linked and fact.detail("past") and to.peer_id not in fact.detail("left_out"):
+        message.document.update(past_opened(fact, await _others_named(event["space_id"], to)))
+    return message
+
+
+async def _others_named(space_id: int, to: Receiver) -> list[str]:
+    """The hosts of the other partners of a space, as far as this one may know them."""
+    server = PeerServer(to.peer_id, to.linked)
+    space = (await around(server, [space_id]))[space_id]
+    return [one.host for one in await partners(server, space) if one.host != to.host]
 
 
 async def _person_changed(instance: Instance, fact: Fact, event: dict[str, Any], to: Receiver) -> Message | None:

@@ -22,8 +22,9 @@ from federation.page_memory import forget, keep, once
 from federation.reading import IncomingActor, actor, first, identifier, many
 from federation.signing import manner_towards, sign_as_instance
 from federation.trust import host_at, origin, same_origin
-from federation.vocabulary import ACTORS
+from federation.vocabulary import ACTORS, CONSENT
 from server import database as db
+from server.actions.consent import heard
 from server.actions.link_keys import disagreed
 from server.clock import now_ms
 from server.ids import new_id
@@ -224,13 +225,13 @@ def _checked(instance: Instance, found: IncomingActor) -> IncomingActor:
 
 async def remember(found: IncomingActor) -> KnownActor:
     """Writes what an actor's own origin says of it; returns its row. Never one of our own."""
-    host = host_at(found.id)
+    host, peer_id = host_at(found.id), await peer_for(found.id)
     keys = [key for key in found.keys if key[1] == found.id and _of_origin(key[0], found.id)]
     row = {
         "kind": KINDS.get(found.type, "person"),
         "name": found.name,
         "host": host,
-        "peer_id": await peer_for(found.id),
+        "peer_id": peer_id,
         "display_name": plain(found.display_name)[:200],
         "summary": "",
         "inbox": found.inbox,
@@ -251,7 +252,8 @@ async def remember(found: IncomingActor) -> KnownActor:
         *row.values(),
     )
     if found.type == "Application" and urlsplit(found.id).path == "/actor":
-        await db.execute("UPDATE peer SET peering = $1 WHERE id = $2", found.peering or NO_STREAM, row["peer_id"])
+        await db.execute("UPDATE peer SET peering = $1 WHERE id = $2", found.peering or NO_STREAM, peer_id)
+        await heard(peer_id, found.document.get(CONSENT) != "deny")
     drop_keys_of(found.id)
     forget()
     remembered = await known(found.id)

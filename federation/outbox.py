@@ -270,7 +270,8 @@ async def _candidates(space_id: int, peer_id: int | None) -> list[Candidate]:
     only, values = ("", ()) if peer_id is None else (" AND m.peer_id = $3", (peer_id,))
     standing = STANDS if peer_id is None else "l.state = 'active'"
     rows = await db.fetch(
-        f"""SELECT m.peer_id, MIN(m.since_at) AS since_at, MIN(n.added_at) AS added_at, MIN(q.blocked_at) AS blocked_at,
+        f"""SELECT m.peer_id, MIN(m.since_at) AS since_at, MIN(n.added_at) AS added_at, MIN(n.named_at) AS named_at,
+              MIN(q.blocked_at) AS blocked_at,
               MAX(CASE WHEN {standing} THEN 1 ELSE 0 END) AS linked,
               MAX(CASE WHEN l.kin THEN 1 ELSE 0 END) AS kin,
               MIN(n.reach) AS reach, MIN(n.narrowed) AS narrowed
@@ -294,6 +295,7 @@ async def _candidates(space_id: int, peer_id: int | None) -> list[Candidate]:
             kin=bool(row["kin"]),
             by_invitation=row["reach"] == Reach.INVITED,
             less=less_of(row["narrowed"]) if row["narrowed"] else (),
+            named_at=row["named_at"],
         )
         for row in rows
     ]
@@ -396,6 +398,7 @@ _BY_KIND: dict[Kind, Callable[[Instance, dict[str, Any]], Awaitable[list[Target]
     Kind.LINK_ENDED: _to_peer,
     Kind.LINK_REKEYED: _to_peer,
     Kind.LINK_MOVED: _to_peer,
+    Kind.CONSENT_CHANGED: _to_peers,
     Kind.MEMBERS_DISAGREE: _to_host,
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from federation.errors import Malformed
 from federation.json_reading import JsonLimits, parse_json
-from federation.vocabulary import ACTIVITY_STREAMS, CONTEXT, NOTES, PUBLIC_NAMES, RECALL
+from federation.vocabulary import ACTIVITY_STREAMS, CONSENT, CONTEXT, NOTES, PUBLIC_NAMES, RECALL
 from server.limits import (
     ATTACHMENTS,
     CONTENT_BYTES,
@@ -300,6 +300,11 @@ def type_of(value: Any) -> str:
 def is_recall(said: Activity) -> bool:
     """Whether an activity takes back what its host sent: a Delete that is a Recall too."""
     return said.type == "Delete" and RECALL in many(said.document.get("type"))
+
+
+def is_consent(said: Activity) -> bool:
+    """Whether an instance says if its people's words may be opened to more: an Update of the link that names it."""
+    return said.type == "Update" and isinstance(said.object, dict) and CONSENT in said.object
 
 
 def identifier(value: Any) -> str:

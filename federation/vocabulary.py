@@ -11,6 +11,8 @@ PARVIS = "https://parvis.example/ns#"
 LINK_V1 = f"{PARVIS}link-v1"
 
 RECALL = "parvis:Recall"
+CONSENT = "parvis:historyConsent"
+CONSENTS = ("allow", "deny")
 RECEIPT = "parvis:RecallReceipt"
 
 PUBLIC = f"{ACTIVITY_STREAMS}#Public"

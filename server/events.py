@@ -52,6 +52,7 @@ class Kind(StrEnum):
     LINK_ENDED = "link_ended"
     LINK_REKEYED = "link_rekeyed"  # data: peer, key (the address of our new key)
     LINK_MOVED = "link_moved"  # we are at another address; data: peer
+    CONSENT_CHANGED = "consent_changed"  # whether our people's words may be opened to more; data: peers
     MEMBERS_DISAGREE = "members_disagree"  # space: one elsewhere; its list of our members is not ours
 
 

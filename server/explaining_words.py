@@ -76,6 +76,7 @@ STOPS = {
     Stop.DAYS_BACK: N_("Il a plus de 90 jours : qui n’est pas membre ne remonte pas plus loin."),
     Stop.DAYS: N_("Il est plus ancien que ce que l’espace laisse lire en arrière."),
     Stop.OPENING: N_("Il a été écrit avant que l’espace leur soit ouvert."),
+    Stop.CONSENT: N_("L’instance de son auteur n’accepte pas que son passé soit ouvert à d’autres."),
     Stop.ADDRESSED: N_("Il ne leur est pas adressé."),
     Stop.ELSEWHERE: N_("Il a été écrit ailleurs : son instance en répond."),
 }
@@ -243,7 +244,7 @@ def reason_word(told: Explanation) -> str:
 
 
 def change(one: Change) -> Said:
-    """One step, as the end of a sentence that begins « Il suffirait … »."""
+    """One step, as the end of a sentence that begins « Il suffirait … »."""
     if one.step is Step.REPUBLISH:
         return Said(REPUBLISHED[Visibility(one.to)])
     if one.step is Step.LEVEL:

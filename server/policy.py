@@ -61,6 +61,18 @@ class SpaceFacts:
     blind: bool = False  # partners do not see each other
     less: tuple[tuple[Audience, Less], ...] = ()  # rights that a dial takes, by audience
     newcomers_from: int | None = None  # elsewhere: who comes in reads what its host dates since then
+    came_open_at: int | None = None  # as `opened_at`, whatever past was opened since
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Words that an opening of the past left out, for their author's instance does not consent: who read them then
+    does, and who is let in later does not.
+    """
+
+    at: int
+    history: History = History.LEVEL  # the dial until then
+    days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,7 @@ class PostFacts:
     stamp_blind: bool = False  # partners did not see each other when it was written
     side: str = ""  # the outside organisation that it is from or for
     held: bool = False  # waits for a steward
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +105,7 @@ class Standing:
     named: bool = False  # mentioned; for a server, has one who is
     side: str = ""  # the outside organisation that the caller is of
     less: Less = ()  # rights that the space takes from this one partner
+    named_at: int | None = None  # as `let_in_at`, whatever past was opened since
 
 
 OUTSIDER = Standing(Audience.WEB)
@@ -136,6 +150,7 @@ class Stop(StrEnum):
     DAYS_BACK = "days_back"
     DAYS = "days"
     OPENING = "opening"
+    CONSENT = "consent"  # its author's instance does not want it read by who could not then
     ADDRESSED = "addressed"
     ELSEWHERE = "elsewhere"  # only its own instance answers for it
 
@@ -370,7 +385,25 @@ def _what_stops(viewer: Viewer, post: PostFacts, standing: Standing, now: int) -
     cell = rights(post.space, standing, post.stamp)
     if cell.read < Read.LIMITED:
         return Stop.STAMP if rights(post.space, standing).read >= Read.LIMITED else Stop.LEVEL
-    return _too_old(cell, post, post.space, standing, now)
+    return _too_old(cell, post, post.space, standing, now) or _left_out(post, post.space, standing, now)
+
+
+_NEVER = 1 << 62
+
+
+def _left_out(post: PostFacts, space: SpaceFacts, standing: Standing, now: int) -> Stop | None:
+    """Words that were left out of an opened past are read as far back as until then, by who was let in by then."""
+    kept = post.kept
+    if kept is None or standing.audience in INSIDE:
+        return None
+    then = replace(space, history=kept.history, history_days=kept.days, opened_at=space.came_open_at)
+    named = _NEVER if standing.named_at is None else standing.named_at
+    there = replace(standing, let_in_at=None if standing.let_in_at is None else named)
+    cell = rights(then, there, post.stamp)
+    if cell.read < Read.LIMITED or _too_old(cell, post, then, there, now):
+        return Stop.CONSENT
+    by_name = standing.audience in NAMED and space.variant not in OPEN_TO_ALL and not cell.since_opening
+    return Stop.CONSENT if by_name and (there.let_in_at is None or there.let_in_at >= kept.at) else None
 
 
 def _too_old(cell: Rights, post: PostFacts, space: SpaceFacts, standing: Standing, now: int) -> Stop | None:
@@ -464,6 +497,7 @@ class Candidate:
     kin: bool = False
     by_invitation: bool = False
     less: Less = ()
+    named_at: int | None = None
 
 
 def audience(post: PostFacts, candidates: Iterable[Candidate], now: int) -> list[int]:
@@ -522,5 +556,12 @@ def _concerned(viewer: PeerServer, post: PostFacts, candidate: Candidate) -> tup
         by_invitation=candidate.by_invitation,
     )
     side = peer_side(candidate.peer_id)
-    standing = Standing(who, since_at=candidate.since_at, let_in_at=candidate.let_in_at, side=side, less=candidate.less)
+    standing = Standing(
+        who,
+        since_at=candidate.since_at,
+        let_in_at=candidate.let_in_at,
+        side=side,
+        less=candidate.less,
+        named_at=candidate.named_at,
+    )
     return standing, inside or named or who is Audience.HOST

@@ -49,6 +49,26 @@ class _Caller:
     who: Clause
     since: Clause = _NO_MOMENT  # a member since
     let_in: Clause | None = None  # when the space named their instance
+    named: Clause | None = None  # the same, whatever past was opened since
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """Where the dial of how far back stands, and the dates of being let in: as they are, or of words that were left out
+    of an opened past as they were until then.
+    """
+
+    history: str = "s.history"
+    days: str = "s.history_days"
+    opened: str = "s.opened_at"
+    kept: bool = False
+
+    def let_in(self, caller: _Caller) -> Clause | None:
+        return caller.named if self.kept else caller.let_in
+
+
+_NOW_TERMS = _Terms()
+_KEPT_TERMS = _Terms("p.kept_history", "p.kept_days", "s.came_open_at", kept=True)
 
 
 def _callers(viewer: Viewer) -> list[_Caller]:
@@ -102,13 +122,16 @@ def _callers_elsewhere(viewer: RemotePerson | PeerServer, who: str, value: int) 
     named = Clause(f"EXISTS (SELECT 1 {partner})", own)
     by_invitation = Clause(f"EXISTS (SELECT 1 {partner} AND n.reach = 'invited')", own)
     kin = Clause("EXISTS (SELECT 1 FROM link k WHERE k.peer_id = ? AND k.kin)", (viewer.peer_id,))
-    let_in = Clause(f"(SELECT n.added_at {partner})", own)
+    dates = {
+        "let_in": Clause(f"(SELECT n.added_at {partner})", own),
+        "named": Clause(f"(SELECT n.named_at {partner})", own),
+    }
     freely = stranger.and_(named).and_(_not(by_invitation))
     return [
-        _Caller(Audience.PARTNER_MEMBER, member.and_(named), since, let_in),
-        _Caller(Audience.PARTNER_UNINVITED, stranger.and_(by_invitation), let_in=let_in),
-        _Caller(Audience.KIN, freely.and_(kin), let_in=let_in),
-        _Caller(Audience.PARTNER, freely.and_(_not(kin)), let_in=let_in),
+        _Caller(Audience.PARTNER_MEMBER, member.and_(named), since, **dates),
+        _Caller(Audience.PARTNER_UNINVITED, stranger.and_(by_invitation), **dates),
+        _Caller(Audience.KIN, freely.and_(kin), **dates),
+        _Caller(Audience.PARTNER, freely.and_(_not(kin)), **dates),
         _Caller(Audience.FED_MEMBER, member.and_(_not(named)), since),
         _Caller(Audience.FED, stranger.and_(_not(named))),
         _Caller(Audience.HOST, Clause("s.peer_id = ?", (viewer.peer_id,))),
@@ -185,6 +208,14 @@ def _not_held(viewer: Viewer) -> Clause:
 
 
 def _readable(caller: _Caller, now: int) -> Clause:
+    """What one audience reads, and of what was left out of an opened past what it read until then."""
+    now_read = _shown_to(caller).and_(_by_row(caller, _NOW_TERMS, now))
+    if caller.audience in INSIDE:
+        return now_read
+    return now_read.and_(any_of([Clause("p.kept_at IS NULL"), _by_row(caller, _KEPT_TERMS, now)]))
+
+
+def _by_row(caller: _Caller, terms: _Terms, now: int) -> Clause:
     """Current row × stamp × how far back, for one audience; rows with the same stamps and past stand together."""
     rows: dict[tuple[Clause, tuple[str, ...]], list[tuple[Variant, History]]] = {}
     for current in Variant:
@@ -194,13 +225,12 @@ def _readable(caller: _Caller, now: int) -> Clause:
             for stamp in Variant:
                 cell = effective(current, stamp, caller.audience, within, 1)
                 if cell.read >= Read.LIMITED:
-                    by_past.setdefault(_past(cell, current, caller, now), []).append(stamp.value)
+                    by_past.setdefault(_past(cell, current, caller, terms, now), []).append(stamp.value)
             for past, stamps in by_past.items():
                 rows.setdefault((past, tuple(stamps)), []).append((current, history))
-    return _shown_to(caller).and_(
-        any_of(
-            _in_rows(caller, where).and_(one_of("p.stamp", stamps)).and_(past) for (past, stamps), where in rows.items()
-        )
+    return any_of(
+        _in_rows(caller, terms, where).and_(one_of("p.stamp", stamps)).and_(past)
+        for (past, stamps), where in rows.items()
     )
 
 
@@ -213,7 +243,7 @@ def _shown_to(caller: _Caller) -> Clause:
     return Clause("(p.side = '' OR p.side = ? OR (s.partner_view <> 'blind' AND NOT p.stamp_blind))", (_SIDE,))
 
 
-def _in_rows(caller: _Caller, rows: Iterable[tuple[Variant, History]]) -> Clause:
+def _in_rows(caller: _Caller, terms: _Terms, rows: Iterable[tuple[Variant, History]]) -> Clause:
     if caller.audience not in OUTSIDE_MEMBERS:
         return _in_any(variant for variant, _ in rows)
     by_histories: dict[tuple[str, ...], list[Variant]] = {}
@@ -224,7 +254,7 @@ def _in_rows(caller: _Caller, rows: Iterable[tuple[Variant, History]]) -> Clause
         all_of_them = len(histories) == len(History)
         by_histories.setdefault(() if all_of_them else tuple(histories), []).append(variant)
     return any_of(
-        _in_any(variants).and_(one_of("s.history", histories)) if histories else _in_any(variants)
+        _in_any(variants).and_(one_of(terms.history, histories)) if histories else _in_any(variants)
         for histories, variants in by_histories.items()
     )
 
@@ -233,7 +263,7 @@ def _in_any(variants: Iterable[Variant]) -> Clause:
     return any_of(Clause(_VARIANT_SQL[variant]) for variant in variants)
 
 
-def _past(cell: Rights, current: Variant, caller: _Caller, now: int) -> Clause:
+def _past(cell: Rights, current: Variant, caller: _Caller, terms: _Terms, now: int) -> Clause:
     """How far back a cell lets its audience look: the same floor that one decision has."""
     clause = Clause("1 = 1")
     if cell.read is Read.LIMITED:
@@ -242,10 +272,12 @@ def _past(cell: Rights, current: Variant, caller: _Caller, now: int) -> Clause:
         since = Clause("COALESCE(").join(caller.since).then(", CAST(? AS BIGINT))", now - DAYS_BACK_MS)
         clause = clause.and_(Clause("p.published_at >=").join(since))
     if cell.days:
-        days = "CASE WHEN s.history_days < 1 THEN 1 ELSE s.history_days END"
-        clause = clause.and_(Clause(f"p.published_at >= CAST(? AS BIGINT) - ({days}) * {DAY_MS}", (now,)))
+        days = f"CAST(CASE WHEN {terms.days} < 1 THEN 1 ELSE {terms.days} END AS BIGINT)"
+        clause = clause.and_(Clause(f"p.published_at >= CAST(? AS BIGINT) - {days} * {DAY_MS}", (now,)))
     if cell.since_opening:
-        clause = clause.and_(_since_opening(current, caller))
+        clause = clause.and_(_since_opening(current, caller, terms))
+    elif terms.kept and caller.named is not None and current not in OPEN_TO_ALL:
+        clause = clause.and_(caller.named.then("< p.kept_at"))
     return clause
 
 
@@ -254,11 +286,12 @@ def _theirs_to_read(caller: _Caller) -> Clause:
     return any_of([Clause("p.published_at >= s.newcomers_from"), Clause("p.published_at >=").join(caller.since)])
 
 
-def _since_opening(current: Variant, caller: _Caller) -> Clause:
-    opened = Clause("p.published_at >= s.opened_at")
-    if caller.let_in is None:
+def _since_opening(current: Variant, caller: _Caller, terms: _Terms) -> Clause:
+    opened = Clause(f"p.published_at >= {terms.opened}")
+    let_in = terms.let_in(caller)
+    if let_in is None:
         return opened
-    named = Clause("p.published_at >=").join(caller.let_in)
+    named = Clause("p.published_at >=").join(let_in)
     return any_of([named, opened]) if current in OPEN_TO_ALL else named
 
 

@@ -24,7 +24,17 @@ from server.openness import (
     Variant,
 )
 from server.policy import variant_of
-from server.rights import HISTORIES, NARROWABLE, NARROWED_AS, OUTSIDE_NAMES, Less, Rights, effective, taken
+from server.rights import (
+    HISTORIES,
+    NARROWABLE,
+    NARROWED_AS,
+    OUTSIDE_MEMBERS,
+    OUTSIDE_NAMES,
+    Less,
+    Rights,
+    effective,
+    taken,
+)
 
 DAY_MS = 24 * 3600 * 1000
 MOST_MODERATED = 10
@@ -83,6 +93,12 @@ class SpacePolicy:
     def variant(self) -> Variant:
         """The row of the table."""
         return variant_of(self.level, self.listed, self.reach, staff_read=self.staff_read)
+
+    @property
+    def looking_back(self) -> tuple[History, int]:
+        """How far back members from outside look, as far as the level has room for it: the dial, and its days."""
+        history = _within(self.history, self)
+        return history, self.history_days if history is History.DAYS else 0
 
     def partner(self, host: str) -> PartnerTerms | None:
         return next((terms for terms in self.partners if terms.host == host), None)
@@ -296,6 +312,22 @@ class Guardrails:
     require_second_person_from: Level | None = None
     openings_a_week: int = 0  # to level network or above; 0: no limit
     max_days_open: int = 0  # 0: no limit
+
+
+def opens_further_back(before: SpacePolicy, after: SpacePolicy) -> bool:
+    """Whether the dial `history` lets somebody from outside read what is older than until now."""
+    (history, days), (wanted, days_wanted) = before.looking_back, after.looking_back
+    for who in OUTSIDE_MEMBERS:
+        was = effective(after.variant, after.variant, who, _within(history, after), days)
+        will = effective(after.variant, after.variant, who, wanted, days_wanted)
+        longer = bool(was.days) and not 0 < will.days <= was.days
+        if will.read > was.read or (will.read and ((was.since_opening and not will.since_opening) or longer)):
+            return True
+    return False
+
+
+def _within(history: History, policy: SpacePolicy) -> History:
+    return history if history in HISTORIES[policy.variant] else History.LEVEL
 
 
 def reset_outside(policy: SpacePolicy) -> SpacePolicy:

@@ -103,6 +103,7 @@ def routes() -> list[Route]:
         page("/admin/partners/{host}", partners.mirror),
         page("/admin/partners/{host}/export", partners.export),
         page("/admin/partners/{host}/compare", partners.compare, POST),
+        page("/admin/links/past", links.past, POST),
         page("/admin/links/{host}", links.one),
         page("/admin/links/{host}/{step}", links.step, POST),
         page("/admin", admin.overview),

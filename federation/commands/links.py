@@ -12,7 +12,9 @@ from federation.instance import Instance
 from federation.keyring import rotate
 from server import database as db
 from server.actions import links
+from server.actions.consent import set_history_consent
 from server.openness import LinkState
+from server.queries.consent import denies_past
 from server.queries.linked import as_json, of_host
 from server.settings import LANGUAGES, Settings
 from server.terminal import Failure, listing, remark, tell
@@ -36,6 +38,10 @@ def register(commands: Any) -> None:
             verb.add_argument("--off", action="store_true", help="it is not, or no more")
     new_key = verbs.add_parser("rotate", help="make a new instance key; both count for a week")
     new_key.set_defaults(verb=_rotate)
+    past = verbs.add_parser("past", help="may hosts of spaces open to more people what ours wrote there before?")
+    past.add_argument("consent", metavar="allow|deny", nargs="?", choices=("allow", "deny"), help="without: as it is")
+    past.add_argument("--json", action="store_true")
+    past.set_defaults(verb=_past)
     one = verbs.add_parser("show", help="one link, with all that is known of it")
     one.add_argument("host", metavar="HOST")
     one.add_argument("--json", action="store_true")
@@ -135,6 +141,22 @@ async def _rotate(settings: Settings, args: argparse.Namespace) -> int:
             remark(f"A new key is made. Told to {', '.join(hosts)}; the old one counts for a week.")
         else:
             remark("Nothing to do: the key was renewed less than a week ago, or just now with nobody to tell.")
+    return 0
+
+
+async def _past(settings: Settings, args: argparse.Namespace) -> int:
+    async with opened(settings):
+        if args.consent:
+            await set_history_consent(OPERATOR, args.consent == "allow")
+        denies = await denies_past()
+        if args.json:
+            tell({"history_consent": "deny" if denies else "allow"})
+        elif denies:
+            remark(
+                "What our people wrote in spaces elsewhere stays out of a past that is opened there; partners are told."
+            )
+        else:
+            remark("Hosts of spaces elsewhere may open to more people what ours wrote there, and tell its authors.")
     return 0
 
 

@@ -17,6 +17,9 @@ from server.events import Kind
 from server.ids import Addresses
 from server.openness import Level
 
+MOST_ORGANISATIONS = 50
+"""That are named beside the opening of a past."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -293,6 +296,20 @@ def changed_actor(fact: Fact, actor_document: dict[str, Any], here: Addresses, t
     bare = {name: value for name, value in actor_document.items() if name != "@context"}
     document = {"@context": CONTEXT, "id": here.activity(fact.id), "type": "Update", "actor": uri, "to": to}
     return Message({**document, "object": bare}, uri)
+
+
+def past_opened(fact: Fact, organisations: list[str]) -> dict[str, Any]:
+    """Beside the Update of a space: what was written there until then is for more people, of these other partners too.
+
+    The receiver tells its own people who wrote there. `organisations`: hosts.
+    """
+    return {
+        "parvis:pastOpened": {
+            "parvis:policyEpoch": fact.detail("past"),
+            "published": moment(fact.detail("at")),
+            "parvis:organisations": organisations[:MOST_ORGANISATIONS],
+        }
+    }
 
 
 def gone_person(fact: Fact, here: Addresses) -> Message:

@@ -7,6 +7,7 @@ from federation.instance import Instance
 from federation.keyring import older_instance_keys, private_key
 from federation.vocabulary import CONTEXT, LINK_V1, moment, newcomers
 from server.openness import Level
+from server.queries.consent import denies_past
 from server.queries.former import our_former
 
 
@@ -128,6 +129,7 @@ async def application(instance: Instance) -> dict[str, Any]:
         "endpoints": {"sharedInbox": here.shared_inbox, "parvis:peering": here.peering},
         "url": here.base,
         **({"alsoKnownAs": former} if former else {}),
+        **({"parvis:historyConsent": "deny"} if await denies_past() else {}),
         "implements": [
             {"href": "https://datatracker.ietf.org/doc/html/rfc9421", "name": "RFC-9421"},
             {"href": "https://w3id.org/fep/8b32"},

@@ -82,6 +82,30 @@ def moved(fact: Fact, link: dict[str, Any], former: list[str], here: Addresses) 
     }
 
 
+def consent(fact: Fact, theirs: str, consents: bool, here: Addresses) -> Message:
+    """That hosts of spaces may open to more people what ours wrote there, or not. `theirs`: the instance that is told.
+
+    About the link and not the whole actor, which would speak of our key, too.
+    """
+    document = {
+        "@context": CONTEXT,
+        "id": here.activity(fact.id),
+        "type": "Update",
+        "actor": here.instance,
+        "to": [theirs],
+        "published": moment(fact.created_at),
+        "object": {
+            "id": f"{here.activity(fact.id)}/link",
+            "type": ["Relationship", "parvis:Link"],
+            "subject": here.instance,
+            "object": theirs,
+            "relationship": "parvis:LinkedInstance",
+            "parvis:historyConsent": "allow" if consents else "deny",
+        },
+    }
+    return Message(document, here.instance)
+
+
 def members_disagree(fact: Fact, here: Addresses) -> Message:
     """To the host of a space: its list of our members and ours differ, after we compared them twice."""
     document = {

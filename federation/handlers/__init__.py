@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from federation.handlers import actors, links, membership, posts, recalls, relays
 from federation.handlers.call import Call
 from federation.page_memory import forget, remembering
-from federation.reading import is_recall
-from federation.vocabulary import ACTORS, NOTES, RECALL, RECEIPT
+from federation.reading import is_consent, is_recall
+from federation.vocabulary import ACTORS, CONSENT, NOTES, RECALL, RECEIPT
 
 Handler = Callable[[Call], Awaitable[None]]
 
@@ -36,6 +36,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("Undo", ANY): membership.undo,
     ("Offer", ANY): links.offered,
     ("parvis:Confirm", ANY): links.confirmed,
+    ("Update", CONSENT): links.consent,
 }
 
 
@@ -44,6 +45,8 @@ def handler_for(call: Call) -> Handler | None:
     kind = call.said.object_type
     if is_recall(call.said):
         return HANDLERS["Delete", RECALL]
+    if is_consent(call.said):
+        return HANDLERS["Update", CONSENT]
     itself = call.actor.kind == "application" and call.said.object_id == call.said.actor
     shape = NOTE if kind in NOTES else ACTOR if kind in ACTORS or itself else ANY
     return HANDLERS.get((call.said.type, shape)) or HANDLERS.get((call.said.type, ANY))

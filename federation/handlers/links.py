@@ -14,7 +14,9 @@ from federation.proving import holds
 from federation.reading import Activity, actor, identifier, moment, text
 from federation.signatures.keys import public_key_from_multikey
 from federation.trust import VerifiedSender, speaks_for
+from federation.vocabulary import CONSENT, CONSENTS
 from server.actions import link_keys, links
+from server.actions.consent import heard
 from server.actions.link_rows import Terms, TheirSide, row_of
 from server.clock import now_ms
 from server.text import plain
@@ -43,6 +45,17 @@ async def confirmed(call: Call) -> None:
     """The other side's administrator compared the words."""
     await _by_its_key(call)
     await links.confirmed(call.peer_id)
+
+
+async def consent(call: Call) -> None:
+    """The other instance says whether its people's words may be opened to who could not read them: by its own key."""
+    if not call.linked or call.actor.kind != "application":
+        raise Refused("Only a linked instance itself speaks for its people's words.", call.said.actor)
+    await _by_its_key(call)
+    word = call.said.object[CONSENT]
+    if word not in CONSENTS:
+        raise Malformed("“parvis:historyConsent” must be “allow” or “deny”.", call.said.id)
+    await heard(call.peer_id, word == "allow")
 
 
 async def answered(call: Call) -> None:

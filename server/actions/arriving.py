@@ -88,6 +88,7 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
         if space is not None:
             space.demand(viewer, Act.REPLY if parent else Act.POST)
         post_id, published = new_id(), await _published(arrived, space, parent)
+        author_peer_id = await peer_of(author_id, viewer)
         waits = space is not None and await holding.must_wait(space, author_id)
         row = partial(
             write,
@@ -99,10 +100,10 @@ async def receive(viewer: RemotePerson | PeerServer, author_id: int, arrived: Ar
             arrived.visibility,
             {
                 **_said(arrived, published),
-                **await stamp_of(space, published),
+                **await stamp_of(space, published, author_peer_id),
                 "side": await side_for(side_of(viewer), space, "", ()),
                 "held_at": now_ms() if waits else None,
-                "peer_id": await peer_of(author_id, viewer),
+                "peer_id": author_peer_id,
             },
             arrived.poll,
         )

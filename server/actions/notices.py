@@ -2,8 +2,9 @@
 read.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Any
 
 from server import database as db
 from server import live
@@ -27,18 +28,24 @@ async def notify(
     The caller has asked the policy that each may know of it; the page asks again when it shows it. `words`: what is
     told with it, and is theirs to know whatever becomes of the space.
     """
-    whom = [actor_id for actor_id in dict.fromkeys(recipients) if actor_id != by]
-    due = await mails.due_for(whom, kind)
+    about = {"kind": kind, "by_id": by, "post_id": post_id, "space_id": space_id, "key": key}
+    await _leave(dict.fromkeys(recipients, words), about)
+
+
+async def notify_each(words: Mapping[int, str], kind: str, *, key: str, by: int | None, space_id: int) -> None:
+    """The same about a space, with something else said to each."""
+    await _leave(words, {"kind": kind, "by_id": by, "post_id": None, "space_id": space_id, "key": key})
+
+
+async def _leave(words: Mapping[int, str], about: Mapping[str, Any]) -> None:
+    whom = [actor_id for actor_id in words if actor_id != about["by_id"]]
+    due = await mails.due_for(whom, about["kind"])
     rows = [
         {
             "id": new_id(),
             "actor_id": actor_id,
-            "kind": kind,
-            "by_id": by,
-            "post_id": post_id,
-            "space_id": space_id,
-            "words": words,
-            "key": key,
+            **about,
+            "words": words[actor_id],
             "created_at": now_ms(),
             "mail_due_at": due.get(actor_id),
         }

@@ -19,6 +19,7 @@ from server.actions import plans
 from server.actions.audit import note
 from server.actions.newcomers import tell_the_past
 from server.actions.notices import notify
+from server.actions.past_notices import Opened, tell_authors
 from server.actions.policy_history import Made, append
 from server.actions.policy_rows import Written, write
 from server.actions.taking_back import hosts_that_lose, take_back
@@ -26,7 +27,7 @@ from server.clock import now_ms
 from server.errors import Conflict, Forbidden, Invalid, NotFound
 from server.events import Kind, record
 from server.ids import new_id
-from server.openness import Audience, Existence, Level
+from server.openness import Audience, Existence, Level, PartnerView
 from server.policy import Act
 from server.queries import pending, policies, spaces
 from server.refusals import N_
@@ -38,6 +39,7 @@ from server.space_policy import (
     from_json,
     lengthens,
     only_narrows,
+    opens_further_back,
     reset_outside,
 )
 from server.viewer import Employee, Operator
@@ -426,13 +428,28 @@ async def _apply(
         after=plan.after.level.value,
         door=how.door.value,
     )
-    await record(Kind.SPACE_CHANGED, actor_id=space.actor_id, space_id=space.id)
+    opened = {"past": epoch, "at": written.at, "left_out": sorted(written.kept)} if opens_past(plan) else None
+    await record(Kind.SPACE_CHANGED, actor_id=space.actor_id, space_id=space.id, data=opened)
+    if opened is not None:
+        await tell_authors(space.id, _opened(viewer, plan, epoch, written.at))
     if plan.widens or plan.past:
         await tell_the_past(space.id)
     db.after_commit(partial(live.publish, live.Fact("access", space_id=space.id)))
     if _known_narrowing(plan):
         db.after_commit(partial(live.publish, live.Fact("narrowed", space_id=space.id)))
     return Done(Outcome.APPLIED, epoch, plan.hash, None, effects)
+
+
+def opens_past(plan: plans.Plan) -> bool:
+    """Whether what was written before a change is for more people after it: by its choice, or by the dial."""
+    return plan.past or opens_further_back(plan.before, plan.after)
+
+
+def _opened(viewer: Employee | Operator, plan: plans.Plan, epoch: int, at: int) -> Opened:
+    hosts = tuple(terms.host for terms in plan.after.partners)
+    by = viewer.actor_id if isinstance(viewer, Employee) else None
+    blind = plan.after.partner_view is PartnerView.BLIND
+    return Opened(epoch, at, plan.after.level, hosts, hosts_for_guests=not blind, by=by)
 
 
 async def _effects(
@@ -463,7 +480,13 @@ async def _effects(
         "opened_items": written.opened,
         "feeds_ended": feeds,
         "taken_back": recalled,
+        **({"left_out": left_out(written)} if written.kept else {}),
     }
+
+
+def left_out(written: Written) -> dict[str, Any]:
+    """What an opening of the past left out, as the history of the policy keeps it: when, of which peers, how much."""
+    return {"at": written.at, "of": sorted(written.kept), "items": sum(written.kept.values())}
 
 
 def ended(policy: SpacePolicy) -> SpacePolicy:

@@ -1,5 +1,6 @@
 """How a policy becomes rows: the columns of a space, its partners, and who is let go. No question is asked here."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -11,7 +12,8 @@ from server.ids import new_id
 from server.openness import AfterClose, Audience, Existence, Level, LinkState, PartnerView, Read, TakePart
 from server.refusals import N_
 from server.rights import OPEN_TO_ALL
-from server.space_policy import DAY_MS, PartnerTerms, SpacePolicy, canonical_json, cell_of
+from server.space_policy import DAY_MS, PartnerTerms, SpacePolicy, canonical_json, cell_of, opens_further_back
+from server.sql import Clause, one_of
 
 OURS = (Audience.STAFF_MEMBER, Audience.STAFF, Audience.GUEST_MEMBER, Audience.GUEST)
 NO_LINK = N_("« %(host)s » n’est pas une instance liée : liez-la d’abord.")
@@ -20,22 +22,28 @@ NO_SPONSOR = N_("« %(who)s » n’est pas une personne de cette instance.")
 
 @dataclass(slots=True)
 class Written:
-    """What a change did: who is no longer in the space, and how many posts were opened with it."""
+    """What a change did: who is no longer in the space, how many posts were opened with it, and how many were left out
+    because their author's instance does not consent, by that peer.
+    """
 
+    at: int
     gone: list[tuple[int, int | None]] = field(default_factory=list)  # (actor, peer)
     opened: int = 0
+    kept: dict[int, int] = field(default_factory=dict)
 
 
 async def write(space_id: int, before: SpacePolicy, after: SpacePolicy, now: int, *, past: bool = False) -> Written:
     """Makes the space what the policy says, in the caller's transaction. Raises Invalid for an unknown partner."""
     await _columns(space_id, before, after, now, past)
     leaving = await _partners(space_id, before, after, now, past)
-    done = Written(gone=[*leaving, *await _let_go(space_id, after)])
+    done = Written(now, gone=[*leaving, *await _let_go(space_id, after)])
     silent = {who for who in OURS if not _answers(after, who)}
     if done.gone or any(_answers(before, who) for who in silent):
         await mails.narrowed(space_id, silent)
+    if past or opens_further_back(before, after):
+        done.kept = await _leave_out(space_id, before, now)
     if past:
-        done.opened = await _open_past(space_id, after)
+        done.opened = await _open_past(space_id, after, done.kept)
     return done
 
 
@@ -74,6 +82,8 @@ async def _columns(space_id: int, before: SpacePolicy, after: SpacePolicy, now: 
     }
     if after.review_days != before.review_days:
         values["review_due_at"] = now + after.review_days * DAY_MS if after.review_days else None
+    if after.variant in OPEN_TO_ALL and before.variant not in OPEN_TO_ALL:
+        values["came_open_at"] = now
     if after.variant in OPEN_TO_ALL and (before.variant not in OPEN_TO_ALL or past):
         values["opened_at"] = 0 if past else now
     sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(values, 1))
@@ -112,7 +122,7 @@ async def _partners(
             continue
         row = await _terms_row(terms)
         if was is None:
-            added = {"id": new_id(), "space_id": space_id, "added_at": 0 if past else now}
+            added = {"id": new_id(), "space_id": space_id, "added_at": 0 if past else now, "named_at": now}
             await db.insert("space_partner", {**row, **added})
             continue
         if past:
@@ -173,12 +183,37 @@ async def _delete(space_id: int, where: str) -> list[tuple[int, int | None]]:
     return [(row["actor_id"], row["peer_id"]) for row in rows]
 
 
-async def _open_past(space_id: int, after: SpacePolicy) -> int:
-    """What was written before is for those who read now, too: the one act that touches stamps."""
-    return await db.execute(
-        "UPDATE post SET stamp = $1, stamp_blind = $2 WHERE space_id = $3 AND deleted_at IS NULL"
-        " AND (stamp <> $1 OR stamp_blind <> $2)",
-        after.variant.value,
-        after.partner_view is PartnerView.BLIND,
-        space_id,
+async def _open_past(space_id: int, after: SpacePolicy, kept: Iterable[int]) -> int:
+    """What was written before is for those who read now, too, but what is kept of these peers: the one act that touches
+    stamps.
+    """
+    query = Clause(
+        "UPDATE post SET stamp = ?, stamp_blind = ?, kept_at = NULL, kept_history = '', kept_days = 0"
+        " WHERE space_id = ? AND deleted_at IS NULL AND (stamp <> ? OR stamp_blind <> ? OR kept_at IS NOT NULL)"
+        " AND (peer_id IS NULL OR NOT (",
+        (after.variant.value, (blind := after.partner_view is PartnerView.BLIND), space_id, after.variant.value, blind),
     )
+    return await db.execute(*query.join(one_of("peer_id", kept)).then("))").statement())
+
+
+async def _leave_out(space_id: int, before: SpacePolicy, now: int) -> dict[int, int]:
+    """Marks what people of instances that do not consent wrote, so that nobody reads it who could not until now; how
+    much of it stands in the space, by peer. What was left out once stays as it was then.
+    """
+    denying = [
+        row["id"]
+        for row in await db.fetch(
+            "SELECT q.id FROM peer q WHERE q.denies_past AND (EXISTS (SELECT 1 FROM post p WHERE p.space_id = $1"
+            " AND p.peer_id = q.id) OR EXISTS (SELECT 1 FROM membership m WHERE m.space_id = $1 AND m.peer_id = q.id))"
+            " ORDER BY q.id",
+            space_id,
+        )
+    ]
+    if not denying:
+        return {}
+    history, days = before.looking_back
+    mark = Clause("UPDATE post SET kept_at = ?, kept_history = ?, kept_days = ?", (now, history.value, days))
+    where = Clause("space_id = ? AND deleted_at IS NULL AND", (space_id,)).join(one_of("peer_id", denying))
+    await db.execute(*mark.then("WHERE kept_at IS NULL AND").join(where).statement())
+    counts = Clause("SELECT peer_id, COUNT(*) AS n FROM post WHERE").join(where).then("GROUP BY peer_id")
+    return dict.fromkeys(denying, 0) | {row["peer_id"]: row["n"] for row in await db.fetch(*counts.statement())}

@@ -56,18 +56,22 @@ def row_of(
     }
 
 
-async def stamp_of(space: spaces.SeenSpace | None, at: int) -> dict[str, object]:
-    """Where a post of a past moment (ms) comes into a space of ours: the columns that say for whom it was written then.
+async def stamp_of(space: spaces.SeenSpace | None, at: int, peer_id: int | None = None) -> dict[str, object]:
+    """Where a post of a past moment (ms), by somebody of this peer, comes into a space of ours: the columns that say
+    for whom it was written then.
 
     What has been opened since is opened for what was written since; without this what came late, or once more after a
     backup, was read by whom its author never meant.
     """
-    found = await written_under(space.id, at) if space is not None and space.hosted_here else None
+    found = await written_under(space.id, at, peer_id) if space is not None and space.hosted_here else None
     if space is None or found is None:
         return {}
-    epoch, policy = found
-    blind = space.facts.blind or policy.partner_view is PartnerView.BLIND
-    return {"stamp": policy.variant.value, "stamp_epoch": epoch, "stamp_blind": blind}
+    blind = space.facts.blind or found.policy.partner_view is PartnerView.BLIND
+    stamp: dict[str, object] = {"stamp": found.policy.variant.value, "stamp_epoch": found.epoch, "stamp_blind": blind}
+    kept = found.kept
+    return stamp | (
+        {} if kept is None else {"kept_at": kept.at, "kept_history": kept.history.value, "kept_days": kept.days}
+    )
 
 
 async def write(

@@ -237,6 +237,7 @@ async def _write(new: NewSpace, here: Addresses) -> int:
             "listed": new.in_lists,
             "reach": new.reach.value,
             "opened_at": now if new.level.rank >= Level.NETWORK.rank else None,
+            "came_open_at": now if new.level.rank >= Level.NETWORK.rank else None,
             "created_at": now,
         },
     )
@@ -264,8 +265,9 @@ async def _name_partner(space_id: int, host: str) -> None:
     )
     if row is None or row["state"] != LinkState.ACTIVE:
         raise Invalid(NO_LINK, field="partners", params={"host": host[:255]})
+    now = now_ms()
     await db.insert_many(
         "space_partner",
-        [{"id": new_id(), "space_id": space_id, "peer_id": row["id"], "added_at": now_ms()}],
+        [{"id": new_id(), "space_id": space_id, "peer_id": row["id"], "added_at": now, "named_at": now}],
         ignore=True,
     )

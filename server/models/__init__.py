@@ -7,7 +7,7 @@ from server.models.deliveries import Delivery, Event, Job, Receipt
 from server.models.links import Link, LinkIncident, Passport
 from server.models.mails import Mailbox, ReplyAddress
 from server.models.origins import FormerOrigin
-from server.models.policies import BreakGlass, Guardrail, PolicyChange, PolicyVersion
+from server.models.policies import BreakGlass, Guardrail, OwnChoice, PolicyChange, PolicyVersion
 from server.models.polls import Poll, PollOption, Vote
 from server.models.posts import (
     Attachment,
@@ -47,6 +47,7 @@ __all__ = [
     "Membership",
     "Mention",
     "Notice",
+    "OwnChoice",
     "Passport",
     "Peer",
     "PolicyChange",

@@ -28,6 +28,7 @@ class Peer(Model):
     last_ok_at = maybe_moment()
     last_heard_at = maybe_moment()
     last_error = fields.CharField(max_length=500, db_default="")
+    denies_past = fields.BooleanField(db_default=False)  # its people's words stay out where a past is opened to more
     skew_ms = fields.BigIntField(null=True)  # how far its clock is ahead of ours, when last seen
     created_at = moment()
 

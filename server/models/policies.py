@@ -66,6 +66,17 @@ class Guardrail(Model):
         table = "guardrail"
 
 
+class OwnChoice(Model):
+    """What this instance decided for itself, and tells its partners. No row: as an instance begins."""
+
+    id = own_id()
+    name = fields.CharField(max_length=64, unique=True)  # history_consent
+    value = fields.CharField(max_length=64)
+
+    class Meta:
+        table = "own_choice"
+
+
 class BreakGlass(Model):
     """An administrator's exceptional reading of one space: a reason, a second person, an end, and its members told."""
 

@@ -30,6 +30,9 @@ class Post(Model):
     stamp = fields.CharField(max_length=16, db_default="")  # the space's level when this was written
     stamp_epoch = fields.BigIntField(db_default=0)
     stamp_blind = fields.BooleanField(db_default=False)  # partners did not see each other when this was written
+    kept_at = maybe_moment()  # left out of the past that was opened then: its author's instance does not consent
+    kept_history = fields.CharField(max_length=16, db_default="")  # how far back newcomers read until then
+    kept_days = fields.IntField(db_default=0)
     side = fields.CharField(max_length=128, db_default="")  # the outside organisation that it is from or for
     held_at = maybe_moment()  # waits for a steward since
     byline = fields.CharField(max_length=200, db_default="")  # as whom a space elsewhere speaks, for one of its people

@@ -21,6 +21,7 @@ class Space(Model):
     reach = fields.CharField(max_length=16, db_default="invited")
     epoch = fields.BigIntField(db_default=1)  # grows by one with every change of policy
     opened_at = maybe_moment()  # what non-members outside may read begins here
+    came_open_at = maybe_moment()  # the same, whatever past was opened since: for words that are left out of it
     closed_at = maybe_moment()  # frozen: members read, nobody writes
     staff_read = fields.BooleanField(db_default=False)  # invited partners only: colleagues outside it read too
     partner_view = fields.CharField(max_length=16, db_default="organisations")  # what partners see of each other
@@ -86,6 +87,7 @@ class SpacePartner(Model):
     space = reference("Space")
     peer = reference("Peer")
     added_at = moment()  # from when on its people read; earlier when the past was opened to them
+    named_at = maybe_moment()  # the same, whatever past was opened since: for words that are left out of it
     until_at = maybe_moment()
     reach = fields.CharField(max_length=16, db_default="")  # empty: the space's
     people_max = fields.IntField(db_default=0)  # 0: no limit

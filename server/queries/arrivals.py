@@ -6,6 +6,7 @@ from server import database as db
 from server.clock import now_ms
 from server.openness import Audience, Variant
 from server.policy import Act, PostFacts, Rights, Standing, may_post, rights
+from server.queries.posts import KEPT, kept_of
 from server.queries.spaces import SeenSpace
 from server.viewer import Guest, Viewer, guest_side
 
@@ -36,7 +37,7 @@ async def of_guest(viewer: Viewer, space: SeenSpace, actor_id: int) -> Arrival:
     standing = Standing(Audience.GUEST_MEMBER, since_at=now, side=guest.side)
     rows = await db.fetch(
         "SELECT p.id, p.author_id, p.published_at, p.stamp, p.stamp_blind, p.side, p.held_at, p.peer_id,"
-        " (SELECT COUNT(*) FROM attachment f WHERE f.post_id = p.id) AS files FROM post p"
+        f" {KEPT}, (SELECT COUNT(*) FROM attachment f WHERE f.post_id = p.id) AS files FROM post p"
         " WHERE p.space_id = $1 AND p.deleted_at IS NULL ORDER BY p.id DESC LIMIT $2",
         space.id,
         MOST + 1,
@@ -56,6 +57,7 @@ async def of_guest(viewer: Viewer, space: SeenSpace, actor_id: int) -> Arrival:
                 stamp_blind=bool(row["stamp_blind"]),
                 side=row["side"],
                 held=row["held_at"] is not None,
+                kept=kept_of(row),
             ),
             standing,
             now,

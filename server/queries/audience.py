@@ -149,7 +149,7 @@ async def named_by(viewer: Viewer, space: spaces.SeenSpace) -> dict[int, dict[st
     know them; one blind partner knows itself.
     """
     rows = await db.fetch(
-        """SELECT n.peer_id, n.added_at, n.reach, n.narrowed, q.host, q.title, q.last_heard_at, l.kin
+        """SELECT n.peer_id, n.added_at, n.named_at, n.reach, n.narrowed, q.host, q.title, q.last_heard_at, l.kin
            FROM space_partner n JOIN peer q ON q.id = n.peer_id JOIN link l ON l.peer_id = q.id
            WHERE n.space_id = $1 AND l.state = 'active' AND q.blocked_at IS NULL AND COALESCE(n.until_at, $2) >= $2
            ORDER BY q.host""",
@@ -168,8 +168,9 @@ def seen_as(row: dict[str, Any], space: SpaceFacts, named: dict[int, dict[str, A
         return guest, Standing(Audience.GUEST_MEMBER, since_at=row["since_at"], side=guest.side)
     member = RemotePerson(row["actor_id"], peer_id, row["state"] == LinkState.ACTIVE)
     who = audience_of(member, space, member=True, partner=peer_id in named)
-    let_in = named[peer_id]["added_at"] if peer_id in named else None
-    return member, Standing(who, since_at=row["since_at"], let_in_at=let_in, side=peer_side(peer_id))
+    let_in, since = (named[peer_id][column] if peer_id in named else None for column in ("added_at", "named_at"))
+    side = peer_side(peer_id)
+    return member, Standing(who, since_at=row["since_at"], let_in_at=let_in, side=side, named_at=since)
 
 
 def _reads(row: dict[str, Any], post: PostFacts, named: dict[int, dict[str, Any]], now: int) -> bool:
@@ -183,7 +184,8 @@ def _all_read(row: dict[str, Any], post: PostFacts, now: int) -> bool:
     anyone = RemotePerson(NOBODY, row["peer_id"], True)
     by_invitation = row["reach"] == Reach.INVITED
     who = audience_of(anyone, post.space, member=False, partner=True, kin=bool(row["kin"]), by_invitation=by_invitation)
-    standing = Standing(who, let_in_at=row["added_at"], side=peer_side(row["peer_id"]))
+    side = peer_side(row["peer_id"])
+    standing = Standing(who, let_in_at=row["added_at"], side=side, named_at=row["named_at"])
     return bool(may_post(anyone, Act.READ, post, standing, now))
 
 

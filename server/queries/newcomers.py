@@ -1,15 +1,19 @@
 """How much of a space's past is for whoever comes in, of one instance."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 import msgspec
 
 from server import database as db
 from server.clock import APART_MS, now_ms
 from server.ids import first_id_at
 from server.openness import Variant
-from server.policy import newcomers_read, newcomers_since
-from server.queries.policies import MOST_VERSIONS, opened_past
+from server.policy import SpaceFacts, Standing, newcomers_read, newcomers_since
+from server.queries.policies import MOST_VERSIONS, left_out_of, opened_past
 from server.queries.spaces import SeenSpace, around
-from server.space_policy import from_json
+from server.space_policy import SpacePolicy, from_json
 from server.sql import Clause, among
 from server.viewer import PeerServer
 
@@ -27,9 +31,7 @@ async def newcomers_from(space: SeenSpace) -> int | None:
     if not newcomers_read(space.facts, space.standing):
         return None
     since = newcomers_since(space.facts, space.standing, now_ms())
-    kept = {variant for variant in Variant if not newcomers_read(space.facts, space.standing, variant)}
-    over = await _last_kept(space.id, kept) if kept and since is not None else 0
-    return None if since is None else max(since, over)
+    return None if since is None else max(since, await _last_kept(space))
 
 
 async def newcomers_of(peer_id: int, linked: bool, space_id: int) -> int | None:
@@ -37,24 +39,57 @@ async def newcomers_of(peer_id: int, linked: bool, space_id: int) -> int | None:
     return await newcomers_from((await around(PeerServer(peer_id, linked), [space_id]))[space_id])
 
 
-async def _last_kept(space_id: int, kept: set[Variant]) -> int:
-    """When (ms) the last policy of one of these rows had its end; 0 when there was none, or all was opened since.
+async def _last_kept(space: SeenSpace) -> int:
+    """When (ms) the last policy had its end under which something was for those alone who were in, or was left out of
+    an opened past; 0 when there was none, or all was opened since.
 
     What is older than MOST_VERSIONS changes is nobody's who comes in.
     """
     rows = await db.fetch(
-        "SELECT at, after, effects FROM policy_version WHERE space_id = $1 ORDER BY epoch DESC LIMIT $2",
-        space_id,
+        "SELECT at, before, after, effects FROM policy_version WHERE space_id = $1 ORDER BY epoch DESC LIMIT $2",
+        space.id,
         MOST_VERSIONS,
     )
     ended = now_ms()  # where the history does not know of what holds now
+    kept, out = _kept_under(space.facts, space.standing), 0
+    kept_out: set[Variant] = set()
     for row in rows:
-        if from_json(msgspec.json.decode(row["after"])).variant in kept:
-            return max(ended, await _written_meanwhile(space_id, ended, kept))
-        if opened_past(msgspec.json.decode(row["effects"])):
-            return 0
+        variant = from_json(msgspec.json.decode(row["after"])).variant
+        if variant in kept:
+            return max(out, ended, await _written_meanwhile(space.id, ended, kept))
+        if variant in kept_out:
+            return max(out, ended)
+        effects = msgspec.json.decode(row["effects"])
+        if _held_before(space, effects):
+            then, there = _until_then(space, from_json(msgspec.json.decode(row["before"])))
+            kept_out |= _kept_under(then, there)
+            since = newcomers_since(then, there, now_ms())
+            out = max(out, min(effects["left_out"]["at"], row["at"] if since is None else since))
+        elif opened_past(effects):
+            return out
         ended = row["at"]
-    return ended if len(rows) == MOST_VERSIONS else 0
+    return ended if len(rows) == MOST_VERSIONS else out
+
+
+def _kept_under(space: SpaceFacts, standing: Standing) -> set[Variant]:
+    """The rows of the table of which those who come in read nothing that was written before."""
+    return {variant for variant in Variant if not newcomers_read(space, standing, variant)}
+
+
+def _held_before(space: SeenSpace, effects: Mapping[str, Any]) -> bool:
+    """Whether a change left words out of the past that this server may hold: it was let in before."""
+    if not left_out_of(effects):
+        return False
+    standing = space.standing
+    since = standing.named_at if standing.let_in_at is not None else standing.since_at
+    return since is not None and since < effects["left_out"]["at"]
+
+
+def _until_then(space: SeenSpace, before: SpacePolicy) -> tuple[SpaceFacts, Standing]:
+    """How far back people of this server read what was left out."""
+    history, days = before.looking_back
+    then = replace(space.facts, history=history, history_days=days, opened_at=space.facts.came_open_at)
+    return then, replace(space.standing, let_in_at=space.standing.named_at)
 
 
 async def _written_meanwhile(space_id: int, ended: int, kept: set[Variant]) -> int:

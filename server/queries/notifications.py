@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from server import database as db
 from server.clock import now_ms
-from server.openness import MemberState
+from server.openness import Level, MemberState
 from server.policy import Act, scope_posts, scope_spaces
 from server.queries import identity, spaces
 from server.queries.posts import READABLE, PersonCard, PostCard, cards, people
@@ -24,11 +26,23 @@ MOST_COUNTED = 100
 
 
 @dataclass(frozen=True, slots=True)
+class PastOpened:
+    """That what somebody wrote in a space since a moment (ms) can be read by more people: at this level, of these hosts
+    (`more`: and others), as far as they may know it.
+    """
+
+    since: int
+    level: Level
+    hosts: tuple[str, ...] = ()
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """One notice. `open`: it still asks for something (an invitation not answered, a request not decided).
 
-    `about`: what became of a space's openness (refused, stale, closes_at, review), of a recall (refused, late) or of a
-    link (key, members, refused, behind, moved), '' for other kinds.
+    `about`: what became of a space's openness (refused, stale, closes_at, review, past), of a recall (refused, late) or
+    of a link (key, members, refused, behind, moved), '' for other kinds.
     """
 
     id: int
@@ -43,6 +57,7 @@ class Waiting:
     recall: int | None = None  # the recall that an instance does not answer as it should
     change: int | None = None  # the change of openness that somebody asks to agree to
     words: str = ""  # what somebody said with it, such as why a post was refused, or the address that was asked for
+    past: PastOpened | None = None
 
 
 async def waiting(
@@ -120,7 +135,8 @@ async def _shown(viewer: Resident, rows: list[dict[str, Any]]) -> list[Waiting]:
             about=_about(row["kind"], row["key"]),
             change=_change_of(row["kind"], row["key"]),
             recall=int(row["key"].split(":")[1]) if row["kind"] == "recall" else None,
-            words=row["words"],
+            words="" if (past := _past(row)) else row["words"],
+            past=past,
         )
         for row in rows
         if row["kind"] != "request" or _admits(viewer, around.get(row["space_id"]))
@@ -163,6 +179,12 @@ def _about(kind: str, key: str) -> str:
     if kind == "link":
         return rest.partition(":")[0]
     return "" if kind != "openness" else rest.rpartition(":")[2] if first == "openness" else first
+
+
+def _past(row: dict[str, Any]) -> PastOpened | None:
+    if row["kind"] != "openness" or not row["key"].startswith("past:"):
+        return None
+    return msgspec.json.decode(row["words"], type=PastOpened)
 
 
 def _admits(viewer: Resident, space: SeenSpace | None) -> bool:

@@ -1,6 +1,6 @@
 """How open a space is, as one value; what this instance allows; what changed it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from server.openness import (
     PartnerView,
     Reach,
 )
-from server.policy import Act
+from server.policy import Act, Kept
 from server.queries import spaces
 from server.queries.spaces import less_by_audience, less_of
 from server.refusals import N_
@@ -173,22 +173,46 @@ def opened_past(effects: Mapping[str, Any]) -> bool:
     return bool(effects.get("past") or effects.get("opened_items"))
 
 
-async def written_under(space_id: int, at: int) -> tuple[int, SpacePolicy] | None:
+@dataclass(frozen=True, slots=True)
+class WrittenUnder:
+    """The version and the policy under which something stands, and whether it was left out of the past opened since."""
+
+    epoch: int
+    policy: SpacePolicy
+    kept: Kept | None = None
+
+
+async def written_under(space_id: int, at: int, peer_id: int | None = None) -> WrittenUnder | None:
     """The version, and the policy, under which something of a past moment (ms) stands in a space of ours: that of then,
-    or the one that opened its past since. None: the one that holds now.
+    or the one that opened its past since, with words of this peer's people. None: the one that holds now.
     """
     rows = await db.fetch(
-        "SELECT epoch, after, effects FROM policy_version WHERE space_id = $1 AND epoch >= COALESCE((SELECT MAX(epoch)"
-        " FROM policy_version WHERE space_id = $1 AND at <= $2), 0) ORDER BY epoch LIMIT $3",
+        "SELECT epoch, before, after, effects FROM policy_version WHERE space_id = $1 AND epoch >= COALESCE((SELECT"
+        " MAX(epoch) FROM policy_version WHERE space_id = $1 AND at <= $2), 0) ORDER BY epoch LIMIT $3",
         space_id,
         at,
         MOST_VERSIONS,
     )
     if len(rows) < 2:
         return None
-    opened = [row for row in rows[1:] if opened_past(msgspec.json.decode(row["effects"]))]
-    row = (rows[:1] + opened)[-1]
-    return row["epoch"], from_json(msgspec.json.decode(row["after"]))
+    stands, kept = rows[0], None
+    for row in rows[1:]:
+        effects = msgspec.json.decode(row["effects"])
+        if peer_id in left_out_of(effects):
+            kept = kept or _kept(effects, from_json(msgspec.json.decode(row["before"])))
+        elif opened_past(effects):
+            stands, kept = row, None
+    return WrittenUnder(stands["epoch"], from_json(msgspec.json.decode(stands["after"])), kept)
+
+
+def left_out_of(effects: Mapping[str, Any]) -> Sequence[int]:
+    """The peers whose people's words an opening of the past left out."""
+    found: Sequence[int] = effects.get("left_out", {}).get("of", ())
+    return found
+
+
+def _kept(effects: Mapping[str, Any], before: SpacePolicy) -> Kept:
+    return Kept(effects["left_out"]["at"], *before.looking_back)
 
 
 def may_look_back(viewer: Viewer, space: spaces.SeenSpace) -> bool:

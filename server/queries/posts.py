@@ -10,8 +10,8 @@ from server.clock import now_ms
 from server.errors import NotFound
 from server.explaining import Case
 from server.explaining_words import refused
-from server.openness import Audience, Level, Variant, Visibility
-from server.policy import Act, Decision, PostFacts, Standing, may_post, scope_posts
+from server.openness import Audience, History, Level, Variant, Visibility
+from server.policy import Act, Decision, Kept, PostFacts, Standing, may_post, scope_posts
 from server.queries import identity, polls, sides, spaces
 from server.queries.cards import PersonCard as PersonCard
 from server.queries.former import moves
@@ -23,6 +23,9 @@ GUEST_UNTIL = "(SELECT c.until_at FROM account c WHERE c.actor_id = a.id AND c.o
 """Beside the columns of an actor a: until when they are here, if they are a guest."""
 
 READABLE = "FROM post p LEFT JOIN space s ON s.id = p.space_id"
+
+KEPT = "p.kept_at, p.kept_history, p.kept_days"
+"""The columns of a post p that `kept_of` reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,8 @@ async def _one(viewer: Viewer, where: str, value: int | str) -> SeenPost:
 async def _any(viewer: Viewer, where: str, value: int | str) -> SeenPost | None:
     row = await db.fetch_one(
         "SELECT p.id, p.uri, p.author_id, p.space_id, p.visibility, p.reply_to_id, p.root_id, p.peer_id, p.source,"
-        f" p.html, p.stamp, p.stamp_blind, p.side, p.held_at, p.published_at, p.deleted_at FROM post p WHERE {where}",
+        f" p.html, p.stamp, p.stamp_blind, p.side, p.held_at, p.published_at, p.deleted_at, {KEPT} FROM post p"
+        f" WHERE {where}",
         value,
     )
     if row is None:
@@ -194,6 +198,7 @@ async def _any(viewer: Viewer, where: str, value: int | str) -> SeenPost | None:
         stamp_blind=bool(row["stamp_blind"]),
         side=row["side"],
         held=row["held_at"] is not None,
+        kept=kept_of(row),
     )
     return SeenPost(
         id=row["id"],
@@ -222,7 +227,7 @@ async def facts_of_many(post_ids: Sequence[int]) -> dict[int, PostFacts]:
         return {}
     query = Clause(
         "SELECT p.id, p.author_id, p.published_at, p.stamp, p.stamp_blind, p.side, p.held_at, p.visibility, p.peer_id,"
-        f" p.deleted_at, p.space_id, s.peer_id AS s_peer, {spaces.FACTS} {READABLE} WHERE"
+        f" p.deleted_at, p.space_id, s.peer_id AS s_peer, {KEPT}, {spaces.FACTS} {READABLE} WHERE"
     ).join(one_of("p.id", post_ids))
     return {row["id"]: _facts(row) for row in await db.fetch(*query.statement())}
 
@@ -240,7 +245,7 @@ async def held_in(space_id: int, since: int, until: int) -> list[HeldPost]:
     """The posts of a space of these milliseconds that are not taken back: for comparing with others, not a door."""
     rows = await db.fetch(
         "SELECT p.id, p.uri, p.edited_at, p.author_id, p.published_at, p.stamp, p.stamp_blind, p.side, p.held_at,"
-        f" p.visibility, p.peer_id, p.deleted_at, p.space_id, s.peer_id AS s_peer, {spaces.FACTS} {READABLE}"
+        f" p.visibility, p.peer_id, p.deleted_at, p.space_id, s.peer_id AS s_peer, {KEPT}, {spaces.FACTS} {READABLE}"
         " WHERE p.space_id = $1 AND p.deleted_at IS NULL AND p.published_at >= $2 AND p.published_at < $3",
         space_id,
         since,
@@ -294,7 +299,7 @@ _CALLED = (
 
 _CARD = f"""SELECT p.id, p.uri, p.author_id, p.space_id, p.visibility, p.html, p.source, p.summary, p.language,
  p.published_at, p.edited_at, p.reply_to_id, p.root_id, p.peer_id, p.stamp, p.stamp_blind, p.side, p.held_at,
- p.deleted_at, (SELECT t.host FROM peer t WHERE t.id = p.attested_by_id) AS attested_by,
+ p.deleted_at, {KEPT}, (SELECT t.host FROM peer t WHERE t.id = p.attested_by_id) AS attested_by,
  a.uri AS a_uri, a.name AS a_name, a.host AS a_host, {_CALLED.format(a="a", p="p")} AS a_display, a.kind AS a_kind,
  (SELECT c.until_at FROM account c WHERE c.actor_id = a.id AND c.office = 'guest') AS a_until,
  (SELECT c.job FROM account c WHERE c.actor_id = a.id AND c.office <> 'guest') AS a_job,
@@ -455,7 +460,15 @@ def _facts(row: dict[str, Any]) -> PostFacts:
         stamp_blind=bool(row["stamp_blind"]),
         side=row["side"],
         held=row["held_at"] is not None,
+        kept=kept_of(row),
     )
+
+
+def kept_of(row: dict[str, Any]) -> Kept | None:
+    """Whether a post was left out of an opened past, from a row with the columns `KEPT`."""
+    if row["kept_at"] is None:
+        return None
+    return Kept(row["kept_at"], History(row["kept_history"]), row["kept_days"])
 
 
 def person_card(row: dict[str, Any]) -> PersonCard:

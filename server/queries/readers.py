@@ -143,7 +143,8 @@ def _whole_partner(ask: _Asking, row: dict[str, Any]) -> Readers:
     """Anybody at a partner that the space names, who is not a member."""
     who = Audience.KIN if row["kin"] else Audience.PARTNER
     who = Audience.PARTNER_UNINVITED if row["reach"] == Reach.INVITED else who
-    standing = Standing(who, let_in_at=row["added_at"], side=peer_side(row["peer_id"]))
+    side = peer_side(row["peer_id"])
+    standing = Standing(who, let_in_at=row["added_at"], side=side, named_at=row["named_at"])
     viewer = spaces.stranger_at(row["peer_id"], True)
     facts = {"host": row["host"], "title": row["title"] or row["host"], "attested_at": row["last_heard_at"]}
     return ask.kind(viewer, standing, f"partner:{row['host']}", **facts)

@@ -31,7 +31,7 @@ from server.sql import Clause, one_of
 from server.viewer import Employee, Guest, Operator, PeerServer, RemotePerson, Viewer, side_of
 
 FACTS = """s.level, s.listed, s.reach, s.staff_read, s.partner_view, s.history, s.history_days, s.narrowed,
- s.opened_at, s.closed_at, s.newcomers_from"""
+ s.opened_at, s.closed_at, s.newcomers_from, s.came_open_at"""
 """The columns of a space s that `facts_of` reads, beside its id and its peer's."""
 COLUMNS = f"""s.identity_outside, s.id, s.actor_id, s.slug, s.peer_id, s.name, s.description, s.epoch, s.created_at,
  {FACTS}, a.uri, a.inbox, a.host"""
@@ -204,8 +204,8 @@ def _select(viewer: Viewer) -> Clause:
         )
     return (
         Clause(
-            f"SELECT {COLUMNS}, m.state, m.role, m.since_at, n.added_at, n.reach AS n_reach, n.narrowed AS n_narrowed,"
-            " k.kin,"
+            f"SELECT {COLUMNS}, m.state, m.role, m.since_at, n.added_at, n.named_at, n.reach AS n_reach,"
+            " n.narrowed AS n_narrowed, k.kin,"
         )
         .join(glass)
         .then("AS glass FROM space s JOIN actor a ON a.id = s.actor_id")
@@ -260,6 +260,7 @@ def facts_of(space_id: int, peer_id: int | None, row: dict[str, Any]) -> SpaceFa
         row["partner_view"] == PartnerView.BLIND,
         less_by_audience(row["narrowed"]),
         row["newcomers_from"],
+        row["came_open_at"],
     )
 
 
@@ -297,4 +298,5 @@ def _standing(viewer: Viewer, facts: SpaceFacts, state: MemberState | None, row:
         invited=state is MemberState.INVITED,
         side=side_of(viewer),
         less=less_of(row["n_narrowed"]) if row["n_narrowed"] and who in NAMED else (),
+        named_at=row["named_at"],
     )

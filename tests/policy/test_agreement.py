@@ -13,10 +13,11 @@ import pytest
 from server import clock
 from server import database as db
 from server.errors import Forbidden, NotFound
-from server.openness import Audience, Existence, MemberState, Variant, Visibility
+from server.openness import Audience, Existence, History, MemberState, Variant, Visibility
 from server.policy import (
     Act,
     Candidate,
+    Kept,
     PostFacts,
     Standing,
     audience,
@@ -73,6 +74,7 @@ def facts_of(post: Post, around: dict[int, SeenSpace]) -> PostFacts:
         stamp_blind=post.stamp_blind,
         side=post.side,
         held=post.held,
+        kept=Kept(post.kept.at, post.kept.history, post.kept.days) if post.kept else None,
     )
 
 
@@ -283,6 +285,30 @@ async def test_what_waits_for_a_steward_is_there_for_its_author_and_for_who_deci
 
 
 @pytest.mark.anyio
+async def test_what_is_left_out_of_an_opened_past_has_fewer_readers_and_none_who_came_after_it(
+    world: World, listed: dict[str, frozenset[int]]
+) -> None:
+    plain, left_out = {}, []
+    for post in world.in_spaces():
+        if post.space is None or not post.space.past or post.deleted:
+            continue
+        if post.kept is None:
+            plain[post.space.id, post.stamp, post.published_at] = post.id
+        else:
+            left_out.append((post, post.space, post.kept))
+    fewer = Counter[str]()
+    for (post, space, kept), (name, read) in itertools.product(left_out, listed.items()):
+        beside = plain[space.id, post.stamp, post.published_at]
+        assert post.id not in read or beside in read, name
+        fewer[name] += beside in read and post.id not in read
+        came = world.now - space.dates.late * DAY
+        closed = kept.history in (History.LEVEL, History.SINCE_JOINING) and post.stamp == Variant.INVITED
+        assert not (closed and name.startswith("late@") and post.published_at < came and post.id in read), name
+    assert {"late@tnm", "late@nord", "server@tn-", "web"} <= set(+fewer)
+    assert not {"member", "owner", "stranger", "glass"} & set(+fewer), "what ours read of it is the stamp's alone"
+
+
+@pytest.mark.anyio
 async def test_blind_partners_do_not_find_what_is_from_or_for_one_another(
     world: World, listed: dict[str, frozenset[int]]
 ) -> None:
@@ -473,13 +499,15 @@ async def members(world: World) -> AsyncIterator[dict[int, dict[int, int]]]:
 def candidate(world: World, peer: Peer, post: Post, members: dict[int, dict[int, int]]) -> Candidate:
     there = {actor for actor, peer_id in world.peer_of.items() if peer_id == peer.id}
     space = post.space
+    named_at = world.now - space.dates.named * DAY if space else 0
     return Candidate(
         peer.id,
         linked=peer.linked,
         partner=space is not None and peer.named_now,
         blocked=peer.blocked,
         since_at=members[space.id].get(peer.id) if space else None,
-        let_in_at=world.now - space.dates.named * DAY if space and peer.named_now else None,
+        let_in_at=(0 if space.past else named_at) if space and peer.named_now else None,
+        named_at=named_at if space and peer.named_now else None,
         follows=bool(world.followers.get(post.author, frozenset()) & there),
         named=bool(post.named & there),
         kin=peer.kin,

@@ -99,6 +99,16 @@ class Space:
     history: History = History.LEVEL
     days: int = 0
     blind: bool = False
+    past: bool = False  # its past was opened to all that are let in
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Left out of the past that was opened at that moment, with the dial of until then."""
+
+    at: int
+    history: History
+    days: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,6 +125,7 @@ class Post:
     stamp_blind: bool = False
     side: str = ""
     held: bool = False
+    kept: Kept | None = None
 
 
 @dataclass
@@ -294,6 +305,8 @@ def _dialled(world: World) -> None:
     _posts_in(world, _space(world, Variant.INVITED, DATES[0], None, history=History.DAYS, days=0), stamps=["invited"])
     for variant, blind in itertools.product((Variant.INVITED, Variant.EVERYONE), (True, False)):
         _sided(world, _space(world, variant, DATES[1], None, blind=blind))
+    for variant, history in LEFT_OUT_IN:
+        _left_out(world, _space(world, variant, DATES[0], None, history=history, days=BACK_DAYS, past=True))
     for variant in (Variant.CLOSED, Variant.INVITED, Variant.NETWORK, Variant.PUBLIC):
         _held(world, next(space for space in world.spaces if space.variant is variant))
 
@@ -317,6 +330,28 @@ def _sided(world: World, space: Space) -> None:
             )
 
 
+LEFT_OUT_IN = (
+    (Variant.INVITED, History.ALL),
+    (Variant.INVITED, History.LEVEL),
+    (Variant.EVERYONE, History.LEVEL),
+    (Variant.EVERYONE, History.ALL),
+    (Variant.NETWORK, History.LEVEL),
+    (Variant.NETWORK, History.ALL),
+    (Variant.PUBLIC, History.LEVEL),
+)
+
+
+def _left_out(world: World, space: Space) -> None:
+    """What was left out when its past was opened, beside the same that was not."""
+    author = _id(world, "member@tnm")
+    opened = world.now - 2 * DAY
+    dials = [None, *(Kept(opened, history, BACK_DAYS * (history is History.DAYS)) for history in History)]
+    for stamp, moment in itertools.product((space.variant, Variant.INVITED), _moments(world, space)):
+        for kept in (*dials, Kept(world.now - 250 * DAY, History.ALL)):
+            if moment < (kept.at if kept else opened):
+                _post(world, author, moment, space=space, stamp=stamp.value, kept=kept)
+
+
 def _held(world: World, space: Space) -> None:
     for author in ("owner", "member", "member@nord", "member@tnm", "member@--m"):
         _post(world, _id(world, author), world.now - 1, space=space, stamp=space.variant.value, held=True)
@@ -333,6 +368,7 @@ def _space(
     days: int = 0,
     blind: bool = False,
     newcomers_from: int | None = None,
+    past: bool = False,
 ) -> Space:
     actor = _actor(world, "space", host, "group")
     opened = world.now - dates.opened * DAY if dates.opened else None
@@ -352,10 +388,11 @@ def _space(
         history_days=days,
         peer_id=host,
         newcomers_from=None if newcomers_from is None else world.now - newcomers_from * DAY,
-        opened_at=opened,
+        opened_at=0 if past and opened else opened,
+        came_open_at=opened,
         created_at=world.now,
     )
-    space = Space(space_id, variant, dates, host, history, days, blind)
+    space = Space(space_id, variant, dates, host, history, days, blind, past)
     world.spaces.append(space)
     for peer in world.peers:
         if peer.named:
@@ -364,7 +401,8 @@ def _space(
                 "space_partner",
                 space_id=space_id,
                 peer_id=peer.id,
-                added_at=world.now - dates.named * DAY,
+                added_at=0 if past else world.now - dates.named * DAY,
+                named_at=world.now - dates.named * DAY,
                 until_at=until,
                 reach="invited" if peer.picked else "",
             )
@@ -470,6 +508,7 @@ def _post(
     stamp_blind: bool = False,
     side: str = "",
     held: bool = False,
+    kept: Kept | None = None,
 ) -> None:
     peer_id = world.peer_of.get(author)
     post_id = world.add(
@@ -482,6 +521,9 @@ def _post(
         stamp_blind=stamp_blind,
         side=side,
         held_at=world.now - 1 if held else None,
+        kept_at=kept.at if kept else None,
+        kept_history=kept.history.value if kept else "",
+        kept_days=kept.days if kept else 0,
         peer_id=peer_id,
         published_at=published_at,
         deleted_at=world.now if deleted else None,
@@ -502,6 +544,7 @@ def _post(
             stamp_blind,
             side,
             held,
+            kept,
         )
     )
 

@@ -64,6 +64,7 @@ ABOUT_OPENNESS = {
         "L’ouverture prévue n’a pas eu lieu, parce que tout avait changé entre-temps dans l’espace « %(space)s »"
     ),
     "closes_at": N_("La date de fin est arrivée, et l’ouverture s’est resserrée, dans l’espace « %(space)s »"),
+    "past": N_("Vos messages plus anciens peuvent être lus par d’autres personnes dans l’espace « %(space)s »"),
     "review": N_("Personne n’a répondu à la revue, et l’ouverture s’est resserrée, dans l’espace « %(space)s »"),
 }
 

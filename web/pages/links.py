@@ -7,9 +7,11 @@ from typing import Protocol
 from starlette.responses import Response
 
 from server.actions import links as verbs
+from server.actions.consent import set_history_consent
 from server.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unavailable
 from server.openness import LinkState
 from server.queries import lag, linked, links
+from server.queries.consent import denies_past
 from server.queries.links import LinkCard
 from server.refusals import N_
 from server.viewer import Employee
@@ -89,6 +91,13 @@ async def step(visit: Visit) -> Response:
     return see(f"/admin/links/{host}" if form.has("back") else "/admin/links")
 
 
+async def past(visit: Visit) -> Response:
+    """`POST /admin/links/past`: whether hosts of spaces elsewhere may open to more people what ours wrote there."""
+    form = await visit.form()
+    await set_history_consent(visit.colleague, form.line("consent") != "deny")
+    return see("/admin/links")
+
+
 Step = Callable[[Visit, Employee, str, str], Awaitable[object]]
 
 STEPS: dict[str, Step] = {
@@ -107,7 +116,8 @@ async def _shown(
 ) -> Response:
     found = await links.listed(visit.viewer)
     words = {link.host: await _words(visit, link) for link in found if _to_compare(link)}
-    return await showing.links(visit, found, words, refused=refused, about=about, host=host, until=until)
+    denies = await denies_past()
+    return await showing.links(visit, found, words, denies, refused=refused, about=about, host=host, until=until)
 
 
 def _to_compare(link: LinkCard) -> bool:

@@ -158,13 +158,17 @@ async def links(
     visit: Visit,
     found: Sequence[LinkCard],
     words: Mapping[str, Sequence[str]],
+    denies_past: bool,
     *,
     refused: DomainError | None = None,
     about: About | None = None,
     host: str = "",
     until: str = "",
 ) -> Response:
-    """Linked instances: what waits for an administrator, then all of them. `words`: six for each to compare."""
+    """Linked instances: what waits for an administrator, then all of them. `words`: six for each to compare.
+
+    `denies_past`: what ours wrote elsewhere is not to be opened to more people.
+    """
     speaks, _ = await speech_for(visit.request, visit.viewer)
     return await show(
         visit,
@@ -177,6 +181,7 @@ async def links(
         comparing=[card for card in found if card.state is LinkState.CONFIRMED and not card.confirmed_here],
         theirs=[card for card in found if _waits_there(card)],
         words=words,
+        denies_past=denies_past,
         refused=await refused_words(visit, refused),
         about=about,
         at_offer=visit.request.url.path.rstrip("/").endswith("/links"),
