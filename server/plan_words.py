@@ -5,7 +5,7 @@ from typing import Any
 from server import policy_words
 from server.actions.declaring import Made
 from server.actions.openness import Outcome
-from server.actions.plans import Impact, Measure, Plan
+from server.actions.plans import Authors, Impact, Measure, Plan
 from server.declared_steps import Kind, Step
 from server.openness import Audience, Level
 from server.policy_words import Said, Tongue, Word, spoken
@@ -88,6 +88,19 @@ def impact(told: Impact) -> list[Said]:
     return found
 
 
+def authors(told: Authors) -> list[Said]:
+    """Of one organisation: how much of what its people wrote is opened to others, and how much is left out."""
+    who: dict[str, Word] = {"who": told.host or Said(N_("cette instance"))}
+    found = []
+    if told.opened.items:
+        opened = {**who, "what": _what(told.opened)}
+        found.append(Said(N_("Écrit par des personnes de %(who)s, et ouvert à d’autres : %(what)s"), opened))
+    if told.left_out.items:
+        kept = {**who, "what": _what(told.left_out)}
+        found.append(Said(N_("%(who)s n’y consent pas, et cela reste de côté : %(what)s"), kept))
+    return found
+
+
 def _people(measure: Measure) -> Word:
     if measure.people is None:
         return Said(N_("tout le monde") if measure.everyone else N_("personne"))
@@ -129,6 +142,8 @@ def _consequences(plan: Plan, tongue: Tongue) -> list[str]:
         found.append(f"{'+' if shift.grows else '-'} {spoken(policy_words.shift(shift), tongue)}")
     for told in plan.impacts:
         found += [f"# {spoken(said, tongue)}" for said in impact(told)]
+    for one in plan.authors:
+        found += [f"# {spoken(said, tongue)}" for said in authors(one)]
     return found
 
 
@@ -163,6 +178,16 @@ def plan_json(plan: Plan, tongue: Tongue) -> dict[str, Any]:
         "gains": [spoken(policy_words.shift(one), tongue) for one in shifts if one.grows],
         "loses": [spoken(policy_words.shift(one), tongue) for one in shifts if not one.grows],
         "impacts": [_impact_json(told, tongue) for told in plan.impacts if not told.none],
+        "authors": [_authors_json(told, tongue) for told in plan.authors],
+    }
+
+
+def _authors_json(told: Authors, tongue: Tongue) -> dict[str, Any]:
+    return {
+        "host": told.host,
+        "words": [spoken(said, tongue) for said in authors(told)],
+        "opened": _counts(told.opened),
+        "left_out": _counts(told.left_out),
     }
 
 
@@ -180,5 +205,8 @@ def _impact_json(told: Impact, tongue: Tongue) -> dict[str, Any]:
 
 
 def _measure_json(measure: Measure) -> dict[str, Any]:
-    counts = {"items": measure.items, "files": measure.files, "authors": measure.authors}
-    return {"people": measure.people, "everyone": measure.everyone, **counts}
+    return {"people": measure.people, "everyone": measure.everyone, **_counts(measure)}
+
+
+def _counts(measure: Measure) -> dict[str, int]:
+    return {"items": measure.items, "files": measure.files, "authors": measure.authors}

@@ -9,6 +9,7 @@ import msgspec
 
 from server import database as db
 from server.actions.plans import hash_of
+from server.actions.policy_rows import denying
 from server.clock import now_ms
 from server.ids import host_of, new_id
 from server.queries import policies
@@ -153,7 +154,9 @@ async def _plans(change_ids: list[int]) -> dict[int, tuple[str, str]]:
     found = {}
     for row in rows:
         before, after = await policies.current(row["space_id"]), from_json(msgspec.json.decode(row["wanted"]))
-        plan = hash_of(row["slug"], row["epoch"], before, after, bool(row["past"]))
+        past = bool(row["past"])
+        without = await denying(row["space_id"], before, after, past)
+        plan = hash_of(row["slug"], row["epoch"], before, after, past, without)
         found[row["id"]] = (row["plan_hash"], plan)
     return found
 

@@ -27,7 +27,7 @@ from server.clock import now_ms
 from server.errors import Conflict, Forbidden, Invalid, NotFound
 from server.events import Kind, record
 from server.ids import new_id
-from server.openness import Audience, Existence, Level, PartnerView
+from server.openness import Audience, Existence, Level
 from server.policy import Act
 from server.queries import pending, policies, spaces
 from server.refusals import N_
@@ -448,8 +448,7 @@ def opens_past(plan: plans.Plan) -> bool:
 def _opened(viewer: Employee | Operator, plan: plans.Plan, epoch: int, at: int) -> Opened:
     hosts = tuple(terms.host for terms in plan.after.partners)
     by = viewer.actor_id if isinstance(viewer, Employee) else None
-    blind = plan.after.partner_view is PartnerView.BLIND
-    return Opened(epoch, at, plan.after.level, hosts, hosts_for_guests=not blind, by=by)
+    return Opened(epoch, at, plan.after.level, hosts, by=by)
 
 
 async def _effects(

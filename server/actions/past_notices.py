@@ -15,7 +15,8 @@ KIND = "openness"
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An opening of what was written in a space until then (ms), and to whom, as far as ours may know it.
+    """An opening of what was written in a space until then (ms), and to people of which partners: whoever shows them
+    asks whether they may be known.
 
     `epoch`: the version of the space's policy that did it, by which each author is told once. `by`: one of ours.
     """
@@ -24,7 +25,6 @@ class Opened:
     at: int
     level: Level
     hosts: Sequence[str] = ()
-    hosts_for_guests: bool = True
     by: int | None = None
 
 
@@ -33,19 +33,14 @@ async def tell_authors(space_id: int, opened: Opened) -> None:
     shows it to those who may know of the space still.
     """
     rows = await db.fetch(
-        "SELECT p.author_id, MIN(p.published_at) AS since, MAX(CASE WHEN c.office = 'guest' THEN 1 ELSE 0 END) AS guest"
+        "SELECT p.author_id, MIN(p.published_at) AS since"
         " FROM post p JOIN account c ON c.actor_id = p.author_id AND c.suspended_at IS NULL"
         " WHERE p.space_id = $1 AND p.peer_id IS NULL AND p.deleted_at IS NULL AND p.held_at IS NULL"
         " AND p.published_at < $2 GROUP BY p.author_id ORDER BY p.author_id",
         space_id,
         opened.at,
     )
-    words = {
-        row["author_id"]: _words(
-            row["since"], opened.level, opened.hosts if opened.hosts_for_guests or not row["guest"] else ()
-        )
-        for row in rows
-    }
+    words = {row["author_id"]: _words(row["since"], opened.level, opened.hosts) for row in rows}
     await notify_each(words, KIND, key=f"past:{space_id}:{opened.epoch}", by=opened.by, space_id=space_id)
 
 

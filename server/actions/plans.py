@@ -4,21 +4,21 @@ A rehearsal writes the wanted policy in a transaction (a savepoint inside anothe
 that every door asks, and rolls back: what a plan says is what is found afterwards, and a preview is the real page.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from server import bounds
 from server import database as db
-from server.actions.policy_rows import write
+from server.actions.policy_rows import Written, denying, write
 from server.clock import now_ms
 from server.openness import Audience, Files, LinkState, MemberState, Office, Read
 from server.policy import Act, scope_posts
 from server.queries import policies, spaces
 from server.rights import TABLE
-from server.space_policy import CellChange, SpacePolicy, canonical, compare, digest_of, widens
-from server.sql import Clause, any_of
+from server.space_policy import CellChange, SpacePolicy, canonical, compare, digest_of, opens_further_back, widens
+from server.sql import Clause, any_of, one_of
 from server.viewer import Anonymous, Employee, Guest, Operator, PeerServer, Viewer, guest_side
 
 NOBODY = 0
@@ -31,15 +31,14 @@ class _TakenBack(Exception):
 
 
 @asynccontextmanager
-async def rehearsed(space_id: int, wanted: SpacePolicy, *, past: bool = False) -> AsyncIterator[None]:
+async def rehearsed(space_id: int, wanted: SpacePolicy, *, past: bool = False) -> AsyncIterator[Written]:
     """Inside, the space is as open as wanted; afterwards nothing of it was. Nobody else sees it meanwhile.
 
     Everything that is done inside is undone, and what was to follow a commit does not.
     """
     try:
         async with db.transaction():
-            await write(space_id, await policies.current(space_id), wanted, now_ms(), past=past)
-            yield
+            yield await write(space_id, await policies.current(space_id), wanted, now_ms(), past=past)
             raise _TakenBack
     except _TakenBack:
         pass
@@ -79,6 +78,18 @@ class Impact:
 
 
 @dataclass(frozen=True, slots=True)
+class Authors:
+    """Whose words of before are for more people after a change: ours (`host` ''), or an instance's. `opened`: those
+    that somebody more reads; `left_out`: those that stay as they are, for their instance does not consent.
+    """
+
+    host: str
+    title: str
+    opened: Measure
+    left_out: Measure
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A change of one space's openness, before it is made. `hash`: what an approval is bound to."""
 
@@ -93,6 +104,7 @@ class Plan:
     problems: tuple[bounds.Problem, ...]
     needs_approval: bool
     hash: str
+    authors: tuple[Authors, ...] = ()  # whose words are opened, where a past is
 
     @property
     def empty(self) -> bool:
@@ -124,8 +136,9 @@ async def plan(
     before, rails = await policies.current(space_id), await policies.guardrails()
     found = tuple(bounds.problems(wanted, rails, now_ms(), before))
     impacts: tuple[Impact, ...] = ()
+    authors: tuple[Authors, ...] = ()
     if counted and not found and (before != wanted or past):
-        impacts = await _impacts(space_id, before, wanted, past)
+        impacts, authors = await _impacts(space_id, before, wanted, past)
     return Plan(
         space_id=space_id,
         slug=space.slug,
@@ -137,13 +150,18 @@ async def plan(
         impacts=impacts,
         problems=found,
         needs_approval=bounds.needs_second_person(wanted, before, rails, past),
-        hash=hash_of(space.slug, space.epoch, before, wanted, past),
+        hash=hash_of(space.slug, space.epoch, before, wanted, past, await denying(space_id, before, wanted, past)),
+        authors=authors,
     )
 
 
-def hash_of(slug: str, epoch: int, before: SpacePolicy, after: SpacePolicy, past: bool) -> str:
-    """The same for the same change of the same version, whoever computes it and when."""
-    return digest_of(slug, str(epoch), canonical(before), canonical(after), str(past))
+def hash_of(
+    slug: str, epoch: int, before: SpacePolicy, after: SpacePolicy, past: bool, without: Sequence[int] = ()
+) -> str:
+    """The same for the same change of the same version, whoever computes it and when. `without`: the peers whose words
+    an opening of the past leaves out; who agreed to that has not agreed to more.
+    """
+    return digest_of(slug, str(epoch), canonical(before), canonical(after), str(past), *map(str, without))
 
 
 # --- counting -------------------------------------------------------------------------------------
@@ -160,12 +178,22 @@ class Readers:
     peer_id: int | None = None
 
 
-async def _impacts(space_id: int, before: SpacePolicy, wanted: SpacePolicy, past: bool) -> tuple[Impact, ...]:
+class Item(NamedTuple):
+    """A post, as it is counted. `peer_id`: its author's instance; None: ours."""
+
+    author_id: int
+    files: int
+    peer_id: int | None
+
+
+async def _impacts(
+    space_id: int, before: SpacePolicy, wanted: SpacePolicy, past: bool
+) -> tuple[tuple[Impact, ...], tuple[Authors, ...]]:
     hosts = {terms.host for terms in (*before.partners, *wanted.partners)}
     everybody = await readers(space_id, hosts)
     items = await _items(space_id)
     old = [(await _read_by(space_id, one), await _people(space_id, one)) for one in everybody]
-    async with rehearsed(space_id, wanted, past=past):
+    async with rehearsed(space_id, wanted, past=past) as written:
         new = [(await _read_by(space_id, one), await _people(space_id, one)) for one in everybody]
     sent = await sent_items(space_id)
     found = []
@@ -183,7 +211,25 @@ async def _impacts(space_id: int, before: SpacePolicy, wanted: SpacePolicy, past
                 copies=len((had - has) & sent.get(one.peer_id or NOBODY, set())),
             )
         )
-    return tuple(found)
+    if not past and not opens_further_back(before, wanted):
+        return tuple(found), ()
+    gained = set[int]().union(*(has - had for (had, _), (has, _) in zip(old, new, strict=True)))
+    return tuple(found), await _authors(items, gained, written)
+
+
+async def _authors(items: Mapping[int, Item], gained: set[int], written: Written) -> tuple[Authors, ...]:
+    """Whose words these are, organisation by organisation: ours first, then by host."""
+    out = {i for i, item in items.items() if item.peer_id in written.kept and i not in gained}
+    query = Clause("SELECT id, host, title FROM peer WHERE")
+    peers = {items[i].peer_id for i in gained | out} - {None}
+    named = {row["id"]: row for row in await db.fetch(*query.join(one_of("id", sorted(peers, key=int))).statement())}
+    found = []
+    for peer_id in {items[i].peer_id for i in gained | out}:
+        theirs = {i for i in gained | out if items[i].peer_id == peer_id}
+        row = named.get(peer_id, {"host": "", "title": ""})
+        opened, left_out = (_measure(theirs & some, items, True) for some in (gained, out))
+        found.append(Authors(row["host"], row["title"] or row["host"], opened, left_out))
+    return tuple(sorted(found, key=lambda one: one.host))
 
 
 def _opens_files(one: Readers, policy: SpacePolicy) -> bool:
@@ -228,14 +274,13 @@ async def readers(space_id: int, hosts: set[str]) -> list[Readers]:
     return found
 
 
-async def _items(space_id: int) -> dict[int, tuple[int, int]]:
-    """Each item of a space: (author, files)."""
+async def _items(space_id: int) -> dict[int, Item]:
     rows = await db.fetch(
-        "SELECT p.id, p.author_id, (SELECT COUNT(*) FROM attachment t WHERE t.post_id = p.id) AS files FROM post p"
-        " WHERE p.space_id = $1 AND p.deleted_at IS NULL",
+        "SELECT p.id, p.author_id, p.peer_id, (SELECT COUNT(*) FROM attachment t WHERE t.post_id = p.id) AS files"
+        " FROM post p WHERE p.space_id = $1 AND p.deleted_at IS NULL",
         space_id,
     )
-    return {row["id"]: (row["author_id"], row["files"]) for row in rows}
+    return {row["id"]: Item(row["author_id"], row["files"], row["peer_id"]) for row in rows}
 
 
 async def _read_by(space_id: int, one: Readers) -> set[int]:
@@ -320,12 +365,12 @@ async def _colleagues(space_id: int, one: Readers) -> tuple[int, bool]:
 
 
 def _measure(
-    ids: set[int], items: dict[int, tuple[Any, int]], opens: bool, people: int | None = 0, everyone: bool = False
+    ids: set[int], items: Mapping[int, Item], opens: bool, people: int | None = 0, everyone: bool = False
 ) -> Measure:
     return Measure(
         people=people,
         everyone=everyone,
         items=len(ids),
-        files=sum(items[i][1] for i in ids if i in items) if opens else 0,
-        authors=len({items[i][0] for i in ids if i in items}),
+        files=sum(items[i].files for i in ids if i in items) if opens else 0,
+        authors=len({items[i].author_id for i in ids if i in items}),
     )

@@ -1,6 +1,6 @@
 """How a policy becomes rows: the columns of a space, its partners, and who is let go. No question is asked here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -40,8 +40,7 @@ async def write(space_id: int, before: SpacePolicy, after: SpacePolicy, now: int
     silent = {who for who in OURS if not _answers(after, who)}
     if done.gone or any(_answers(before, who) for who in silent):
         await mails.narrowed(space_id, silent)
-    if past or opens_further_back(before, after):
-        done.kept = await _leave_out(space_id, before, now)
+    done.kept = await _leave_out(space_id, await denying(space_id, before, after, past), before, now)
     if past:
         done.opened = await _open_past(space_id, after, done.kept)
     return done
@@ -196,24 +195,28 @@ async def _open_past(space_id: int, after: SpacePolicy, kept: Iterable[int]) -> 
     return await db.execute(*query.join(one_of("peer_id", kept)).then("))").statement())
 
 
-async def _leave_out(space_id: int, before: SpacePolicy, now: int) -> dict[int, int]:
-    """Marks what people of instances that do not consent wrote, so that nobody reads it who could not until now; how
-    much of it stands in the space, by peer. What was left out once stays as it was then.
+async def denying(space_id: int, before: SpacePolicy, after: SpacePolicy, past: bool) -> list[int]:
+    """The peers that do not consent to what a change opens of what their people wrote, or may have written, there."""
+    if not past and not opens_further_back(before, after):
+        return []
+    rows = await db.fetch(
+        "SELECT q.id FROM peer q WHERE q.denies_past AND (EXISTS (SELECT 1 FROM post p WHERE p.space_id = $1"
+        " AND p.peer_id = q.id) OR EXISTS (SELECT 1 FROM membership m WHERE m.space_id = $1 AND m.peer_id = q.id))"
+        " ORDER BY q.id",
+        space_id,
+    )
+    return [row["id"] for row in rows]
+
+
+async def _leave_out(space_id: int, peers: Sequence[int], before: SpacePolicy, now: int) -> dict[int, int]:
+    """Marks what people of these peers wrote, so that nobody reads it who could not until now; how much of it stands in
+    the space, by peer. What was left out once stays as it was then.
     """
-    denying = [
-        row["id"]
-        for row in await db.fetch(
-            "SELECT q.id FROM peer q WHERE q.denies_past AND (EXISTS (SELECT 1 FROM post p WHERE p.space_id = $1"
-            " AND p.peer_id = q.id) OR EXISTS (SELECT 1 FROM membership m WHERE m.space_id = $1 AND m.peer_id = q.id))"
-            " ORDER BY q.id",
-            space_id,
-        )
-    ]
-    if not denying:
+    if not peers:
         return {}
     history, days = before.looking_back
     mark = Clause("UPDATE post SET kept_at = ?, kept_history = ?, kept_days = ?", (now, history.value, days))
-    where = Clause("space_id = ? AND deleted_at IS NULL AND", (space_id,)).join(one_of("peer_id", denying))
+    where = Clause("space_id = ? AND deleted_at IS NULL AND", (space_id,)).join(one_of("peer_id", peers))
     await db.execute(*mark.then("WHERE kept_at IS NULL AND").join(where).statement())
     counts = Clause("SELECT peer_id, COUNT(*) AS n FROM post WHERE").join(where).then("GROUP BY peer_id")
-    return dict.fromkeys(denying, 0) | {row["peer_id"]: row["n"] for row in await db.fetch(*counts.statement())}
+    return dict.fromkeys(peers, 0) | {row["peer_id"]: row["n"] for row in await db.fetch(*counts.statement())}

@@ -135,7 +135,7 @@ async def _shown(viewer: Resident, rows: list[dict[str, Any]]) -> list[Waiting]:
             about=_about(row["kind"], row["key"]),
             change=_change_of(row["kind"], row["key"]),
             recall=int(row["key"].split(":")[1]) if row["kind"] == "recall" else None,
-            words="" if (past := _past(row)) else row["words"],
+            words="" if (past := _past(viewer, row, around.get(row["space_id"]))) else row["words"],
             past=past,
         )
         for row in rows
@@ -181,10 +181,13 @@ def _about(kind: str, key: str) -> str:
     return "" if kind != "openness" else rest.rpartition(":")[2] if first == "openness" else first
 
 
-def _past(row: dict[str, Any]) -> PastOpened | None:
+def _past(viewer: Resident, row: dict[str, Any], space: SeenSpace | None) -> PastOpened | None:
+    """With the hosts that the space lets this person know now."""
     if row["kind"] != "openness" or not row["key"].startswith("past:"):
         return None
-    return msgspec.json.decode(row["words"], type=PastOpened)
+    told = msgspec.json.decode(row["words"], type=PastOpened)
+    known = space is not None and spaces.knows_partners(viewer, space)
+    return told if known else PastOpened(told.since, told.level)
 
 
 def _admits(viewer: Resident, space: SeenSpace | None) -> bool:

@@ -131,11 +131,17 @@ class PartnerName:
     title: str
 
 
+def knows_partners(viewer: Viewer, space: SeenSpace) -> bool:
+    """Whether somebody may know which partners a space has, and not only their own."""
+    sees = space.partner_view is not PartnerView.BLIND or space.standing.audience in INSIDE
+    return sees and bool(space.may(viewer, Act.SEE_ORGANISATIONS))
+
+
 async def partners(viewer: Viewer, space: SeenSpace) -> list[PartnerName]:
     """The instances that a space names, for those who may see which organisations are in it."""
     if not space.may(viewer, Act.SEE_ORGANISATIONS):
         return []
-    others = space.partner_view is not PartnerView.BLIND or space.standing.audience in INSIDE
+    others = knows_partners(viewer, space)
     rows = await db.fetch(
         "SELECT q.host, q.title FROM space_partner n JOIN peer q ON q.id = n.peer_id WHERE n.space_id = $1"
         " AND (q.id = $2 OR CAST($3 AS INT) = 1) ORDER BY q.host LIMIT 200",

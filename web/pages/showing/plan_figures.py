@@ -44,6 +44,19 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Wrote:
+    """Of one organisation: what its people wrote that others come to read, and what is left out."""
+
+    who: str
+    host: str
+    items: int
+    files: int
+    authors: int
+    left_out: int
+    left_out_files: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gain:
     """What some readers gain or lose, as a sentence."""
 
@@ -63,6 +76,8 @@ class Shown:
     figures: Sequence[Figure]
     rows: Sequence[Row]
     past: Plan | None = None
+    wrote: Sequence[Wrote] = ()
+    past_wrote: Sequence[Wrote] = ()
 
     @property
     def past_items(self) -> int:
@@ -93,7 +108,25 @@ def shown(speaks: Speech, plan: Plan, past: Plan | None = None) -> Shown:
         figures=_figures(speaks, plan),
         rows=[_row(speaks, one) for one in plan.impacts if not one.none],
         past=past,
+        wrote=_wrote(speaks, plan),
+        past_wrote=_wrote(speaks, past) if past else (),
     )
+
+
+def _wrote(speaks: Speech, plan: Plan) -> list[Wrote]:
+    ours = speaks.gettext(N_("Cette instance"))
+    return [
+        Wrote(
+            one.title or ours,
+            one.host,
+            one.opened.items,
+            one.opened.files,
+            one.opened.authors,
+            one.left_out.items,
+            one.left_out.files,
+        )
+        for one in plan.authors
+    ]
 
 
 def _field_of(found: Problem) -> str:

@@ -5,22 +5,25 @@ from dataclasses import replace
 
 import pytest
 
-from server import clock
+from server import clock, plan_words
 from server import database as db
-from server.actions import consent
+from server.actions import consent, plans
 from server.actions.arriving import Arrived, receive
 from server.actions.openness import Door, How, adjust, change
+from server.actions.past_notices import Opened, tell_authors
 from server.clock import now_ms
 from server.errors import Forbidden
 from server.ids import new_id
-from server.openness import History, Level, Reach
+from server.openness import History, Level, PartnerView, Reach
 from server.policy import Act
-from server.queries import policies, posts
+from server.queries import notifications, policies, posts
 from server.queries.newcomers import newcomers_of
+from server.queries.notifications import PastOpened
 from server.space_policy import PartnerTerms
-from server.viewer import Operator, RemotePerson, Viewer
+from server.viewer import Operator, RemotePerson, Resident, Viewer
 from tests import cast as company
 from tests.cast import HERE, KESTREL
+from web.locale import speech
 
 TIERS = "tiers.test"
 PAST = How(Door.PAGE, past=True)
@@ -106,8 +109,8 @@ async def test_I5_words_of_an_instance_that_denies_are_left_out_of_an_opened_pas
     assert effects["left_out"]["items"] == 1 and effects["left_out"]["of"] == [cast.kestrel.peer_id]  # type: ignore[index]
     newcomer = await enter(there, await company.stranger("timo", "Timo", TIERS))
     colleague = await enter(there, cast.driss)
-    for who in (newcomer, cast.bruno, colleague):
-        assert await read(said, who) == {"ours", "answer"}
+    for late in (newcomer, cast.bruno, colleague):
+        assert await read(said, late) == {"ours", "answer"}
     for who in (cast.alice, cast.chloe, cast.kestrel):
         assert await read(said, who) == {*said}
     since = await newcomers_of(cast.kestrel.peer_id, True, there)
@@ -173,6 +176,71 @@ async def test_I5_what_comes_late_from_an_instance_that_denied_was_left_out_too(
     timo = await enter(there, await company.stranger("timo", "Timo", TIERS))
     assert await read(said, timo) == await read(said, cast.bruno) == {"ours", "answer", "new"}
     assert await read(said, cast.chloe) == {*said}
+
+
+@pytest.mark.anyio
+async def test_a_plan_says_whose_words_are_opened_and_whose_are_left_out_and_who_agreed_agreed_to_that(
+    cast: company.Cast, later: list[int]
+) -> None:
+    there, said = await in_projet(cast)
+    await enter(there, cast.driss)
+    file = {"id": new_id(), "owner_id": cast.chloe.actor_id, "post_id": said["theirs"], "name": "plan.pdf"}
+    await db.insert("attachment", {**file, "media_type": "application/pdf", "created_at": now_ms()})
+    wanted = replace(await policies.current(there), partners=(PartnerTerms(KESTREL), PartnerTerms(TIERS)))
+    wanted = replace(wanted, reach=Reach.EVERYONE)
+
+    async def planned() -> tuple[list[tuple[str, int, int, int, int, int]], str]:
+        plan = await plans.plan(cast.alice, there, wanted, past=True)
+        found = [
+            (one.host, one.opened.items, one.opened.files, one.opened.authors, one.left_out.items, one.left_out.files)
+            for one in plan.authors
+        ]
+        assert found == [] or "authors" in plan_words.plan_json(plan, speech("fr"))
+        return found, plan.hash
+
+    assert (await plans.plan(cast.alice, there, wanted)).authors == ()
+    opened, agreed = await planned()
+    assert opened == [("", 2, 0, 1, 0, 0), (KESTREL, 1, 1, 1, 0, 0)]
+    await consent.heard(cast.kestrel.peer_id, False)
+    opened, without = await planned()
+    assert opened == [("", 2, 0, 1, 0, 0), (KESTREL, 0, 0, 0, 1, 1)]
+    assert agreed != without, "who agreed to less has not agreed to more"
+    plan = await plans.plan(cast.alice, there, wanted, past=True)
+    for language, sentence in (("fr", "kestrel.test n’y consent pas"), ("en", "kestrel.test does not consent")):
+        words = plan_words.plan_json(plan, speech(language))["authors"][1]["words"]
+        assert len(words) == 1 and words[0].startswith(sentence)
+
+
+@pytest.mark.anyio
+async def test_authors_of_ours_are_told_once_who_reads_them_now_and_whoever_did_it_is_not(
+    cast: company.Cast, later: list[int]
+) -> None:
+    there, _ = await in_projet(cast)
+    wrote = await company.guest("gil", "Gil", cast.alice, "Atelier")
+    for who in (cast.bruno, wrote, cast.odile):
+        await company.enter(there, who)
+    for guest_or_not in (cast.bruno, wrote):
+        await company.say(guest_or_not, "avant", there)
+    await opened(cast, there, TIERS)
+
+    async def told(who: Resident) -> list[PastOpened | None]:
+        return [one.past for one in await notifications.waiting(who) if one.kind == "openness"]
+
+    [first] = await db.fetch("SELECT MIN(published_at) AS at FROM post WHERE author_id = $1", cast.bruno.actor_id)
+    assert await told(cast.bruno) == [PastOpened(first["at"], Level.PARTNERS, (KESTREL, TIERS))]
+    assert len(await told(wrote)) == 1
+    assert await told(cast.alice) == await told(cast.odile) == [], "who opened it, and who wrote nothing"
+    await tell_authors(there, Opened(3, now_ms(), Level.PARTNERS))
+    assert len(await told(cast.bruno)) == 1, "once for each policy"
+
+    hosts = (KESTREL, TIERS)
+    how = How(Door.PAGE, past=True)
+    await adjust(cast.alice, there, how, lambda policy: replace(policy, partner_view=PartnerView.BLIND))
+    assert [one.hosts for one in await told(cast.bruno) if one] == [hosts, hosts]
+    assert [one.hosts for one in await told(wrote) if one] == [(), ()], "a guest of one side knows of no other"
+    await adjust(cast.alice, there, how, lambda policy: replace(policy, reach=Reach.INVITED))
+    await db.execute("DELETE FROM membership WHERE actor_id = $1", wrote.actor_id)
+    assert await told(wrote) == [], "nor of a space that is not theirs to know any more"
 
 
 @pytest.mark.anyio
