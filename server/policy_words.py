@@ -489,6 +489,10 @@ _EFFECTS = {
 def effects(found: Mapping[str, Any]) -> list[Said]:
     """What a change did at once, as its version keeps it: only what counts something."""
     told = [Said(words, {"count": int(found[name])}) for name, words in _EFFECTS.items() if found.get(name)]
+    if (left_out := found.get("left_out") or {}).get("items"):
+        told.append(
+            Said(N_("Messages laissés de côté, faute de consentement : %(count)s"), {"count": int(left_out["items"])})
+        )
     taken_back = found.get("taken_back") or {}
     if isinstance(taken_back, Mapping):
         for host, count in sorted(taken_back.items()):

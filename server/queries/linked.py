@@ -54,7 +54,9 @@ class Formerly:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """All that is known of one link. `people`: theirs, in spaces of ours."""
+    """All that is known of one link. `people`: theirs, in spaces of ours. `denies_past`: what its people wrote is
+    not to be opened to more.
+    """
 
     card: LinkCard
     key: str
@@ -64,6 +66,7 @@ class Linked:
     people: tuple[PersonCard, ...]
     incidents: tuple[Incident, ...]
     formerly: tuple[Formerly, ...] = ()
+    denies_past: bool = False
 
 
 async def of_host(viewer: Viewer, host: str) -> Linked:
@@ -78,7 +81,9 @@ async def every(viewer: Viewer) -> list[Linked]:
 
 async def _of(card: LinkCard) -> Linked:
     pin = await db.fetch_one(
-        "SELECT their_key, their_old_until_at, our_key_uri, rekey_event_id FROM link WHERE peer_id = $1", card.peer_id
+        "SELECT l.their_key, l.their_old_until_at, l.our_key_uri, l.rekey_event_id, q.denies_past FROM link l"
+        " JOIN peer q ON q.id = l.peer_id WHERE l.peer_id = $1",
+        card.peer_id,
     )
     assert pin is not None
     told = await db.fetch_one(
@@ -93,6 +98,7 @@ async def _of(card: LinkCard) -> Linked:
         people=await _people(card.peer_id),
         incidents=await _incidents(card.peer_id),
         formerly=await _formerly(card.peer_id),
+        denies_past=bool(pin["denies_past"]),
     )
 
 
@@ -170,6 +176,7 @@ def as_json(linked: Linked) -> dict[str, Any]:
         "changed_at": _time(card.changed_at),
         "offer_until": _time(card.offer_until_at),
         "until": _time(card.until_at),
+        "history_consent": "deny" if linked.denies_past else "allow",
         "key": linked.key,
         "old_key_until": _time(linked.old_key_until_at),
         "rekeying": linked.rekeying,

@@ -65,6 +65,7 @@ RUN: dict[str, list[str]] = {
     "link words": ["kestrel.test", "nulle.test"],
     "link offer": ["nulle.test"],
     "link rotate": [""],
+    "link past": ["", "--json", "deny"],
     **{f"link {verb}": ["nulle.test"] for verb in ("accept", "confirm", "suspend", "resume", "end", "kin")},
     "move": ["https://nulle.test"],
     "recall list": ["", "--json"],

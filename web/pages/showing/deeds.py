@@ -55,6 +55,8 @@ DEED_WORDS = {
     "link_end": N_("a mis fin à une liaison"),
     "space_frozen": N_("lecture gelée : la liste des membres n’est pas celle de l’hôte"),
     "link_kin": N_("a dit si une instance est de la maison"),
+    "history_consent": N_("a dit si le passé de nos collègues chez nos partenaires peut être ouvert à d’autres"),
+    "partner_consent": N_("une instance liée a dit si le passé de ses membres peut être ouvert à d’autres"),
     "link_rotate": N_("a renouvelé la clé de l’instance"),
     "link_rekeyed": N_("nouvelle clé d’une instance liée"),
     "link_moved": N_("une instance liée a changé d’adresse"),

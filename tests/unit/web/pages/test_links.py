@@ -47,6 +47,21 @@ async def test_the_map_draws_each_instance_and_the_table_says_the_same(odile: Br
     assert cast
 
 
+async def test_an_administrator_says_once_and_for_all_that_the_past_of_ours_elsewhere_is_not_opened(
+    odile: Browser, cast: Cast
+) -> None:
+    assert "Nous l’acceptons." in await odile.page("/admin/links")
+    await odile.post("/admin/links/past", consent="deny")
+    page = await odile.page("/admin/links")
+    assert "Nous refusons" in page and 'name="consent" value="allow"' in page
+    await odile.post("/admin/links/past", consent="allow")
+    assert "Nous l’acceptons." in await odile.page("/admin/links")
+    assert "le passé de ses membres" not in await odile.page(PAGE)
+    await db.execute("UPDATE peer SET denies_past = $1 WHERE host = $2", True, KESTREL)
+    assert "Elle refuse que le passé de ses membres soit ouvert" in await odile.page(PAGE)
+    assert cast
+
+
 async def test_one_link_shows_its_spaces_people_key_clock_and_what_it_was_refused(odile: Browser, cast: Cast) -> None:
     await space("offre", Level.PARTNERS, cast.alice, cast.chloe, partners=(KESTREL,))
     peer_id = await kestrel()

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 from server import database as db
 from server import declared_values
-from server.actions import openness
+from server.actions import consent, openness
 from server.actions.openness import Door, How
 from server.actions.spaces import name_partner, set_openness
 from server.clock import now_ms
@@ -271,6 +271,21 @@ async def test_the_impact_is_shown_in_figures_and_words_before_and_the_past_with
     await alice.post(f"{AT}?do=apply", **fields_of(page))
     assert "Messages plus anciens ouverts" not in await alice.page(AT)  # their stamps allowed it already
     assert "Personnes d’autres instances" not in page
+
+
+async def test_whose_words_are_opened_and_whose_are_left_out_is_said_before_and_in_the_history(
+    cast: Cast, alice: Browser
+) -> None:
+    team = await space(SLUG, Level.PARTNERS, cast.alice, cast.chloe, partners=(KESTREL,))
+    await say(cast.alice, "Avant", team)
+    await say(cast.chloe, "Avant aussi", team)
+    await consent.heard(cast.kestrel.peer_id, False)
+    page = await alice.post(AT, 200, **await filled(alice, reach="everyone"))
+    assert "Laissés de côté" in page and f"<small>{KESTREL}</small>" in page
+    page = await alice.post(AT, 200, **fields_of(page), past="1")
+    assert "1 message et 0 fichiers : cette instance n’y consent pas" in page
+    await alice.post(f"{AT}?do=apply", **fields_of(page))
+    assert "Messages laissés de côté, faute de consentement : 1" in await alice.page(AT)
 
 
 async def test_a_script_gets_the_impact_alone(cast: Cast, alice: Browser) -> None:
