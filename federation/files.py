@@ -27,7 +27,7 @@ from server import database as db
 from server import files, live, pictures
 from server.actions import file_bytes
 from server.clock import now_ms
-from server.errors import DomainError
+from server.errors import DomainError, Unavailable
 from server.ids import host_of
 from server.limits import MEDIA_BYTES
 from server.media_types import sha256_of, sniff
@@ -98,6 +98,8 @@ async def _fetch(instance: Instance, job: dict[str, Any]) -> None:
     try:
         await _keep(instance, file_id, file)
         await _done(job["id"], "")
+    except Unavailable as error:  # our own disk, or database
+        await _later(job, str(error), again=True, for_good=False)
     except (Unreachable, _NotShown) as error:
         refused = isinstance(error, _NotShown)
         again = not refused if link is None else not refused or now_ms() - job["created_at"] < REFUSED_FOR_MS

@@ -17,8 +17,10 @@ from federation.schedule import State
 from federation.sending import OK_MS
 from federation.trust import host_at
 from server import database as db
+from server.actions.link_rows import STANDS
 from server.clock import now_ms
 from server.errors import Unavailable
+from server.openness import LinkState
 
 MOST_TRIES = 5
 AGAIN_AFTER_MS = 10_000
@@ -38,14 +40,18 @@ async def passes(error: Exception, row: dict[str, Any]) -> bool:
         return bool(row["linked"])
     if not row["linked"] or not isinstance(error, RefusedThere) or error.answered not in SHOWN_TO_PARTNERS:
         return False
-    asked = await db.fetch_one(
-        "SELECT q.id FROM peer q JOIN link l ON l.peer_id = q.id AND l.state = 'active' WHERE q.host = $1",
-        host_at(error.url),
-    )
-    if asked is None:
+    link = await link_with(host_at(error.url))
+    if link is None or link["state"] != LinkState.ACTIVE:
         return False
-    heard = await hears_us(asked["id"], row["received_at"])
+    heard = await hears_us(link["peer_id"], row["received_at"])
     return row["attempts"] + 1 < MOST_TRIES or not heard
+
+
+async def link_with(host: str) -> dict[str, Any] | None:
+    """`peer_id` and `state` of the link with a host, if one stands."""
+    return await db.fetch_one(
+        f"SELECT l.peer_id, l.state FROM link l JOIN peer q ON q.id = l.peer_id WHERE q.host = $1 AND {STANDS}", host
+    )
 
 
 async def hears_us(peer_id: int, since: int) -> bool:

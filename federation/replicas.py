@@ -11,9 +11,12 @@ from typing import Any
 
 import msgspec
 
+from federation.answers import RefusedThere
 from federation.errors import FederationError, Unreachable
 from federation.handlers.call import Call
 from federation.instance import Instance
+from federation.membership_wishes import wait_for_link
+from federation.patience import SHOWN_TO_PARTNERS, link_with
 from federation.reading import activity_in, as_now, identifier
 from federation.signing import manner_towards, sign_as_instance
 from federation.trust import host_at, same_origin
@@ -22,12 +25,18 @@ from server import live
 from server.actions.post_rows import hash_of
 from server.clock import now_ms
 from server.ids import new_id
+from server.openness import LinkState
 from server.queries.former import moves
 
 KIND = "replica"
 HOUR_MS = 3_600_000
 MOST_PER_HOUR = 500
-MOST_TRIES = 8
+MOST_TRIES = 16
+"""For most of a day: as long as a partner may be away, or its link be stopped on its side."""
+REFUSED_WAITS_MS = (60_000, 3_600_000, 86_400_000, 7 * 86_400_000)
+"""When it is asked again for what it did not show: mostly that is of a past which is not for us; or the link is stopped
+on that side.
+"""
 FIRST_WAIT_MS = 1_000
 MOST_HOSTS = 1_000
 
@@ -63,6 +72,10 @@ async def seek(instance: Instance, job: dict[str, Any]) -> None:
         await _end(job["id"], "")
         return
     payload = msgspec.json.decode(job["payload"])
+    link = await link_with(host_at(payload["url"]))
+    if link is not None and link["state"] != LinkState.ACTIVE:
+        await wait_for_link(job["id"])
+        return
     try:
         if job["attempts"] == 0 or job["error"]:
             await _ask(instance, payload)
@@ -70,7 +83,12 @@ async def seek(instance: Instance, job: dict[str, Any]) -> None:
     except Unreachable as error:
         await _later(job, str(error))
     except FederationError as error:
-        await _end(job["id"], str(error))
+        refused = int(payload.get("refused", 0))
+        shown_later = isinstance(error, RefusedThere) and error.answered in SHOWN_TO_PARTNERS
+        if shown_later and refused < len(REFUSED_WAITS_MS):
+            await _later(job, str(error), {**payload, "refused": refused + 1})
+        else:
+            await _end(job["id"], str(error))
 
 
 async def _placed(post: dict[str, Any]) -> bool:
@@ -105,7 +123,7 @@ async def _ask(instance: Instance, payload: dict[str, Any]) -> None:
     if said.type != "Announce" or said.actor != payload["space"] or not same_origin(answer.final_url, said.actor):
         raise FederationError("The host has another answer than its relay.", url)
     row = {"id": new_id(), "activity_hash": hash_of(known.first(said.id)), "peer_id": payload["peer"]}
-    more = {"sender_uri": url[:512], "linked": True, "body": body, "received_at": now_ms()}
+    more = {"seq": 0, "sender_uri": url[:512], "linked": True, "body": body, "received_at": now_ms()}
     await db.insert_many("receipt", [{**row, **more}], ignore=True)
     live.publish(live.Fact("receipt"))
 
@@ -121,11 +139,17 @@ def _may_ask(host: str) -> bool:
     return hour.asked <= MOST_PER_HOUR
 
 
-async def _later(job: dict[str, Any], error: str) -> None:
+async def _later(job: dict[str, Any], error: str, refused: dict[str, Any] | None = None) -> None:
+    """Asks again, twice as long after the time before; where it was `refused` (what is kept of the job then), when that
+    is due.
+    """
+    wait = FIRST_WAIT_MS << job["attempts"] if refused is None else REFUSED_WAITS_MS[refused["refused"] - 1]
     await db.execute(
-        "UPDATE job SET attempts = attempts + 1, due_at = $1, error = $2 WHERE id = $3",
-        now_ms() + (FIRST_WAIT_MS << job["attempts"]),
+        "UPDATE job SET attempts = attempts + $1, due_at = $2, error = $3, payload = $4 WHERE id = $5",
+        0 if refused is not None else 1,
+        now_ms() + wait,
         error[:500],
+        job["payload"] if refused is None else msgspec.json.encode(refused).decode(),
         job["id"],
     )
 

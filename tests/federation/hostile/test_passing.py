@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from federation import handlers, lookup, processing, taking_effect
+from federation import files, handlers, lookup, processing, taking_effect, upkeep
 from federation.handlers import posts as handler
 from federation.patience import MOST_TRIES
 from federation.streams import heard_of, stream_with
 from server import database as db
-from server.actions import purges
+from server.actions import file_bytes, purges
 from server.clock import now_ms
 from server.errors import Unavailable
 from server.ids import new_id
@@ -18,6 +18,7 @@ from server.openness import Level
 from server.queries.former import moves
 from server.transactions import UniqueViolation
 from tests.federation.stranger import Actor, Here, Json, OtherServer, enter, linked, met, mirrored
+from tests.unit.federation.elsewhere import answer
 
 pytestmark = pytest.mark.anyio
 NOT_NOW = b"HTTP/1.1 503 Not Now\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -174,6 +175,48 @@ async def test_a_database_that_is_busy_refuses_nothing(both: Both, where: str, m
     await both.come(both.create(both.chloe))
     assert await both.again(MOST_TRIES + 1) == [] and await both.refused() == []
     assert await both.count("post") == 1
+
+
+async def test_a_file_is_had_once_our_disk_has_room_for_it(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, create = both.pin.server, both.create(both.chloe, both.group.uri)
+    url = f"{server.base}/media/7/plan.txt"
+    create["object"]["attachment"] = [{"type": "Document", "mediaType": "text/plain", "url": url}]
+    server.scene("/media/7/plan.txt", answer(b"les plans", "Content-Type: text/plain"))
+    await both.come(both.tells(create, 1))
+    with monkeypatch.context() as context:
+        context.setattr(file_bytes, "expect", full)
+        await files.fetch_waiting(both.here.instance)
+    await db.execute("UPDATE job SET due_at = 0")
+    await files.fetch_waiting(both.here.instance)
+    assert await db.fetch("SELECT state FROM attachment") == [{"state": "ready"}]
+
+
+async def full(*_: object) -> None:
+    raise Unavailable
+
+
+async def test_what_is_not_shown_now_is_asked_for_again_later(both: Both) -> None:
+    """What an answer answers; seldom, because mostly it is of a past that is not for us."""
+    question, copy = both.create(both.chloe, both.group.uri), both.pin.server.new("copies")
+    path = copy.removeprefix(both.pin.server.base)
+    both.pin.server.scene(path, NOT_THERE)
+    answered = both.create(both.chloe, both.group.uri)
+    answered["object"]["inReplyTo"] = question["object"]["id"]
+    await both.come(both.tells(answered, 1) | {"parvis:parent": copy})
+    await db.execute("UPDATE link SET state = 'suspended'")
+    await upkeep.work_off(both.here.instance)
+    await db.execute("UPDATE link SET state = 'active'")
+    assert both.pin.server.asked(path) == 0
+    for asked in (1, 2):
+        await db.execute("UPDATE job SET due_at = 0")
+        await upkeep.work_off(both.here.instance)
+        await upkeep.work_off(both.here.instance)
+        assert both.pin.server.asked(path) == asked
+    both.pin.server.serve(copy, both.tells(question, 1))
+    await db.execute("UPDATE job SET due_at = 0")
+    await upkeep.work_off(both.here.instance)
+    await both.here.process()
+    assert await both.count("post") == 2
 
 
 async def test_I4_what_waits_is_gone_with_its_space_when_that_is_taken_back(both: Both) -> None:
