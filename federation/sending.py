@@ -27,7 +27,7 @@ from federation.vocabulary import ACTIVITY_JSON
 from server import database as db
 from server.actions.link_rows import COMPARED_ANEW
 from server.clock import now_ms
-from server.events import TOLD_UNTIL_ANSWERED
+from server.events import TOLD_UNTIL_ANSWERED, Kind
 from server.group_commit import GroupCommit
 from server.row_order import hold
 from server.sql import Clause, one_of
@@ -42,6 +42,8 @@ GATHERING_S = 0.005
 """How long what became of one delivery waits for others to share its commit; nobody waits for it but the next."""
 OK_MS = 60_000
 """How exact the time of an instance's last good answer is kept, in milliseconds."""
+MOST_BESIDE = 50
+"""Attempts after which a step of a link is put aside, too: most of an hour where the link stands, else of a day."""
 BROKEN = (500, 501, 505)
 """Answers of a server that broke: at what it was sent, or altogether."""
 POISON_AFTER = 5
@@ -237,7 +239,7 @@ class Sender:
             if again.status is not None and again.status < 300:
                 outcome, manner = again, manner.other()
                 await db.execute("UPDATE peer SET knock = $1 WHERE id = $2", manner.scheme, peer.id)
-        if row["kind"] in TOLD_UNTIL_ANSWERED and (outcome.status in (404, 410) or outcome.status in BROKEN):
+        if _is_told_on(row) and (outcome.status in (404, 410) or outcome.status in BROKEN):
             outcome = Outcome(failure=f"answered {outcome.status}")  # of an inbox that is not there it is no refusal
         if outcome.status in (404, 410) and not peer.linked and not row["attempts"]:
             inbox = await found_again(self.instance, peer.id, row["inbox"])
@@ -276,6 +278,14 @@ class Sender:
             "user-agent": self.instance.transport.user_agent,
             "accept": "application/json",
         }
+
+
+def _is_told_on(row: dict[str, Any]) -> bool:
+    """Whether no answer of a server that is set up anew, or breaks, puts this aside: whom a step of a link did not
+    reach, or its end, goes on as before.
+    """
+    beside = row["lane"] == BESIDE and row["kind"] != Kind.LINK_OFFERED and row["attempts"] + 1 < MOST_BESIDE
+    return beside or row["kind"] in TOLD_UNTIL_ANSWERED
 
 
 async def _is_linked(peer: Peer) -> bool:
