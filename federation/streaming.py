@@ -231,7 +231,8 @@ class _Serving:
         spaces = sorted({row["space_id"] for row in rows if row["space_id"] is not None})
         posts = sorted({row["post_id"] for row in rows if row["post_id"] is not None})
         link = await db.fetch(
-            "SELECT l.state, q.blocked_at FROM peer q LEFT JOIN link l ON l.peer_id = q.id WHERE q.id = $1",
+            "SELECT l.state, l.changed_at, q.blocked_at FROM peer q LEFT JOIN link l ON l.peer_id = q.id"
+            " WHERE q.id = $1",
             self.peer.id,
         )
         if not link or link[0]["state"] != LinkState.ACTIVE:

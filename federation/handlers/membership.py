@@ -43,7 +43,7 @@ async def undo(call: Call) -> None:
         await undo_like(call)
     elif kind in ("Follow", "Join"):
         whole = call.said.object if isinstance(call.said.object, dict) else {}
-        target = await _ours(call, identifier(whole.get("object")))
+        target = await _ours(call, identifier(whole.get("object")), suspended=True)
         if target["kind"] == "group":
             await membership.left(call.person, target["uri"])
         else:
@@ -151,11 +151,9 @@ async def remove(call: Call) -> None:
     await membership.removed(call.server, call.said.actor, target["id"])
 
 
-async def _ours(call: Call, uri: str) -> dict[str, Any]:
-    """One of our own actors. Raises NotFound."""
-    row = await db.fetch_one(
-        "SELECT id, uri, kind FROM actor WHERE uri = $1 AND peer_id IS NULL AND suspended_at IS NULL", uri
-    )
-    if row is None:
+async def _ours(call: Call, uri: str, *, suspended: bool = False) -> dict[str, Any]:
+    """One of our own actors; also one that is `suspended`, which may pass, where something ends. Raises NotFound."""
+    row = await db.fetch_one("SELECT id, uri, kind, suspended_at FROM actor WHERE uri = $1 AND peer_id IS NULL", uri)
+    if row is None or (row["suspended_at"] is not None and not suspended):
         raise NotFound(detail="no such actor here")
     return row

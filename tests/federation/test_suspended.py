@@ -1,8 +1,10 @@
 """A link stands still for a while: nothing flows, and afterwards nothing is lost."""
 
+from typing import Any
+
 import pytest
 
-from federation import membership_wishes
+from federation import composing, membership_wishes, streaming
 from federation.processing import process_waiting
 from federation.sending import Sender, take_due
 from federation.streams import OWN_WORDS
@@ -102,6 +104,25 @@ async def test_a_link_that_stops_in_the_middle_of_a_turn_keeps_what_it_was_not_t
     await stands_still(world)
     assert await Sender(world.instance).serve(due, "test") == 0
     assert await world.states() == {"pending": 2}
+
+
+async def test_a_link_that_stops_for_a_moment_while_a_page_is_built_makes_no_gap(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = composing.compose
+
+    async def compose(*args: Any) -> Any:
+        monkeypatch.setattr(streaming, "compose", real)
+        await stands_still(world)
+        sealed = await real(*args)
+        await goes_on(world)
+        return sealed
+
+    await world.write(1)
+    await world.sequence()
+    monkeypatch.setattr(streaming, "compose", compose)
+    await world.send()
+    assert await world.states() == {"sent": 1} and len(world.partner.told) == 1
 
 
 @pytest.mark.parametrize("takes_back", [False, True])

@@ -7,16 +7,19 @@ import pytest
 
 from federation import files, handlers, lookup, processing, taking_effect, upkeep
 from federation.handlers import posts as handler
+from federation.outbox import sequence_waiting
 from federation.patience import MOST_TRIES
+from federation.sending import Sender, take_due
 from federation.streams import heard_of, stream_with
 from server import database as db
-from server.actions import file_bytes, purges
+from server.actions import file_bytes, links, purges
 from server.clock import now_ms
 from server.errors import Unavailable
 from server.ids import new_id
 from server.openness import Level
 from server.queries.former import moves
 from server.transactions import UniqueViolation
+from server.viewer import Operator
 from tests.federation.stranger import Actor, Here, Json, OtherServer, enter, linked, met, mirrored
 from tests.unit.federation.elsewhere import answer
 
@@ -239,3 +242,30 @@ async def test_what_another_process_brought_to_its_end_is_not_begun_again(both: 
     await db.execute("UPDATE receipt SET processed_at = 1, body = ''")
     await taking_effect.apply([waits])
     assert await db.fetch("SELECT processed_at, body FROM receipt") == [{"processed_at": 1, "body": ""}]
+
+
+async def test_a_step_of_a_link_is_told_until_a_server_that_is_set_up_anew_takes_it(
+    closed: Here, kestrel: OtherServer
+) -> None:
+    """Otherwise one side believes to be linked and the other does not."""
+    await linked(kestrel, "confirmed")
+    await links.confirm(Operator(), kestrel.host)
+    await sequence_waiting(closed.instance)
+    sender = Sender(closed.instance)
+    for status in ("404 Not Found",) * 6 + ("500 Broken",) * 3 + ("202 Accepted",):
+        assert [row["state"] for row in await db.fetch("SELECT state FROM delivery")] == ["pending"]
+        kestrel.scene("/actor/inbox", answer(b"", status=status))
+        await db.execute("UPDATE peer SET due_at = 0, lease_until_at = 0")
+        for peer in await take_due("test", 10):
+            await sender.serve(peer, "test")
+    assert [row["state"] for row in await db.fetch("SELECT state FROM delivery")] == ["sent"]
+
+
+async def test_who_no_longer_follows_somebody_is_heard_while_that_one_is_suspended(both: Both) -> None:
+    alice = both.here.alice.actor_id
+    follow = {"id": new_id(), "follower_id": await met(both.chloe), "followed_id": alice, "state": "accepted"}
+    await db.insert("follow", {**follow, "created_at": 0})
+    await db.execute("UPDATE actor SET suspended_at = 1 WHERE id = $1", alice)
+    following = both.chloe.says("Follow", both.here.person("alice"))
+    await both.come(both.chloe.says("Undo", following), both.frida.says("Follow", both.here.person("alice")))
+    assert await both.count("follow") == 0 and len(await both.refused()) == 1
