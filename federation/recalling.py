@@ -57,27 +57,30 @@ async def _gather(target: dict[str, Any]) -> int:
         return 0
 
 
-def answers_waiting(peer: str) -> str:
-    """SQL: deliveries (d) and facts (e) that wait of what answers the recalls of an instance; `peer`: SQL for its id.
+def answers_waiting(columns: str, peer: str) -> str:
+    """SQL: columns of deliveries (d) and facts (e) that wait: what answers the recalls of an instance (`peer`: its id).
 
     They are found by the spaces that it hosts: all else that waits for it, perhaps for weeks, is not looked through.
     """
-    kind = "e.kind = 'recall_answered'"
+    waits = (
+        "e.kind = 'recall_answered' AND d.event_id = e.id"
+        f" AND d.peer_id + 0 = {peer} AND d.state || '' = 'pending'"  # by its event, and by no index of those
+    )
     return (
-        f"FROM (SELECT e.id, e.kind FROM space s JOIN event e ON e.space_id = s.id WHERE s.peer_id = {peer} AND {kind}"
-        f" UNION ALL SELECT e.id, e.kind FROM event e WHERE e.space_id IS NULL AND {kind}) e"
-        f" JOIN delivery d ON d.event_id = e.id AND d.peer_id = {peer} AND d.state = 'pending'"
+        f"SELECT {columns} FROM space s CROSS JOIN event e CROSS JOIN delivery d"  # in this order
+        f" WHERE s.peer_id = {peer} AND e.space_id = s.id AND {waits}"
+        f" UNION ALL SELECT {columns} FROM event e CROSS JOIN delivery d WHERE e.space_id IS NULL AND {waits}"
     )
 
 
 async def urgent(peer_id: int, limit: int) -> list[dict[str, Any]]:
     """Deliveries of recalls, and of what answers them, to one instance: they go before anything else."""
-    columns = "SELECT d.id, d.event_id, d.inbox, d.attempts, d.lane, e.kind, d.seq"
+    columns = "d.id, d.event_id, d.inbox, d.attempts, d.lane, e.kind, d.seq"
     return await db.fetch(
-        f"{columns} FROM recall_target t JOIN delivery d ON d.event_id = t.event_id AND d.peer_id = t.peer_id"
+        f"SELECT {columns} FROM recall_target t JOIN delivery d ON d.event_id = t.event_id AND d.peer_id = t.peer_id"
         " JOIN event e ON e.id = d.event_id WHERE t.peer_id = $1"
         " AND t.state IN ('waiting', 'unreachable', 'late') AND d.state = 'pending'"
-        f" UNION {columns} {answers_waiting('$1')} ORDER BY seq LIMIT $2",
+        f" UNION ALL {answers_waiting(columns, '$1')} ORDER BY seq LIMIT $2",
         peer_id,
         limit,
     )

@@ -126,7 +126,7 @@ async def take_due(owner: str, limit: int, but: Collection[int] = ()) -> list[Pe
                OR EXISTS (SELECT 1 FROM recall_target t JOIN delivery d ON d.event_id = t.event_id
                  AND d.peer_id = q.id AND d.state = 'pending' WHERE t.peer_id = q.id
                  AND t.state IN ('waiting', 'unreachable', 'late'))
-               OR EXISTS (SELECT d.id {answers_waiting("q.id")}))
+               OR EXISTS ({answers_waiting("d.id", "q.id")}))
            ORDER BY q.due_at LIMIT $2""",
         now,
         limit + len(but),
