@@ -181,10 +181,11 @@ def _in_space_of_ours(event: dict[str, Any]) -> bool:
 
 
 async def _who_was_sent(event: dict[str, Any], post: Told) -> list[Target]:
-    """Whoever was sent the post, or is about to be; and, when a steward takes it back, its author's instance."""
+    """Whoever may have the post, or soon will; and, when a steward takes it back, its author's instance."""
     rows = await db.fetch(
         "SELECT DISTINCT d.peer_id, d.inbox FROM event e CROSS JOIN delivery d WHERE d.event_id = e.id"  # in this order
-        " AND e.post_id = $1 AND e.kind IN ('post_published', 'post_edited') AND d.state IN ('sent', 'pending')",
+        " AND e.post_id = $1 AND e.kind IN ('post_published', 'post_edited')"
+        " AND d.state IN ('sent', 'dead', 'pending')",
         post.id,
     )
     targets = [(row["peer_id"], row["inbox"]) for row in rows]

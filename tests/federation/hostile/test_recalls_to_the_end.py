@@ -198,6 +198,16 @@ async def test_what_is_on_its_way_to_a_server_without_a_link_is_taken_back_once_
     assert [row["kind"] for row in await db.fetch(waiting)] == ["member_removed", "item_recalled"]
 
 
+async def test_a_withdrawal_goes_where_a_post_was_answered_with_errors_until_it_was_put_aside(shared: Asked) -> None:
+    """It may have come all the same, as recalls take it to have: who broke at it never heard that it was taken back."""
+    await db.execute("UPDATE delivery SET state = 'dead', attempts = 5")
+    await withdraw(shared.here.alice, int(shared.uris[0].rpartition("/")[2]))
+    while await sequence_waiting(shared.here.instance):
+        pass
+    waiting = "SELECT e.kind FROM delivery d JOIN event e ON e.id = d.event_id WHERE d.state = 'pending'"
+    assert [row["kind"] for row in await db.fetch(waiting)] == ["post_withdrawn"]
+
+
 @pytest.mark.parametrize("how", ["state = 'pending', attempts = 1", "state = 'pending', number = 1", "state = 'dead'"])
 async def test_what_may_have_arrived_is_taken_back_from_who_reads_less_of_the_past(shared: Asked, how: str) -> None:
     """It was tried, and the answer lost: what was not known to have come was left where it was.
