@@ -37,7 +37,7 @@ async def passes(error: Exception, row: dict[str, Any]) -> bool:
     if isinstance(error, Unavailable):
         return True
     if isinstance(error, Unreachable):
-        return bool(row["linked"])
+        return bool(row["linked"]) or await _is_agreeing(row["peer_id"])
     if not row["linked"] or not isinstance(error, RefusedThere) or error.answered not in SHOWN_TO_PARTNERS:
         return False
     link = await link_with(host_at(error.url))
@@ -45,6 +45,12 @@ async def passes(error: Exception, row: dict[str, Any]) -> bool:
         return False
     heard = await hears_us(link["peer_id"], row["received_at"])
     return row["attempts"] + 1 < MOST_TRIES or not heard
+
+
+async def _is_agreeing(peer_id: int) -> bool:
+    """Whether we wait for a word of this instance about a link that we proposed, or accepted."""
+    waits = "SELECT id FROM link WHERE peer_id = $1 AND state IN ('offered', 'confirmed')"
+    return await db.fetch_one(waits, peer_id) is not None
 
 
 async def link_with(host: str) -> dict[str, Any] | None:

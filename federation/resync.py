@@ -48,6 +48,9 @@ COMPARISONS = 60
 """With one instance in a quarter of an hour: each looks at all that both share, and is had by saying that one's numbers
 begin again. Whoever says so more often than databases are put back waits."""
 
+UNDECIDED = ("unavailable", "failed")
+"""Codes by which a host says that something had no effect there, and not that it would not have it."""
+
 Held = dict[str, int]
 """Posts by address, each with the time of its last edit in milliseconds, 0 when there was none."""
 
@@ -259,7 +262,7 @@ async def _was_refused(peer_id: int, post_id: int) -> bool:
         post_id,
         peer_id,
     )
-    return bool(told) and all(row["error"] for row in told)
+    return bool(told) and all(row["error"] not in ("", *UNDECIDED) for row in told)
 
 
 # --- asking --------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from federation import composing, membership_wishes, streaming
+from federation import composing, membership_wishes, resync, streaming
 from federation.processing import process_waiting
 from federation.sending import Sender, take_due
 from federation.streams import OWN_WORDS
@@ -152,3 +152,15 @@ async def test_what_is_to_be_asked_of_a_partner_waits_until_its_link_goes_on(wor
         assert await work_off(world.instance) == 1
         [job] = await db.fetch("SELECT done_at, attempts, due_at FROM job")
         assert (job["done_at"], job["attempts"]) == (None, 0) and job["due_at"] > now_ms()
+
+
+async def test_a_comparison_tells_again_what_had_no_effect_there_and_was_not_decided(world: World) -> None:
+    """What its host would not have it is not told again (I5)."""
+    [post] = await world.write(1)
+    await world.sequence()
+    await world.send()
+    refused = []
+    for code in ("policy", "not-found", "unavailable", "failed", ""):
+        await db.execute("UPDATE delivery SET error = $1", code)
+        refused += [code] if await resync._was_refused(world.peer_id, post) else []
+    assert refused == ["policy", "not-found"]

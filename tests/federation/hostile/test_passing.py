@@ -7,6 +7,7 @@ import pytest
 
 from federation import files, handlers, lookup, processing, taking_effect, upkeep
 from federation.handlers import posts as handler
+from federation.links import offer as propose
 from federation.outbox import sequence_waiting
 from federation.patience import MOST_TRIES
 from federation.sending import Sender, take_due
@@ -269,3 +270,24 @@ async def test_who_no_longer_follows_somebody_is_heard_while_that_one_is_suspend
     following = both.chloe.says("Follow", both.here.person("alice"))
     await both.come(both.chloe.says("Undo", following), both.frida.says("Follow", both.here.person("alice")))
     assert await both.count("follow") == 0 and len(await both.refused()) == 1
+
+
+async def test_the_answer_to_our_proposal_waits_until_its_instance_can_be_asked(
+    closed: Here, kestrel: OtherServer
+) -> None:
+    """It was taken with 202, and nobody there says it again."""
+    pin = kestrel.instance()
+    await met(pin)
+    await propose(closed.instance, Operator(), kestrel.host)
+    [event] = await db.fetch("SELECT id FROM event WHERE kind = 'link_offered'")
+    result = {"parvis:nonce": "0" * 32, "parvis:minVersion": 1}
+    accepted = pin.says("Accept", closed.instance.here.activity(event["id"]), result=result)
+    kestrel.scene("/actor", NOT_NOW)
+    assert (await closed.hear(accepted, pin.ed)).status_code == 202
+    for tries in range(MOST_TRIES + 1):
+        await db.execute("UPDATE receipt SET received_at = 0")
+        await closed.process()
+        assert (await db.fetch("SELECT state FROM link"))[0]["state"] == "offered", tries
+    pin.publish()
+    await closed.process()
+    assert (await db.fetch("SELECT state FROM link"))[0]["state"] == "confirmed"
