@@ -32,6 +32,7 @@ class Space:
 
     id: str
     members: dict[str, str] = field(default_factory=dict)
+    knows: set[str] = field(default_factory=set)  # whose instance took the word that they are in
     posts: dict[str, Document] = field(default_factory=dict)
     told: dict[str, set[str]] = field(default_factory=dict)
 
@@ -172,7 +173,12 @@ class OtherSide(Linked):
         space = self.spaces[said["object"]]
         space.members[said["actor"]] = moment()
         accept = self.activity("Accept", space.id, [said["actor"]], object=said)
-        self.to_do.put(lambda: self.send(origin, accept, f"{said['actor']}/inbox"))
+
+        def let_in() -> None:
+            if self.send(origin, accept, f"{said['actor']}/inbox") == "":
+                space.knows.add(said["actor"])
+
+        self.to_do.put(let_in)
 
     def relay(self, space: Space, said: Document) -> str:
         """Tells each instance with a member what was said; '' or the last error's code."""

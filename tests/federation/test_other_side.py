@@ -120,7 +120,7 @@ async def in_a_space_of_theirs(node: Node, other: OtherSide, bob: Person, chloe:
     space = other.found("labo", chloe)
     actor = f"{node.base}/@bob"
     assert await aside(other.invite, space, actor) == ""
-    await aside(other.until, lambda: actor in space.members, "Bob asks to come in")
+    await aside(other.until, lambda: actor in space.knows, "Bob asks to come in, and is")
     post = other.note(chloe, space, "<p>Bienvenue au labo</p>")
     assert await aside(other.relay, space, other.about("Create", chloe, space, post)) == ""
     seen = await bob.sees("Bienvenue au labo")
