@@ -16,7 +16,7 @@ import msgspec
 from federation.errors import FederationError, Malformed, Refused, Untrusted
 from federation.handlers.posts import LIKES, emoji_of
 from federation.instance import Instance
-from federation.lookup import NO_STREAM
+from federation.lookup import NO_STREAM, peering_of
 from federation.membership_wishes import wait_for_link, wish
 from federation.poll_reading import poll_in
 from federation.proving import holds
@@ -91,6 +91,7 @@ async def have_back(instance: Instance, job: dict[str, Any]) -> None:
         return
     came, waiting = 0, 0
     if not job["attempts"]:
+        await peering_of(instance, peer["id"])  # what it said of itself since is lost, such as that it does not consent
         async with db.transaction():
             await invite_once_more(peer["id"])
     try:

@@ -81,6 +81,7 @@ FIELDS = {
     "theirs": "r",
     "left": "r",  # written by somebody who is not in it any more
     "past": "p",
+    "kept": "k",  # left out of an opened past: partners were named, and all others let in, after it was written
     "old": "-",  # what an edit replaced is shown to nobody
     "taken": "-",  # nor is what was taken back
     "held": "o",  # waits for a steward
@@ -92,19 +93,44 @@ The silent `person` is of the partner with a member: others from outside see org
 Hashtags and link previews do not exist yet.
 """
 
+STILL = {
+    "guest in it": ("everyone", "network", "public"),
+    "guest elsewhere": ("network", "public"),
+    "partner with a member": ("public",),
+    "rival with a member": ("public",),
+    "partner without a member": ("public",),
+    "partner by invitation": ("public",),
+    "sister department": ("public",),
+    "not linked, with a member": ("public",),
+}
+"""Where the design's table has no date for somebody from outside: there they read what was left out as before."""
+
 RULES = ("charter", "tone", "frame")
 """Shown where somebody writes, and where an owner decides."""
 CARRIED = {
     "pages": set(FIELDS) - {"mention"},
     "tokens": set(FIELDS) - {"reaction", "reason"},
-    "documents": {"name", "description", "body", "link", "summary", "option", "file", "alt", "bytes", "small", "past"},
+    "documents": {
+        "name",
+        "description",
+        "body",
+        "link",
+        "summary",
+        "option",
+        "file",
+        "alt",
+        "bytes",
+        "small",
+        "past",
+        "kept",
+    },
 }
 """What each door has a place for. What it has none for is still never to be seen by whoever may not see it.
 
 On pages the text that stands for a picture stands beside it, and is shown to whoever may open it.
 """
 
-MAILED = {"name", "body", "link", "past", "theirs", "left", "held"}
+MAILED = {"name", "body", "link", "past", "kept", "theirs", "left", "held"}
 """What a mail about a post has a place for, where notices carry an excerpt at least."""
 BY_MAIL = {"member": "t", "guest in it": "e"}
 """The right T of the design's table, by hand: the text for members, an excerpt for guests; for everybody else notices
@@ -164,6 +190,9 @@ def sees(observer: str, space: str, field: str) -> bool:
             return False
     if FIELDS[field] == "o":  # alice, who owns them all
         return observer == "member" and (field != "held" or space in OUTSIDE)
+    if FIELDS[field] == "k":
+        inside = observer in EMPLOYEES and "r" in SEEN[observer].get(space, "")
+        return inside or space in STILL.get(observer, ())
     return FIELDS[field] in SEEN[observer].get(space, "")
 
 

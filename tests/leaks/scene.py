@@ -249,11 +249,13 @@ async def _written(scene: Scene, space: Space, people: People) -> None:
     await _attached(body, name)
     past = await company.say(alice, canary(name, "past"), space.id)
     await db.execute("UPDATE post SET stamp = 'internal' WHERE id = $1", past)
+    kept = await company.say(alice, canary(name, "kept"), space.id)
+    await db.execute("UPDATE post SET published_at = published_at - 30000, kept_at = $1 WHERE id = $2", now_ms(), kept)
     taken = await company.say(alice, canary(name, "taken"), space.id)
     await posts.withdraw(alice, taken)
-    written = [body, past, taken]
+    written = [body, past, kept, taken]
     left = await company.say(people.former, canary(name, "left"), space.id)
-    space.posts = {str(body): "body", str(past): "past", str(left): "left"}
+    space.posts = {str(body): "body", str(past): "past", str(kept): "kept", str(left): "left"}
     if name in OUTSIDE:
         written.append(theirs := await company.say(scene.cast.chloe, canary(name, "theirs"), space.id))
         held = await _held(scene, space)
