@@ -7,17 +7,24 @@ from typing import Any
 import pytest
 
 from federation.composing import Receiver, compose
+from federation.documents.posts import read_told
 from federation.links import meet
+from federation.outbox import may_be_told
+from federation.own_words import have_back
+from federation.resync import held
 from federation.vocabulary import CONSENT, moment
 from server import database as db
 from server.actions import consent
+from server.actions.arriving import Arrived, receive
 from server.actions.openness import Door, How, adjust
 from server.actions.posts import Draft, publish
 from server.clock import now_ms
-from server.openness import Level, PartnerView
+from server.ids import new_id
+from server.openness import History, Level, PartnerView
 from server.queries import notifications
 from server.queries.notifications import PastOpened
-from server.viewer import Operator
+from server.space_policy import PartnerTerms
+from server.viewer import Operator, RemotePerson
 from tests.federation.stranger import Actor, Here, Json, OtherServer, enter, everything, linked, met, mirrored
 
 pytestmark = pytest.mark.anyio
@@ -149,3 +156,42 @@ async def test_only_the_host_of_a_space_tells_ours_that_their_words_are_opened_a
     [told] = await past(closed.alice)
     assert told is not None and told.hosts[:2] == ("c.example", "d.example") and told.more
     assert await past(closed.bruno) == await past(closed.odile) == [], "who wrote nothing there"
+
+
+async def test_a_word_that_was_lost_with_our_database_is_read_again(closed: Here, kestrel: OtherServer) -> None:
+    pin = await linked(kestrel)
+    pin.publish(**{CONSENT: "deny"})
+    await db.execute("UPDATE peer SET peering = $1 WHERE host = $2", f"{pin.uri}/peering", kestrel.host)
+    [peer] = await db.fetch("SELECT id FROM peer WHERE host = $1", kestrel.host)
+    job = {"id": new_id(), "key": f"{peer['id']}:", "payload": "", "attempts": 0, "error": ""}
+    await have_back(closed.instance, job)
+    assert await denying(kestrel)
+
+
+async def test_what_is_left_out_is_neither_told_to_an_instance_that_was_let_in_later_nor_compared_with_it(
+    closed: Here, kestrel: OtherServer, merle: OtherServer
+) -> None:
+    await linked(kestrel)
+    await linked(merle)
+    there = await closed.open_space("projet", Level.PARTNERS, kestrel)
+    await enter(there, author := await met(kestrel.actor("chloe")), kestrel)
+    peers = {row["host"]: row["id"] for row in await db.fetch("SELECT id, host FROM peer")}
+    chloe = RemotePerson(author, peers[kestrel.host], True)
+    theirs = f"{kestrel.actor('chloe').uri}/posts/1"
+    await receive(chloe, author, Arrived(theirs, "<p>entre nous</p>", now_ms()), there)
+    ours = await publish(closed.alice, Draft("de chez nous", there), closed.instance.here)
+    await consent.heard(peers[kestrel.host], False)
+    named = PartnerTerms(merle.host)
+    await adjust(Operator(), there, How(Door.COMMAND, past=True), lambda p: replace(p, partners=(*p.partners, named)))
+    await adjust(Operator(), there, How(Door.COMMAND, past=True), lambda p: replace(p, history=History.ALL))
+    await enter(there, await met(merle.actor("dora")), merle)
+    for server, wanted in (
+        (kestrel, {theirs, closed.instance.here.post(ours)}),
+        (merle, {closed.instance.here.post(ours)}),
+    ):
+        days = await held(peers[server.host], there, True)
+        assert {uri for day in days.values() for uri in day} == wanted
+    [post] = await db.fetch("SELECT id FROM post WHERE uri = $1", theirs)
+    told = await read_told(post["id"])
+    assert told is not None
+    assert await may_be_told(told, peers[kestrel.host]) and not await may_be_told(told, peers[merle.host])
