@@ -332,10 +332,7 @@ def _sided(world: World, space: Space) -> None:
 
 LEFT_OUT_IN = (
     (Variant.INVITED, History.ALL),
-    (Variant.INVITED, History.LEVEL),
     (Variant.EVERYONE, History.LEVEL),
-    (Variant.EVERYONE, History.ALL),
-    (Variant.NETWORK, History.LEVEL),
     (Variant.NETWORK, History.ALL),
     (Variant.PUBLIC, History.LEVEL),
 )
@@ -345,10 +342,12 @@ def _left_out(world: World, space: Space) -> None:
     """What was left out when its past was opened, beside the same that was not."""
     author = _id(world, "member@tnm")
     opened = world.now - 2 * DAY
-    dials = [None, *(Kept(opened, history, BACK_DAYS * (history is History.DAYS)) for history in History)]
-    for stamp, moment in itertools.product((space.variant, Variant.INVITED), _moments(world, space)):
-        for kept in (*dials, Kept(world.now - 250 * DAY, History.ALL)):
-            if moment < (kept.at if kept else opened):
+    dials = (History.LEVEL, History.SINCE_OPENING, History.DAYS, History.ALL)
+    left_out = [Kept(opened, history, BACK_DAYS * (history is History.DAYS)) for history in dials]
+    stamps = dict.fromkeys((space.variant, Variant.INVITED))
+    for stamp, moment in itertools.product(stamps, _moments(world, space)):
+        for kept in (None, *left_out, Kept(world.now - 250 * DAY, History.ALL)):
+            if moment < (kept.at if kept else opened) and abs(moment - world.now + LIMITED_DAYS * DAY) > HOUR:
                 _post(world, author, moment, space=space, stamp=stamp.value, kept=kept)
 
 
