@@ -148,6 +148,8 @@ def _of_space(waiting: Waiting) -> Notices:
 
 def _place(waiting: Waiting) -> str:
     """Where somebody decides on it; notices lead there."""
+    if waiting.past and waiting.space:
+        return f"/spaces/{waiting.space.slug}"  # it may be elsewhere
     if waiting.kind in ("approval", "openness", "review") and waiting.space:
         return f"/spaces/{waiting.space.slug}/openness"
     if waiting.kind == "member" and waiting.space:

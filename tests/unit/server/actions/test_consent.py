@@ -24,6 +24,7 @@ from server.viewer import Operator, RemotePerson, Resident, Viewer
 from tests import cast as company
 from tests.cast import HERE, KESTREL
 from web.locale import speech
+from web.mail.wording import told as mailed
 
 TIERS = "tiers.test"
 PAST = How(Door.PAGE, past=True)
@@ -228,6 +229,9 @@ async def test_authors_of_ours_are_told_once_who_reads_them_now_and_whoever_did_
 
     [first] = await db.fetch("SELECT MIN(published_at) AS at FROM post WHERE author_id = $1", cast.bruno.actor_id)
     assert await told(cast.bruno) == [PastOpened(first["at"], Level.PARTNERS, (KESTREL, TIERS))]
+    [waiting] = [one for one in await notifications.waiting(cast.bruno) if one.past]
+    mail = mailed(cast.bruno, waiting, speech("fr"))
+    assert mail.sentence.startswith("Vos messages plus anciens") and (mail.path, mail.text) == ("/spaces/projet", "")
     assert len(await told(wrote)) == 1
     assert await told(cast.alice) == await told(cast.odile) == [], "who opened it, and who wrote nothing"
     await tell_authors(there, Opened(3, now_ms(), Level.PARTNERS))

@@ -274,10 +274,10 @@ async def test_the_impact_is_shown_in_figures_and_words_before_and_the_past_with
 
 
 async def test_whose_words_are_opened_and_whose_are_left_out_is_said_before_and_in_the_history(
-    cast: Cast, alice: Browser
+    cast: Cast, alice: Browser, bruno: Browser
 ) -> None:
-    team = await space(SLUG, Level.PARTNERS, cast.alice, cast.chloe, partners=(KESTREL,))
-    await say(cast.alice, "Avant", team)
+    team = await space(SLUG, Level.PARTNERS, cast.alice, cast.chloe, cast.bruno, partners=(KESTREL,))
+    await say(cast.bruno, "Avant", team)
     await say(cast.chloe, "Avant aussi", team)
     await consent.heard(cast.kestrel.peer_id, False)
     page = await alice.post(AT, 200, **await filled(alice, reach="everyone"))
@@ -286,6 +286,8 @@ async def test_whose_words_are_opened_and_whose_are_left_out_is_said_before_and_
     assert "1 message et 0 fichiers : cette instance n’y consent pas" in page
     await alice.post(f"{AT}?do=apply", **fields_of(page))
     assert "Messages laissés de côté, faute de consentement : 1" in await alice.page(AT)
+    page = await bruno.page("/notifications")
+    assert "Vos messages, écrits depuis le " in page and f"laisse entrer, dont celles de {KESTREL}" in page
 
 
 async def test_a_script_gets_the_impact_alone(cast: Cast, alice: Browser) -> None:
