@@ -11,9 +11,10 @@ from server.ids import Addresses
 def about_link(fact: Fact, link: dict[str, Any], our_key: str, here: Addresses) -> Message:
     """What one side tells the other. `link`: its row with the peer's `base_url`; `our_key`: our Multikey."""
     theirs = f"{link['base_url']}/actor"
-    offer = link["offer_uri"]
+    offer = fact.detail("offer") or link["offer_uri"]
     offered = here.activity(int(offer.removeprefix("event:"))) if offer.startswith("event:") else offer
-    side = {"parvis:key": our_key, "parvis:nonce": link["our_nonce"], "parvis:minVersion": link["min_version"]}
+    nonce = fact.detail("nonce") or link["our_nonce"]
+    side = {"parvis:key": our_key, "parvis:nonce": nonce, "parvis:minVersion": link["min_version"]}
     if link["until_at"] is not None:
         side["endTime"] = moment(link["until_at"])
     document: dict[str, Any] = {
@@ -25,7 +26,7 @@ def about_link(fact: Fact, link: dict[str, Any], our_key: str, here: Addresses) 
     }
     if fact.kind is Kind.LINK_OFFERED:
         relation = {
-            "id": f"{here.activity(fact.id)}/link",
+            "id": f"{offered}/link",
             "type": ["Relationship", "parvis:Link"],
             "subject": here.instance,
             "object": theirs,

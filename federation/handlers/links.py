@@ -13,7 +13,7 @@ from federation.handlers.call import Call
 from federation.proving import holds
 from federation.reading import Activity, actor, identifier, moment, text
 from federation.signatures.keys import public_key_from_multikey
-from federation.trust import VerifiedSender, speaks_for
+from federation.trust import VerifiedSender, lies_at, speaks_for
 from federation.vocabulary import CONSENT, CONSENTS
 from server.actions import link_keys, links
 from server.actions.consent import heard
@@ -31,7 +31,7 @@ async def offered(call: Call) -> None:
     if value.get("relationship") != "parvis:LinkedInstance" or identifier(value.get("object")) != here.instance:
         raise Refused("Only a link with this instance is offered here.", call.said.id)
     terms = _terms(value, _end(call.said.document))
-    await links.receive(_their_side(call, value), call.said.id, _nonce(value), here, terms)
+    await links.receive(_their_side(call, value), _first_name(call, value), _nonce(value), here, terms)
 
 
 async def accepted(call: Call, offer_uri: str) -> None:
@@ -66,7 +66,9 @@ async def answered(call: Call) -> None:
 async def ended(call: Call) -> None:
     """The other side ends the agreement."""
     await _by_its_key(call)
-    await links.ended(call.peer_id)
+    named = call.said.object_id.removesuffix("/link")
+    number = call.own_event(named)
+    await links.ended(call.peer_id, f"event:{number}" if number else named)
 
 
 async def names_the_offer(call: Call) -> bool:
@@ -148,6 +150,13 @@ def _their_side(call: Call, value: dict[str, Any]) -> TheirSide:
         raise Refused(OTHER_KEY, call.key_id)
     public_key_from_multikey(key_id, fetched.id, key)
     return TheirSide(call.peer_id, call.host, key_id, key, plain(fetched.display_name))
+
+
+def _first_name(call: Call, value: dict[str, Any]) -> str:
+    """By which name a proposal is known: its own or, when it went out more than once, that of the first time."""
+    first = identifier(value.get("id")).removesuffix("/link")
+    again = first != value.get("id") and lies_at(first, call.said.actor)
+    return first if again else call.said.id
 
 
 def _terms(value: dict[str, Any], offer_until: int | None) -> Terms:

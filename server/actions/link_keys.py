@@ -75,6 +75,7 @@ async def disagreed(peer_id: int, reason: str, example: str = "") -> bool:
             return False
         await noticed(peer_id, KEY, reason, example)
         if row["state"] == LinkState.CONFIRMED and not row["confirmed_here_at"] and not row["cause"]:
+            await record(Kind.LINK_ENDED, data={"peer": peer_id, "offer": row["offer_uri"]})
             await change(row, LinkState.ENDED, cause=KEY, reason="another key than the one that was shown")
             return True
         if row["state"] == LinkState.SUSPENDED and row["cause"] == KEY:

@@ -29,7 +29,7 @@ STEPS: dict[str, frozenset[LinkState]] = {
     "accepted": frozenset({LinkState.OFFERED}),
     "words": frozenset({LinkState.CONFIRMED, LinkState.ACTIVE}),
     "confirm": frozenset({LinkState.CONFIRMED}),
-    "confirmed": frozenset({LinkState.CONFIRMED, LinkState.ACTIVE}),
+    "confirmed": frozenset({LinkState.CONFIRMED, LinkState.ACTIVE, LinkState.SUSPENDED}),
     "suspend": frozenset({LinkState.ACTIVE}),
     "resume": frozenset({LinkState.SUSPENDED}),
     "end": frozenset(set(LinkState) - {LinkState.NONE, LinkState.ENDED}),

@@ -9,9 +9,11 @@ import hashlib
 import secrets
 from typing import Any
 
+import msgspec
+
 from server import database as db
 from server.actions.audit import note
-from server.actions.link_keys import COMPARE_FIRST, KEY, demand_second, held_until_the_end, last_compared
+from server.actions.link_keys import COMPARE_FIRST, KEY, PINNED, demand_second, held_until_the_end, last_compared
 from server.actions.link_rows import (
     FAR_DATE,
     OFFER_MS,
@@ -52,14 +54,17 @@ async def offer(viewer: Employee | Operator, theirs: TheirSide, until_at: int | 
         if row is not None and row["state"] in (LinkState.CONFIRMED, LinkState.ACTIVE):
             return
         await demand_step(row, "offer", theirs.host)
-        nonce = row["our_nonce"] if row and row["state"] == LinkState.OFFERED else secrets.token_hex(16)
         event_id = new_id()
+        if row is not None and row["state"] == LinkState.OFFERED:  # the same one: they may have taken it, or declined
+            offered = {"our_nonce": row["our_nonce"], "offer_uri": row["offer_uri"]}
+        else:
+            offered = {"our_nonce": secrets.token_hex(16), "offer_uri": f"event:{event_id}"}
         terms = Terms(now_ms() + OFFER_MS, until_at)
         held = await held_until_the_end(theirs.peer_id)
-        offered = {"our_nonce": nonce, "offer_uri": f"event:{event_id}", **terms.columns(), **held}
-        await _put(theirs, LinkState.OFFERED, **offered)
+        await _put(theirs, LinkState.OFFERED, **offered, **terms.columns(), **held)
         await note(viewer, "link_offer", subject=theirs.host)
-        await record(Kind.LINK_OFFERED, data={"peer": theirs.peer_id}, event_id=event_id)
+        data = {"peer": theirs.peer_id, "offer": offered["offer_uri"]}
+        await record(Kind.LINK_OFFERED, data=data, event_id=event_id)
 
 
 async def receive(
@@ -67,15 +72,20 @@ async def receive(
 ) -> None:
     """The other instance proposes a link: it waits for an administrator here.
 
-    When both proposed at once, the one whose offer has the smaller address counts on both sides.
+    When both proposed at once, the one whose offer has the smaller address counts on both sides. Ours ends where it
+    does not: if theirs is over when it comes there, it would be taken.
     """
     terms = terms or Terms()
     terms.demand_speakable()
     async with db.transaction():
         row = await row_of(theirs.peer_id, alone=True)
         await demand_step(row, "receive", theirs.host)
+        if row is not None and row["state"] == LinkState.ENDED and row["offer_uri"] == offer_uri:
+            return  # it was declined here, and went out again before they heard of that
         if row is not None and row["state"] == LinkState.OFFERED and _address(row["offer_uri"], here) < offer_uri:
             return  # ours counts: they take it
+        if row is not None and row["state"] == LinkState.OFFERED:
+            await record(Kind.LINK_ENDED, data={"peer": row["peer_id"], "offer": row["offer_uri"]})
         await _put(
             theirs, LinkState.RECEIVED, our_nonce="", offer_uri=offer_uri, their_nonce=their_nonce, **terms.columns()
         )
@@ -92,9 +102,10 @@ async def accept(viewer: Employee | Operator, host: str) -> None:
         await demand_step(row, "accept", host)
         if row["offer_until_at"] is not None and row["offer_until_at"] < now_ms():
             raise Conflict(OFFER_OVER, params={"host": host})
-        await change(row, LinkState.CONFIRMED, our_nonce=secrets.token_hex(16))
+        nonce = secrets.token_hex(16)
+        await change(row, LinkState.CONFIRMED, our_nonce=nonce)
         await note(viewer, "link_accept", subject=host)
-        await record(Kind.LINK_ACCEPTED, data={"peer": row["peer_id"]})
+        await record(Kind.LINK_ACCEPTED, data={"peer": row["peer_id"], "offer": row["offer_uri"], "nonce": nonce})
 
 
 async def accepted(theirs: TheirSide, offer_uri: str, their_nonce: str, terms: Terms | None = None) -> None:
@@ -106,12 +117,13 @@ async def accepted(theirs: TheirSide, offer_uri: str, their_nonce: str, terms: T
     terms.demand_speakable()
     async with db.transaction():
         row = await row_of(theirs.peer_id, alone=True)
-        if row is None or row["offer_uri"] != offer_uri:
+        if row is None or row["offer_uri"] != await first_offered(offer_uri):
             raise NotFound(detail="an answer to nothing that was offered (O24)")
         await demand_step(row, "accepted", theirs.host)
         if row["offer_until_at"] is not None and row["offer_until_at"] < now_ms():
             raise Conflict(OFFER_OVER, params={"host": theirs.host}, detail="taken after its end")
         if row["their_key"] and row["their_key"] != theirs.key:
+            await record(Kind.LINK_ENDED, data={"peer": row["peer_id"], "offer": row["offer_uri"]})
             await change(row, LinkState.ENDED, reason="another key than the one that was shown")
             return
         ends = [date for date in (row["until_at"], terms.until_at) if date is not None]
@@ -159,18 +171,24 @@ async def confirm(viewer: Employee | Operator, host: str) -> LinkState:
         state = LinkState.ACTIVE if row["confirmed_there_at"] else LinkState.CONFIRMED
         active_at = now_ms() if state is LinkState.ACTIVE else None
         await change(row, state, confirmed_here_at=now_ms(), active_at=active_at, cause="", reason="")
-        await record(Kind.LINK_CONFIRMED, data={"peer": row["peer_id"]})
+        await record(Kind.LINK_CONFIRMED, data={"peer": row["peer_id"], "offer": row["offer_uri"]})
         return state
 
 
 async def confirmed(peer_id: int) -> None:
-    """The other side's administrator confirmed; the caller has checked that the key that we pinned says so."""
+    """The other side's administrator confirmed; the caller has checked that the key that we pinned says so.
+
+    It is said once: a link that stopped because of its key before it came goes on by what is compared here.
+    """
     async with db.transaction():
         row = await row_of(peer_id, alone=True)
         if row is None:
             raise NotFound(detail="no link with that instance")
         await demand_step(row, "confirmed", row["host"])
         if row["state"] == LinkState.ACTIVE:
+            return
+        if row["state"] == LinkState.SUSPENDED:
+            await change(row, LinkState.SUSPENDED, confirmed_there_at=now_ms())
             return
         state = LinkState.ACTIVE if row["confirmed_here_at"] else LinkState.CONFIRMED
         await change(row, state, confirmed_there_at=now_ms(), active_at=now_ms() if state is LinkState.ACTIVE else None)
@@ -241,12 +259,17 @@ async def end_overdue() -> int:
     return len(rows)
 
 
-async def ended(peer_id: int) -> None:
-    """The other side ends the agreement; the caller has checked that its key says so."""
+async def ended(peer_id: int, offer_uri: str) -> None:
+    """The other side ends the agreement; the caller has checked that its key says so.
+
+    A proposal ends by its own name: what was said of the one before may come after it. Raises NotFound.
+    """
     async with db.transaction():
         row = await row_of(peer_id, alone=True)
         if row is None:
             raise NotFound(detail="no link with that instance")
+        if row["state"] not in PINNED and row["offer_uri"] != await first_offered(offer_uri):
+            raise NotFound(detail="the end of another proposal")
         if row["state"] not in (LinkState.NONE, LinkState.ENDED):
             await over(row)
 
@@ -291,6 +314,16 @@ async def _put(theirs: TheirSide, state: LinkState, **values: Any) -> None:
 async def _end(row: dict[str, Any], cause: str = "") -> None:
     await record(Kind.LINK_ENDED, data={"peer": row["peer_id"], "offer": row["offer_uri"]})
     await over(row, cause)
+
+
+async def first_offered(offer_uri: str) -> str:
+    """By which name a proposal is known that went out more than once: that of the first time."""
+    number = offer_uri.removeprefix("event:")
+    if number == offer_uri or not number.isdecimal():
+        return offer_uri
+    event = await db.fetch_one("SELECT data FROM event WHERE id = $1 AND kind = 'link_offered'", int(number))
+    data = msgspec.json.decode(event["data"]) if event else {}
+    return str(data.get("offer") or offer_uri)
 
 
 def _address(offer_uri: str, here: Addresses) -> str:

@@ -282,6 +282,30 @@ async def test_when_both_propose_at_once_the_smaller_address_counts_on_both_side
         assert await state(there) == "confirmed"
 
 
+async def test_a_proposal_that_goes_out_again_is_the_same_one(closed: Here, pin: Actor) -> None:
+    """Who took the first one, or declined it, while the second was on its way was of another mind for good."""
+    first = an_offer(pin, closed)
+    again = an_offer(pin, closed, id=f"{first['id']}/link")
+    assert await closed.take(first, pin.ed) == await closed.take(again, pin.ed) == ""
+    await links.end(ADMIN, pin.server.host)
+    once_more = an_offer(pin, closed, id=f"{first['id']}/link")
+    assert await closed.take(once_more, pin.ed) == "" and await state(pin.server) == "ended"
+    ours = await _offered_by_us(closed, pin.server)
+    second = await _offered_by_us(closed, pin.server)
+    assert ours != second
+    assert await closed.take(pin.says("Accept", ours, result=side(pin)), pin.ed) == ""
+    assert await state(pin.server) == "confirmed"
+
+
+async def test_the_end_of_a_proposal_does_not_end_the_one_that_followed(closed: Here, pin: Actor) -> None:
+    before = await _offered_by_us(closed, pin.server)
+    await links.end(ADMIN, pin.server.host)
+    await _offered_by_us(closed, pin.server)
+    for named in (before, an_offer(pin, closed)["id"]):
+        await unmoved(closed, pin.says("Undo", {"type": "Offer", "id": named}), pin)
+    assert await state(pin.server) == "offered"
+
+
 async def test_W2_without_a_link_nothing_is_heard_but_about_a_link(closed: Here, pin: Actor) -> None:
     space = await closed.open_space("projet", Level.PARTNERS)
     assert space

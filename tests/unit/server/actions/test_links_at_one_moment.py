@@ -32,7 +32,7 @@ STEPS: dict[str, tuple[str, Step, Step, str]] = {
     ),
     "ended, and suspended": (
         "active",
-        lambda peer_id: links.ended(peer_id),
+        lambda peer_id: links.ended(peer_id, ""),
         lambda peer_id: links.suspend(Operator(), HOST),
         "ended",
     ),
