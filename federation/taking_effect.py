@@ -14,7 +14,7 @@ from federation.errors import FederationError, NobodyHere, Refused
 from federation.handlers import handler_for, take_together
 from federation.handlers.call import Call
 from federation.membership_wishes import wish
-from federation.patience import MOST_TRIES, comes_in_or_goes, is_early
+from federation.patience import AGAIN_AFTER_MS, MOST_TRIES, comes_in_or_goes, is_early
 from server import database as db
 from server.clock import now_ms
 from server.errors import DomainError, Unavailable
@@ -183,17 +183,22 @@ async def _ask_who_is_in(space_uri: str) -> None:
 async def _fail(item: Ready, reason: str, *, ended_here: bool = False) -> None:
     """Counts a passing failure; the last one ends it, unless it lasts, with its body kept for whoever looks.
 
-    What another process brought to its end stays so. `ended_here`: it was this transaction that did.
+    What another process brought to its end stays so. `ended_here`: it was this transaction that did. What was not tried
+    for long, as its link stood still or we did, makes up for no tries: it counts as received so late that the next wait
+    begins now.
     """
-    last = item.row["attempts"] + 1 >= MOST_TRIES
+    tries = item.row["attempts"]
+    last = tries + 1 >= MOST_TRIES
     await db.execute(
-        "UPDATE receipt SET attempts = attempts + 1, outcome = $1, processed_at = $2, code = $3, body = $4"
+        "UPDATE receipt SET attempts = attempts + 1, outcome = $1, processed_at = $2, code = $3, body = $4,"
+        " received_at = CASE WHEN received_at < $6 THEN CAST($6 AS BIGINT) ELSE received_at END"
         f" WHERE id = $5{'' if ended_here else ' AND processed_at IS NULL'}",
         reason[:500],
         now_ms() if last and not item.lasts else None,
         item.code or "failed" if last else "",
         item.row["body"],
         item.row["id"],
+        now_ms() - AGAIN_AFTER_MS * tries * tries,
     )
 
 

@@ -65,7 +65,7 @@ class Receipt(Model):
     attempts = fields.IntField(db_default=0)
     outcome = fields.CharField(max_length=500, db_default="")
     code = fields.CharField(max_length=16, db_default="")  # why it had no effect, as a word of server.verdicts
-    received_at = moment()
+    received_at = moment()  # when it came, or so much later as it was not tried for long
     processed_at = maybe_moment()
 
     class Meta:

@@ -115,6 +115,17 @@ async def test_who_stopped_the_link_on_its_side_shows_nothing_for_a_while(both: 
     assert await both.count("membership") == (3 if hears_us else 4)
 
 
+async def test_what_was_not_tried_for_long_makes_up_for_no_tries(both: Both) -> None:
+    """A link that stood still for a week, or we: who cannot be asked is not asked hundreds of times then."""
+    both.away(both.frida)
+    await both.come(both.tells(both.create(both.frida, both.group.uri), 1))
+    await db.execute("UPDATE receipt SET received_at = 0")
+    for _ in range(3):
+        await both.here.process()
+    [row] = await db.fetch("SELECT attempts FROM receipt")
+    assert row["attempts"] == 2
+
+
 async def test_nothing_is_refused_for_what_waits_before_it(both: Both) -> None:
     """Who answers a post that is not here yet, takes a gesture back that is not, or goes before they came in."""
     comes = both.away(both.frida)
@@ -289,5 +300,6 @@ async def test_the_answer_to_our_proposal_waits_until_its_instance_can_be_asked(
         await closed.process()
         assert (await db.fetch("SELECT state FROM link"))[0]["state"] == "offered", tries
     pin.publish()
+    await db.execute("UPDATE receipt SET received_at = 0")
     await closed.process()
     assert (await db.fetch("SELECT state FROM link"))[0]["state"] == "confirmed"
