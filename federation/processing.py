@@ -21,10 +21,10 @@ from federation.instance import Instance
 from federation.lookup import KnownActor, exactly, read_ahead, read_exactly, remember
 from federation.lookup import known as known_actor
 from federation.page_memory import forget, remembering
-from federation.patience import AGAIN_AFTER_MS, epoch_of, passes, policies_waiting
+from federation.patience import AGAIN_AFTER_MS, MOST_TRIES, epoch_of, passes, policies_waiting
 from federation.reading import Activity, IncomingActor, activity_in, as_now, inner_activity, is_recall, type_of
 from federation.taking_effect import EARLIER, HALTED, HEARD_IN_A_HALT, PASSING, TOGETHER, Ready, apply_in_groups
-from federation.trust import same_origin
+from federation.trust import host_at, same_origin
 from federation.vocabulary import ACTORS
 from server import database as db
 from server.actions.link_keys import pinned
@@ -156,8 +156,13 @@ class _Round:
 
 
 async def _work_off(instance: Instance, rows: list[dict[str, Any]], round_: _Round) -> None:
-    """One server's activities in order, up to the first that must be tried again, for as long as its turn is."""
+    """One server's activities in order, up to the first that must be tried again, for as long as its turn is.
+
+    Who could not be asked the time before, and cannot be now, ends no turn, and nobody is asked about others of the
+    same instance in it: what is new comes after all that is due, and would wait for one silence after the other.
+    """
     done: list[Ready] = []
+    silent: set[str] = set()
     earlier = await policies_waiting(rows[0]["peer_id"], {row["id"] for row in rows})
     until = asyncio.get_running_loop().time() + TURN_S
     for start in range(0, len(rows), TOGETHER):
@@ -169,12 +174,37 @@ async def _work_off(instance: Instance, rows: list[dict[str, Any]], round_: _Rou
                 if _of_a_later_policy(read, earlier):
                     done.append(Ready(read.row, None, known, EARLIER, again=True, lasts=True, code=PASSING))
                     continue
+                again, host = bool(read.row["attempts"]), _asked_of(read)
+                if again and host in silent:
+                    _goes_on_waiting(read, earlier)
+                    continue
                 item = await prepare(instance, await _named(instance, read))
                 done.append(item)
-                if item.again or asyncio.get_running_loop().time() > until:
+                if (item.again and not (again and host)) or asyncio.get_running_loop().time() > until:
                     await round_.hand_in(done)
                     return
+                if item.again:
+                    silent.add(host)
+                    _goes_on_waiting(read, earlier)
     await round_.hand_in(done)
+
+
+def _asked_of(read: _Read) -> str:
+    """The host that is asked who this is of; '' when it cannot be read."""
+    try:
+        return host_at((read.inner or read.said).actor) if read.said is not None else ""
+    except FederationError:
+        return ""
+
+
+def _goes_on_waiting(read: _Read, earlier: dict[str, tuple[int, int]]) -> None:
+    """What was due and waits on is among what a newer policy that came after it waits for."""
+    said, receipt_id = read.said, read.row["id"]
+    epoch = epoch_of(said) if said is not None and said.type == "Announce" else None
+    if said is None or epoch is None or read.row["attempts"] + 1 >= MOST_TRIES:
+        return
+    if said.actor not in earlier or receipt_id < earlier[said.actor][0]:
+        earlier[said.actor] = receipt_id, epoch
 
 
 def _of_a_later_policy(read: _Read, earlier: dict[str, tuple[int, int]]) -> bool:

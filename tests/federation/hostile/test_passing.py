@@ -169,6 +169,22 @@ async def test_R9_who_has_much_that_is_tried_again_holds_up_nobody_else(
     assert await both.count("post") == 1
 
 
+@pytest.mark.parametrize("epoch", [1, 2])
+async def test_R9_what_is_new_waits_for_no_silence_of_those_who_were_asked_before(both: Both, epoch: int) -> None:
+    """However many words of somebody who cannot be asked are due: they are asked about once in a turn."""
+    comes = both.away(both.frida)
+    await both.come(*(both.tells(both.create(both.frida, both.group.uri), 1) for _ in range(3)))
+    await db.execute("UPDATE receipt SET received_at = 0, attempts = 2")
+    new = both.tells(both.create(both.chloe, both.group.uri), epoch)
+    assert (await both.here.hear(new, both.pin.ed)).status_code == 202
+    await both.here.process()
+    assert await both.count("post") == (1 if epoch == 1 else 0), "and what is under a newer policy waits with them"
+    tries = await db.fetch("SELECT attempts FROM receipt WHERE attempts >= 2 ORDER BY id")
+    assert [row["attempts"] for row in tries] == ([3, 3, 2] if epoch == 1 else [3, 2, 2]), "one in each turn"
+    comes()
+    assert await both.again() == [] and await both.refused() == [] and await both.count("post") == 4
+
+
 @pytest.mark.parametrize("where", ["before", "within", "twice"])
 async def test_a_database_that_is_busy_refuses_nothing(both: Both, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the effect and within it, nor when somebody else wrote the same at that moment."""
