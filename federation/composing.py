@@ -28,7 +28,7 @@ from federation.documents.actors import OwnActor, application, group, person
 from federation.documents.links import about_link, consent, members_disagree, moved, new_key
 from federation.documents.posts import Told, read_told
 from federation.instance import Instance
-from federation.keyring import instance_key, key_at, look_again, private_key
+from federation.keyring import key_at, look_again, private_key
 from federation.outbox import may_be_told, posts_ahead
 from federation.own_actors import own_person
 from federation.proving import proved
@@ -38,7 +38,7 @@ from federation.signatures.proofs import with_proof
 from federation.signing import key_towards
 from federation.vocabulary import CONTEXT, newcomers
 from server import database as db
-from server.actions.link_keys import END_WAITS, PINNED
+from server.actions.link_keys import END_WAITS, SHOWN, held_by
 from server.clock import now_ms
 from server.errors import NotFound
 from server.events import Kind
@@ -225,13 +225,15 @@ async def _about_link(instance: Instance, fact: Fact, to: Receiver) -> Message |
         return await _new_key(instance, fact, link)
     if fact.kind is Kind.LINK_MOVED:
         return await _moved(instance, fact, link, to)
-    key = await instance_key(instance)
+    key = await key_towards(instance, to.host)
     return about_link(fact, link, key.public(instance.here.instance).to_multikey(), instance.here)
 
 
 async def _new_key(instance: Instance, fact: Fact, link: dict[str, Any]) -> Message | None:
     """That our key is another one; None when it was replaced again meanwhile, or nobody there goes by the old one."""
-    if link["rekey_event_id"] != fact.id or not (link["state"] in PINNED or link["end_waits"]):
+    if link["rekey_event_id"] != fact.id or not (link["state"] in SHOWN or link["end_waits"]):
+        return None
+    if not await held_by(link["id"]):
         return None
     document = new_key(fact, link, await application(instance), instance.here)
     key = await key_at(instance, fact.detail("key"))

@@ -19,6 +19,7 @@ from server.actions import link_keys, links
 from server.actions.consent import heard
 from server.actions.link_rows import Terms, TheirSide, row_of
 from server.clock import now_ms
+from server.errors import NotFound
 from server.text import plain
 
 OTHER_KEY = "What is said of a link is signed with the key of the link."
@@ -83,10 +84,11 @@ async def new_key(sender: VerifiedSender, said: Activity) -> bool:
     """Takes the word of a partner's new key, and says whether it was one. Raises FederationError.
 
     It is taken at the door, before it is acknowledged: from then on the partner signs with that key alone. And
-    whatever the link is at, as long as a key is pinned: one that is suspended goes on some day.
+    whatever the link is at, as long as a key is kept: one that is suspended goes on some day, and one that is proposed
+    may be agreed upon.
     """
     itself = said.type == "Update" and said.object_id == said.actor == sender.actor_uri
-    pin = await link_keys.pinned(sender.peer_id) if itself and sender.peer_id is not None else None
+    pin = await link_keys.shown(sender.peer_id) if itself and sender.peer_id is not None else None
     if pin is None or said.actor != pin["their_key_uri"].partition("#")[0]:
         return False
     speaks_for(sender, said)
@@ -95,10 +97,10 @@ async def new_key(sender: VerifiedSender, said: Activity) -> bool:
 
 
 async def rekeyed(call: Call) -> None:
-    """The same, when a stream brings it."""
-    pin = await link_keys.pinned(call.peer_id)
+    """The same, when a stream brings it, or when the proposal of the link was not taken yet. Raises NotFound."""
+    pin = await link_keys.shown(call.peer_id)
     if pin is None:
-        return
+        raise NotFound(detail="no link with that instance")
     if call.said.actor != pin["their_key_uri"].partition("#")[0]:
         raise Refused("Only an instance itself speaks of its links.", call.said.actor)
     await _rekeyed(pin, call.key_id, call.said)
@@ -142,8 +144,10 @@ def _their_side(call: Call, value: dict[str, Any]) -> TheirSide:
     keys = [(key_id, key) for key_id, owner, kind, key in fetched.keys if kind == "multikey" and owner == fetched.id]
     if not keys:
         raise Malformed("The instance publishes no Ed25519 key.")
-    key_id, key = keys[0]
     shown = text(value.get("parvis:key"), "parvis:key", 200)
+    # who has a new key goes on with the one before, which it still publishes, until we have taken the word of the new
+    by = [one for one in keys if one[1] == shown or (not shown and one[0] == call.key_id)]
+    key_id, key = (by or keys)[0]
     if shown and shown != key:
         raise Refused("The key that is offered is not the one that is published.", call.said.id)
     if call.key_id != key_id:

@@ -25,6 +25,8 @@ OVERLAP_MS = 7 * 24 * 3_600_000
 KEY = "key"
 """Why a link stopped by itself: another key than the pinned one."""
 PINNED = frozenset({LinkState.CONFIRMED, LinkState.ACTIVE, LinkState.SUSPENDED})
+SHOWN = PINNED | {LinkState.OFFERED, LinkState.RECEIVED}
+"""States in which a key of the other side is kept, be it one that it has only shown."""
 COMPARE_FIRST = N_(
     "La clé de « %(host)s » n’est pas celle qui avait été comparée : reprenez la liaison, puis comparez les six mots."
 )
@@ -39,6 +41,12 @@ async def pinned(peer_id: int, *, alone: bool = False) -> dict[str, Any] | None:
     return row if row is not None and row["state"] in PINNED and row["their_key"] else None
 
 
+async def shown(peer_id: int, *, alone: bool = False) -> dict[str, Any] | None:
+    """The same, or the proposal of a link, with the key that was shown when it was made; `alone` as in `row_of`."""
+    row = await row_of(peer_id, alone=alone)
+    return row if row is not None and row["state"] in SHOWN and row["their_key"] else None
+
+
 def counts(row: dict[str, Any], key_uri: str, now: int) -> bool:
     """Whether a key id is that of a pinned key of this link: the present one, or the one before in its last week."""
     return key_uri == row["their_key_uri"] or (
@@ -47,20 +55,24 @@ def counts(row: dict[str, Any], key_uri: str, now: int) -> bool:
 
 
 async def rekeyed(peer_id: int, key_uri: str, key: str) -> None:
-    """The partner has a new key, said with the pinned one and proved with the new: both count for a week."""
+    """The partner has a new key, said with the one that is kept and proved with the new: both count for a week.
+
+    Also while a link is proposed: it would be agreed upon with a key that is not used any more.
+    """
     async with db.transaction():
-        row = await pinned(peer_id, alone=True)
+        row = await shown(peer_id, alone=True)
         if row is None or row["their_key"] == key:
             return
-        await change(
-            row,
-            LinkState(row["state"]),
-            their_key=key,
-            their_key_uri=key_uri,
-            their_old_key=row["their_key"],
-            their_old_key_uri=row["their_key_uri"],
-            their_old_until_at=now_ms() + OVERLAP_MS,
-        )
+        before = {
+            "their_old_key": row["their_key"],
+            "their_old_key_uri": row["their_key_uri"],
+            "their_old_until_at": now_ms() + OVERLAP_MS,
+        }
+        if (
+            row["state"] not in PINNED
+        ):  # what was compared before it stays known; the one that was shown is still published
+            before = {}
+        await change(row, LinkState(row["state"]), their_key=key, their_key_uri=key_uri, **before)
         await note(PeerServer(peer_id, linked=True), "link_rekeyed", subject=row["host"])
 
 
@@ -164,7 +176,7 @@ async def told_of_new_key(key_uri: str, old_uri: str) -> list[str]:
     """
     rows = await db.fetch(
         "SELECT l.id, l.peer_id, l.our_key_uri, q.host FROM link l JOIN peer q ON q.id = l.peer_id"
-        f" WHERE l.state IN ('confirmed', 'active', 'suspended') OR {END_WAITS} OR ({JUST_ENDED}) ORDER BY q.host"
+        f" WHERE l.state NOT IN ('none', 'ended') OR {END_WAITS} OR ({JUST_ENDED}) ORDER BY q.host"
     )
     for row in rows:
         event_id = await record(Kind.LINK_REKEYED, data={"peer": row["peer_id"], "key": key_uri})
@@ -184,10 +196,11 @@ async def held_by(link_id: int) -> str:
 NOT_TOLD = (
     "l.our_key_uri <> '' AND NOT EXISTS"
     " (SELECT 1 FROM delivery d WHERE d.event_id = l.rekey_event_id AND d.state IN ('sent', 'skipped'))"
-    f" AND (l.state <> 'offered' OR {END_WAITS})"
+    f" AND (CASE WHEN l.state = 'offered' THEN l.rekey_event_id > CAST(SUBSTR(l.offer_uri, 7) AS BIGINT)"
+    f" OR {END_WAITS} ELSE TRUE END)"
 )
 """SQL: a partner (link l) that has not taken the word of our new key yet. With whom a link is offered anew holds none,
-once the end of the one before was heard.
+once the end of the one before was heard, but for the one that the offer showed.
 """
 
 
@@ -198,3 +211,8 @@ async def held_until_the_end(peer_id: int) -> dict[str, Any]:
         peer_id,
     )
     return dict(row) if row else {}
+
+
+def held_so_far(row: dict[str, Any]) -> dict[str, Any]:
+    """The same for a proposal that goes on: the other side may have seen our key before it changed."""
+    return {name: row[name] for name in ("our_key_uri", "rekey_event_id")}

@@ -13,7 +13,15 @@ import msgspec
 
 from server import database as db
 from server.actions.audit import note
-from server.actions.link_keys import COMPARE_FIRST, KEY, PINNED, demand_second, held_until_the_end, last_compared
+from server.actions.link_keys import (
+    COMPARE_FIRST,
+    KEY,
+    PINNED,
+    demand_second,
+    held_so_far,
+    held_until_the_end,
+    last_compared,
+)
 from server.actions.link_rows import (
     FAR_DATE,
     OFFER_MS,
@@ -56,12 +64,12 @@ async def offer(viewer: Employee | Operator, theirs: TheirSide, until_at: int | 
         await demand_step(row, "offer", theirs.host)
         event_id = new_id()
         if row is not None and row["state"] == LinkState.OFFERED:  # the same one: they may have taken it, or declined
-            offered = {"our_nonce": row["our_nonce"], "offer_uri": row["offer_uri"]}
+            offered = {"our_nonce": row["our_nonce"], "offer_uri": row["offer_uri"], **held_so_far(row)}
         else:
-            offered = {"our_nonce": secrets.token_hex(16), "offer_uri": f"event:{event_id}"}
+            held = await held_until_the_end(theirs.peer_id)
+            offered = {"our_nonce": secrets.token_hex(16), "offer_uri": f"event:{event_id}", **held}
         terms = Terms(now_ms() + OFFER_MS, until_at)
-        held = await held_until_the_end(theirs.peer_id)
-        await _put(theirs, LinkState.OFFERED, **offered, **terms.columns(), **held)
+        await _put(theirs, LinkState.OFFERED, **offered, **terms.columns())
         await note(viewer, "link_offer", subject=theirs.host)
         data = {"peer": theirs.peer_id, "offer": offered["offer_uri"]}
         await record(Kind.LINK_OFFERED, data=data, event_id=event_id)
@@ -86,9 +94,9 @@ async def receive(
             return  # ours counts: they take it
         if row is not None and row["state"] == LinkState.OFFERED:
             await record(Kind.LINK_ENDED, data={"peer": row["peer_id"], "offer": row["offer_uri"]})
-        await _put(
-            theirs, LinkState.RECEIVED, our_nonce="", offer_uri=offer_uri, their_nonce=their_nonce, **terms.columns()
-        )
+        held = held_so_far(row) if row is not None and row["state"] != LinkState.ENDED else {}
+        received = {"our_nonce": "", "offer_uri": offer_uri, "their_nonce": their_nonce, **held}
+        await _put(theirs, LinkState.RECEIVED, **received, **terms.columns())
         wake()
 
 

@@ -10,7 +10,7 @@ from federation import keyring, signing, verify
 from federation.composing import Receiver, compose
 from federation.errors import Refused
 from federation.keyring import instance_key, rotate
-from federation.links import resume, six_words
+from federation.links import offer, resume, six_words
 from federation.lookup import fetch
 from federation.outbox import sequence_waiting
 from federation.sending import Sender, take_due
@@ -24,6 +24,7 @@ from server.clock import APART_MS, now_ms
 from server.errors import Conflict
 from server.openness import LinkState, Office
 from server.viewer import Operator
+from tests.federation.hostile.test_links import an_offer, side
 from tests.federation.stranger import Actor, Here, Json, OtherServer, employee, linked
 
 pytestmark = pytest.mark.anyio
@@ -337,6 +338,93 @@ async def test_each_word_of_a_link_is_signed_with_the_key_that_the_word_before_l
     row = await links.comparable(ADMIN, pin.server.host)
     words = links.words_of(row, closed.base, new.public("x").to_multikey())
     assert await six_words(closed.instance, closed.odile, pin.server.host) == words
+
+
+async def said_by_us(here: Here, pin: Actor) -> list[tuple[Json, str]]:
+    """What waits is sent: all that was ever posted there, each with the key that signed it."""
+    while await sequence_waiting(here.instance):
+        pass
+    for peer in await take_due("test", 10):
+        await Sender(here.instance).serve(peer, "test")
+    posted = [request for request in pin.server.there.requests if request.method == "POST"]
+    return [(json.loads(one.body), signer(one.headers)) for one in posted]
+
+
+async def our_side(here: Here, pin: Actor, key: PrivateKey) -> None:
+    """The link goes by this key of ours: what is signed, and the six words."""
+    assert await signed_by(here, pin) == key.key_id
+    row = await links.comparable(ADMIN, pin.server.host)
+    words = links.words_of(row, here.base, key.public("x").to_multikey())
+    assert await six_words(here.instance, here.odile, pin.server.host) == words
+
+
+@pytest.mark.parametrize("heard", ["", "Offer", "Offer Update"])
+async def test_a_new_key_is_told_to_whom_a_link_was_offered_with_the_old_one(
+    closed: Here, kestrel: OtherServer, heard: str
+) -> None:
+    """Who took the offer days later held a key that was not used any more, and was told of no other."""
+    pin, old = kestrel.instance(), await instance_key(closed.instance)
+    await offer(closed.instance, ADMIN, kestrel.host)
+    [event] = await db.fetch("SELECT id FROM event WHERE kind = 'link_offered'")
+    if heard:
+        await said_by_us(closed, pin)
+    await rotate(closed.instance)
+    if heard:
+        await offer(closed.instance, ADMIN, kestrel.host)
+    new = await instance_key(closed.instance)
+    if heard != "Offer":
+        said = await said_by_us(closed, pin)
+        shown = [document["object"].get("parvis:key") for document, _ in said if document["type"] == "Offer"]
+        assert shown[0] == old.public("x").to_multikey()
+        [(told, by)] = [one for one in said if one[0]["type"] == "Update"]
+        assert by == old.key_id and told["object"]["assertionMethod"][0]["id"] == new.key_id
+    accept = pin.says("Accept", f"{closed.base}/activities/{event['id']}", result=side(pin))
+    assert await closed.take(accept, pin.ed) == ""
+    await our_side(closed, pin, old if heard == "Offer" else new)
+
+
+async def test_who_accepts_and_has_a_new_key_before_it_is_heard_shows_the_one_that_signs(
+    closed: Here, kestrel: OtherServer
+) -> None:
+    """It showed the new one, signed with the old, and was none: one side waited for good."""
+    pin, old = kestrel.instance(), await instance_key(closed.instance)
+    assert await closed.take(an_offer(pin, closed), pin.ed) == ""
+    await links.accept(ADMIN, kestrel.host)
+    await rotate(closed.instance)
+    (accept, one), (told, other) = await said_by_us(closed, pin)
+    assert accept["result"]["parvis:key"] == old.public("x").to_multikey()
+    assert (one, other, told["type"]) == (old.key_id, old.key_id, "Update")
+    await our_side(closed, pin, await instance_key(closed.instance))
+
+
+@pytest.mark.parametrize("state", ["offered", "received"])
+async def test_a_new_key_of_whom_a_link_is_proposed_with_is_taken(
+    closed: Here, kestrel: OtherServer, state: str
+) -> None:
+    pin = await linked(kestrel, state)
+    new = fresh(pin)
+    before = {"their_old_key": "compared", "their_old_key_uri": "https://x.example/actor#0", "their_old_until_at": None}
+    await db.execute("UPDATE link SET their_old_key = 'compared', their_old_key_uri = 'https://x.example/actor#0'")
+    assert (await closed.hear(renewal(pin, new), new)).status_code == 401
+    await heard(closed, pin, renewal(pin, new, by=fresh(pin)), pin.ed)
+    assert (await link())["their_key_uri"] == pin.ed.key_id and (await link())["state"] == state
+    assert await heard(closed, pin, renewal(pin, new), pin.ed) == 202
+    row = await link()
+    assert (row["state"], row["their_key_uri"]) == (state, new.key_id)
+    assert {name: row[name] for name in before} == before, "what people compared is not forgotten for it"
+
+
+async def test_an_accept_by_the_key_that_is_still_published_beside_a_new_one_is_taken(
+    closed: Here, kestrel: OtherServer
+) -> None:
+    pin = kestrel.instance()
+    old = pin.ed
+    await offer(closed.instance, ADMIN, kestrel.host)
+    [event] = await db.fetch("SELECT id FROM event WHERE kind = 'link_offered'")
+    pin.publish(assertionMethod=renewal(pin, fresh(pin))["object"]["assertionMethod"])
+    accept = pin.says("Accept", f"{closed.base}/activities/{event['id']}", result=side(pin))
+    assert await closed.take(accept, old) == ""
+    assert ((await link())["state"], (await link())["their_key_uri"]) == ("confirmed", old.key_id)
 
 
 @pytest.mark.parametrize("end", ["committed", "waits", "heard"])
