@@ -14,7 +14,7 @@ from federation.pages import ERRORS, Failure, Heard
 from federation.patience import MOST_TRIES
 from server import database as db
 from server import live
-from server.actions import polls
+from server.actions import join_requests, polls
 from server.actions.newcomers import begin_streams
 from server.actions.recall_restarts import lost_there
 from server.clock import now_ms
@@ -99,6 +99,7 @@ async def _refused(peer_id: int, failure: Failure) -> None:
     )
     for row in rows:
         await polls.not_counted(row["event_id"])
+        await join_requests.not_heard(row["event_id"])
 
 
 async def rewind(peer_id: int, want: int) -> None:

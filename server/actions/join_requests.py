@@ -81,19 +81,20 @@ async def asked(viewer: RemotePerson, space_uri: str, uri: str) -> None:
 async def invited(viewer: PeerServer, space_id: int, actor_id: int, uri: str, by: int | None) -> None:
     """The host of a space elsewhere invites one of ours: by their choice they come in at once, or are asked.
 
-    Who is in already asks again: their host no longer counts them, or it would not invite them.
+    Who is in already asks again: their host no longer counts them, or it would not invite them. So does who has asked:
+    what they said is on its way, or was lost there.
     """
     async with db.transaction():
         who = await person(actor_id)
         row = await row_of(space_id, who.id)
-        was_in = row is not None and row["state"] == MemberState.MEMBER
+        wants_in = row is not None and row["state"] != MemberState.INVITED
         account = await db.fetch_one("SELECT id, invitations FROM account WHERE actor_id = $1", actor_id)
         if account is None or who.peer_id is not None or who.guest:
             raise NotFound(detail="nobody here to invite")
         await put(space_id, who, Role.MEMBER, MemberState.INVITED, uri, by)
-        if not was_in:
+        if not wants_in:
             await notify([actor_id], "invitation", key=f"invitation:{space_id}", by=by, space_id=space_id)
-        if viewer.linked and (was_in or account["invitations"] == "accept"):
+        if viewer.linked and (wants_in or account["invitations"] == "accept"):
             me = Employee(account["id"], actor_id)
             await _ask_host(me, (await spaces.around(me, [space_id]))[space_id], who)
 
@@ -131,16 +132,36 @@ async def answered(
                 return
             raise NotFound(detail="an answer to nothing that was asked (O24)")
         if not accepted:
-            await out(row["space_id"], row["actor_id"])
-            # the space is not theirs to know any more; the address is what they asked for
-            key, address = f"declined:{row['id']}", f"!{row['slug']}"
-            await notify([row["actor_id"]], "declined", key=key, words=address)
+            await _declined(row)
             return
         await told_from(row["space_id"], newcomers_from)
         since = await time_at(viewer.peer_id) if at is None else min(at, now_ms() + APART_MS)
         await db.execute("UPDATE membership SET state = 'member', since_at = $1 WHERE id = $2", since, row["id"])
         await notify([row["actor_id"]], "member", key=f"member:{row['space_id']}", space_id=row["space_id"])
         changed(row["space_id"], row["actor_id"])
+
+
+async def not_heard(event_id: int) -> None:
+    """In the caller's transaction: the host says that nothing comes of what one of ours asked, so no answer will.
+
+    It shows them no such space any more, or has no seat left. Whoever asked once more since waits for that.
+    """
+    row = await db.fetch_one(
+        "SELECT m.id, m.space_id, m.actor_id, s.slug FROM membership m JOIN space s ON s.id = m.space_id"
+        " JOIN event e ON e.actor_id = m.actor_id AND e.space_id = m.space_id"
+        " WHERE e.id = $1 AND e.kind = 'join_asked' AND m.uri = $2 AND m.state = 'asked' AND s.peer_id IS NOT NULL",
+        event_id,
+        f"event:{event_id}",
+    )
+    if row is not None:
+        await _declined(row)
+
+
+async def _declined(row: dict[str, Any]) -> None:
+    await out(row["space_id"], row["actor_id"])
+    # the space is not theirs to know any more; the address is what they asked for
+    key, address = f"declined:{row['id']}", f"!{row['slug']}"
+    await notify([row["actor_id"]], "declined", key=key, words=address)
 
 
 async def _asked_before(viewer: PeerServer, join_uri: str) -> dict[str, Any] | None:
