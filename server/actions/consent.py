@@ -2,7 +2,7 @@
 
 from server import database as db
 from server.actions.audit import note
-from server.actions.link_rows import demand_admin
+from server.actions.link_rows import STANDS, demand_admin
 from server.events import Kind, record
 from server.ids import new_id
 from server.queries.consent import HISTORY_CONSENT, denies_past
@@ -21,9 +21,7 @@ async def set_history_consent(viewer: Employee | Operator, consents: bool) -> No
         if not await db.execute("UPDATE own_choice SET value = $1 WHERE name = $2", value, HISTORY_CONSENT):
             await db.insert("own_choice", {"id": new_id(), "name": HISTORY_CONSENT, "value": value})
         await note(viewer, "history_consent", consents=consents)
-        rows = await db.fetch(
-            "SELECT peer_id FROM link WHERE state IN ('confirmed', 'active', 'suspended') ORDER BY peer_id"
-        )
+        rows = await db.fetch(f"SELECT l.peer_id FROM link l WHERE {STANDS} ORDER BY l.peer_id")
         if rows:
             await record(Kind.CONSENT_CHANGED, data={"peers": [row["peer_id"] for row in rows]})
 

@@ -8,7 +8,9 @@ from server import live
 from server.actions import recalls
 from server.clock import now_ms
 from server.errors import Conflict, Forbidden, NotFound
+from server.events import Kind, record
 from server.openness import LinkState
+from server.queries.consent import spoke_of_past
 from server.queries.former import new_host
 from server.refusals import N_
 from server.viewer import Employee, Operator
@@ -124,7 +126,8 @@ async def change(row: dict[str, Any], state: LinkState, **values: Any) -> None:
     """Writes the state and these columns; None leaves a column as it is.
 
     Who becomes active says so: by an empty page the other side learns that it is heard again, after it was refused;
-    and what both hold is compared, since nothing was written down for a link that was not agreed upon yet.
+    and what both hold is compared, since nothing was written down for a link that was not agreed upon yet. And it is
+    told whether we consent that a past is opened: what they read of us while it was agreed upon may say otherwise.
     """
     changes = {"state": state.value, "changed_at": now_ms(), **{k: v for k, v in values.items() if v is not None}}
     sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(changes, 1))
@@ -136,6 +139,8 @@ async def change(row: dict[str, Any], state: LinkState, **values: Any) -> None:
             row["peer_id"],
         )
         await db.execute("UPDATE peer SET state = 'ok', failures = 0, due_at = 0 WHERE id = $1", row["peer_id"])
+        if await spoke_of_past():
+            await record(Kind.CONSENT_CHANGED, data={"peers": [row["peer_id"]]})
     wake()
 
 

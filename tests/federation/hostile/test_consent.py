@@ -14,13 +14,13 @@ from federation.own_words import have_back
 from federation.resync import held
 from federation.vocabulary import CONSENT, moment
 from server import database as db
-from server.actions import consent
+from server.actions import consent, links
 from server.actions.arriving import Arrived, receive
 from server.actions.openness import Door, How, adjust
 from server.actions.posts import Draft, publish
 from server.clock import now_ms
 from server.ids import new_id
-from server.openness import History, Level, PartnerView
+from server.openness import History, Level, LinkState, PartnerView
 from server.queries import notifications
 from server.queries.notifications import PastOpened
 from server.space_policy import PartnerTerms
@@ -87,6 +87,21 @@ async def test_our_own_word_stands_in_our_actor_and_is_told_to_linked_instances(
     told = json.loads(sealed.body)
     assert (told["type"], told["object"][CONSENT], told["to"]) == ("Update", "deny", [pin.uri])
     assert await compose(closed.instance, event["id"], Receiver(peer["id"], kestrel.host, False)) is None
+
+
+@pytest.mark.parametrize("spoke", [True, False])
+async def test_our_word_is_told_once_more_when_a_link_begins(closed: Here, kestrel: OtherServer, spoke: bool) -> None:
+    """They may have read what we say of ourselves before we said it, and a link that is agreed upon tells nothing."""
+    await linked(kestrel)
+    await db.execute("UPDATE link SET state = 'confirmed', active_at = NULL, confirmed_here_at = NULL")
+    await db.execute("UPDATE link SET confirmed_there_at = changed_at")
+    if spoke:
+        await consent.set_history_consent(Operator(), False)
+    assert await db.fetch("SELECT id FROM event WHERE kind = 'consent_changed'") == []
+    assert await links.confirm(Operator(), kestrel.host) is LinkState.ACTIVE
+    told = await db.fetch("SELECT data FROM event WHERE kind = 'consent_changed'")
+    [peer] = await db.fetch("SELECT id FROM peer WHERE host = $1", kestrel.host)
+    assert [json.loads(row["data"]) for row in told] == ([{"peers": [peer["id"]]}] if spoke else [])
 
 
 async def test_a_space_tells_an_opening_to_who_consents_and_names_no_partner_that_it_hides(
