@@ -63,15 +63,14 @@ async def rekeyed(peer_id: int, key_uri: str, key: str) -> None:
         row = await shown(peer_id, alone=True)
         if row is None or row["their_key"] == key:
             return
-        before = {
-            "their_old_key": row["their_key"],
-            "their_old_key_uri": row["their_key_uri"],
-            "their_old_until_at": now_ms() + OVERLAP_MS,
-        }
-        if (
-            row["state"] not in PINNED
-        ):  # what was compared before it stays known; the one that was shown is still published
-            before = {}
+        before = {}
+        # what was compared before it stays known; the one that was only shown is still published
+        if row["state"] in PINNED and (row["confirmed_here_at"] or not last_compared(row)["their_old_key"]):
+            before = {
+                "their_old_key": row["their_key"],
+                "their_old_key_uri": row["their_key_uri"],
+                "their_old_until_at": now_ms() + OVERLAP_MS,
+            }
         await change(row, LinkState(row["state"]), their_key=key, their_key_uri=key_uri, **before)
         await note(PeerServer(peer_id, linked=True), "link_rekeyed", subject=row["host"])
 

@@ -13,6 +13,7 @@ from federation.keyring import instance_key, rotate
 from federation.links import offer, resume, six_words
 from federation.lookup import fetch
 from federation.outbox import sequence_waiting
+from federation.pins import pinned_keys
 from federation.sending import Sender, take_due
 from federation.signatures.keys import PrivateKey, generate_ed25519
 from federation.signatures.proofs import with_proof
@@ -412,6 +413,20 @@ async def test_a_new_key_of_whom_a_link_is_proposed_with_is_taken(
     row = await link()
     assert (row["state"], row["their_key_uri"]) == (state, new.key_id)
     assert {name: row[name] for name in before} == before, "what people compared is not forgotten for it"
+
+
+async def test_a_new_key_before_the_words_are_compared_forgets_none_that_were(
+    closed: Here, kestrel: OtherServer
+) -> None:
+    """Else whoever holds their domain, and proposes a link with one key after another, has what was told stay there."""
+    pin = await linked(kestrel, "confirmed")
+    row, new = await link(), fresh(pin)
+    await db.execute("UPDATE link SET confirmed_here_at = NULL, their_old_key = 'compared', their_old_until_at = NULL")
+    await db.execute("UPDATE link SET their_old_key_uri = their_key_uri")
+    before = await pinned_keys(row["peer_id"])
+    assert [key[3] for key in before] == ["compared"]
+    assert await heard(closed, pin, renewal(pin, new), pin.ed) == 202
+    assert (await link())["their_key_uri"] == new.key_id and await pinned_keys(row["peer_id"]) == before
 
 
 async def test_an_accept_by_the_key_that_is_still_published_beside_a_new_one_is_taken(
