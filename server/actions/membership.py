@@ -161,7 +161,9 @@ async def removed(viewer: PeerServer, space_uri: str, actor_id: int) -> None:
         if space.facts.peer_id != viewer.peer_id:
             raise NotFound(detail="not its host (I8)")
         who = await person(actor_id)
-        if who.peer_id is None:
+        row = await row_of(space.id, who.id)
+        # a request is answered by itself: the host had not heard of it, or it would have said so first
+        if who.peer_id is None and (row is None or row["state"] != MemberState.ASKED):
             await out(space.id, actor_id)
 
 
