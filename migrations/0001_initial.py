@@ -1809,6 +1809,8 @@ class Migration(migrations.Migration):
                 # answers whose question is not here: few, and looked for by it when it comes
                 """CREATE INDEX post_waits_for_its_question ON post (space_id, reply_to_uri)
                    WHERE reply_to_id IS NULL AND reply_to_uri <> ''""",
+                # words that wait for their effect, or had none: few of all that ever came
+                """CREATE INDEX receipt_has_words ON receipt (peer_id, id) WHERE body <> ''""",
                 """CREATE TRIGGER policy_version_is_not_edited BEFORE UPDATE ON policy_version
                    BEGIN SELECT RAISE(ABORT, 'policy_version is append-only'); END""",
                 """CREATE TRIGGER policy_version_is_not_deleted BEFORE DELETE ON policy_version
@@ -1818,6 +1820,8 @@ class Migration(migrations.Migration):
                 # answers whose question is not here: few, and looked for by it when it comes
                 """CREATE INDEX post_waits_for_its_question ON post (space_id, reply_to_uri)
                    WHERE reply_to_id IS NULL AND reply_to_uri <> ''""",
+                # words that wait for their effect, or had none: few of all that ever came
+                """CREATE INDEX receipt_has_words ON receipt (peer_id, id) WHERE body <> ''""",
                 """CREATE FUNCTION policy_version_is_kept() RETURNS trigger LANGUAGE plpgsql AS
                    $$ BEGIN RAISE EXCEPTION 'policy_version is append-only'; END $$""",
                 """CREATE TRIGGER policy_version_is_kept BEFORE UPDATE OR DELETE ON policy_version

@@ -3,9 +3,11 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
+from federation import unheard
 from server import database as db
 from server.actions import file_bytes, mails, polls, post_rows
 from server.clock import now_ms
@@ -57,3 +59,22 @@ async def test_rounds_find_their_rows_by_an_index(
                 if (how == "SCAN" and table in HISTORY) or all_of_one:
                     read_whole.add((step["detail"], sql))
     assert not read_whole
+
+
+async def test_what_a_recall_finds_unheard_is_not_looked_for_in_all_that_ever_came(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a partner, which is kept for ever: an index has the few whose words are here still."""
+    said: list[str] = []
+
+    async def hear(sql: str, *args: Any) -> list[dict[str, Any]]:
+        said.append(sql)
+        return []
+
+    with monkeypatch.context() as listening:
+        listening.setattr(db, "fetch", hear)
+        listening.setattr(unheard, "moves", AsyncMock())
+        await unheard.forget_unheard({"peer_id": 1, "id": 9})
+    [sql] = said
+    plan = await db.fetch(f"EXPLAIN QUERY PLAN {sql}", 1, 0, 9, 100)
+    assert ["receipt_has_words" in step["detail"] for step in plan] == [True]
