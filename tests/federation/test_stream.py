@@ -85,6 +85,8 @@ class Partner:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
                 while head := await reader.readuntil(b"\r\n\r\n"):
+                    if head.startswith(b"GET "):  # it says nothing of itself
+                        break
                     length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
                     created = int(head.lower().split(b"created=")[1].split(b";")[0])
                     self.signed.append(created - now_ms() // 1000 - self.clock_s)

@@ -45,6 +45,7 @@ class There:
 
 async def partner(here: Here, server: OtherServer) -> There:
     pin, group = await linked(server), server.actor("cevennes", "Group", "/spaces/cevennes")
+    pin.publish(endpoints={"parvis:peering": f"{server.base}/asked"})
     group.publish(followers=f"{server.base}/asked")
     space_id = await mirrored(group, here.alice)
     [peer] = await db.fetch("SELECT id FROM peer WHERE host = $1", server.host)
