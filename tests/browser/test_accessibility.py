@@ -137,7 +137,9 @@ async def faults(person: Visitor, path: str) -> list[str]:
 
 
 async def faults_here(person: Visitor, path: str) -> list[str]:
-    """What axe finds on a page, and whether it is wider than the window, or its text squeezed into a column."""
+    """What axe finds on a page, and whether it is wider than the window, its text squeezed into a column, or an icon of
+    the size of its card, as one is that no rule speaks of.
+    """
     found = await Axe().run(person.page)
     wrong = [f"{path}: {violation['id']}: {violation['help']}" for violation in found.response["violations"]]
     wide = await person.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
@@ -149,6 +151,11 @@ async def faults_here(person: Visitor, path: str) -> list[str]:
         """[...document.querySelectorAll('.table--scroll')].filter(e => e.scrollWidth > e.clientWidth + 1)
            .map(e => e.getAttribute('aria-label') || e.id)"""
     )
+    huge = await person.page.evaluate(
+        """[...document.querySelectorAll('svg > use')].filter(e => e.ownerSVGElement.clientWidth > 64)
+           .map(e => e.getAttribute('href'))"""
+    )
+    wrong += [f"{path}: a huge icon: {name}" for name in huge]
     wrong += [f"{path}: has to be scrolled sideways: {name}" for name in cut]
     squeezed = await person.page.evaluate("document.querySelector('main').clientWidth < Math.min(500, innerWidth - 40)")
     wrong += [f"{path}: squeezed"] if squeezed else []
