@@ -35,6 +35,8 @@ class Item:
     """It was written while the space was closed, and was not opened since."""
     answers: int | None = None
     """The number of what it answers."""
+    loose_answer: bool = False
+    """What it answers was perhaps not its author's to read any more when that was heard: then it stands alone."""
     votes: dict[str, int] | None = None
     """Who chose which of two, where it asks by a poll."""
     loose_votes: bool = False

@@ -8,7 +8,7 @@ from typing import Any
 from tests.federation.harness import Node
 from tests.federation.model.agreements import go_on, halt, link_again, part, rotate
 from tests.federation.model.oracle import Item
-from tests.federation.model.world import SLUG, Snapshot, World, ask, loosen, remember, view
+from tests.federation.model.world import SLUG, Snapshot, World, ask, loosen, loosen_answers, remember, view
 from tests.federation.weather import Conditions
 
 CHOICES = ("oui", "non")
@@ -227,6 +227,8 @@ async def repartner(world: World) -> None:
     seen = await view(world, "alice")
     for host in world.oracle.named - wanted:
         loosen(world, seen, host)
+    if level == "closed":
+        loosen_answers(world, seen)
     code, _, errors = await world.nodes[0].cli("declare", SLUG, level, *sorted(wanted))
     assert code == 0, errors[-2000:]
     world.oracle.names(wanted, time.monotonic(), level == "closed")
@@ -246,6 +248,8 @@ async def look_back(world: World) -> None:
     before = await ask(alice, "GET", policy)
     assert before is not None
     version = before.headers["etag"]
+    if not wide:
+        loosen_answers(world, await view(world, "alice"))
     answer = await ask(alice, "PUT", policy, json={**wanted, "reason": "Essai."}, headers={"if-match": version})
     assert answer is not None and answer.status_code == 200, answer and answer.text
     world.oracle.opens(wide, time.monotonic(), with_all=with_all)

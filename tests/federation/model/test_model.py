@@ -64,7 +64,9 @@ async def amiss(world: World) -> dict[str, list[str]]:
         found += [
             f"{item.word} answers {seen[item.word]['in_reply_to_id']}, not {seen[asked]['id']}"
             for item in world.oracle.items
-            for asked in ([world.oracle.items[item.answers].word] if item.answers is not None else [])
+            for asked in (
+                [world.oracle.items[item.answers].word] if item.answers is not None and not item.loose_answer else []
+            )
             if {item.word, asked} <= must.keys() & seen.keys()
             and seen[item.word]["in_reply_to_id"] != seen[asked]["id"]
         ]

@@ -214,6 +214,16 @@ def loosen(world: World, seen: dict[str, dict[str, Any]], host: str) -> None:
             item.loose_votes = True
 
 
+def loosen_answers(world: World, seen: dict[str, dict[str, Any]]) -> None:
+    """Answers of partners that the home does not show yet in their place come when the past is closed, perhaps."""
+    for item in world.oracle.items:
+        if item.answers is None or item.host == world.oracle.home:
+            continue
+        post, asked = seen.get(item.word), seen.get(world.oracle.items[item.answers].word)
+        if post is None or asked is None or post["in_reply_to_id"] != asked["id"]:
+            item.loose_answer = True
+
+
 def tally(post: dict[str, Any]) -> list[int]:
     """How the poll of a post stands, by its answers."""
     return [option["votes_count"] for option in post["poll"]["options"]] if post["poll"] else []
