@@ -25,15 +25,7 @@ def about_link(fact: Fact, link: dict[str, Any], our_key: str, here: Addresses) 
         "published": moment(fact.created_at),
     }
     if fact.kind is Kind.LINK_OFFERED:
-        relation = {
-            "id": f"{offered}/link",
-            "type": ["Relationship", "parvis:Link"],
-            "subject": here.instance,
-            "object": theirs,
-            "relationship": "parvis:LinkedInstance",
-            **side,
-        }
-        document |= {"type": "Offer", "object": relation}
+        document |= {"type": "Offer", "object": _relation(offered, theirs, here, **side)}
         if link["offer_until_at"] is not None:
             document["endTime"] = moment(link["offer_until_at"])
     elif fact.kind is Kind.LINK_ACCEPTED:
@@ -48,15 +40,7 @@ def about_link(fact: Fact, link: dict[str, Any], our_key: str, here: Addresses) 
 def new_key(fact: Fact, link: dict[str, Any], instance_actor: dict[str, Any], here: Addresses) -> dict[str, Any]:
     """That our key is another one from now on: to be signed with the old one and proved with the new one."""
     bare = {name: value for name, value in instance_actor.items() if name != "@context"}
-    return {
-        "@context": CONTEXT,
-        "id": here.activity(fact.id),
-        "type": "Update",
-        "actor": here.instance,
-        "to": [f"{link['base_url']}/actor"],
-        "published": moment(fact.created_at),
-        "object": bare,
-    }
+    return _update(fact, f"{link['base_url']}/actor", bare, here)
 
 
 def moved(fact: Fact, link: dict[str, Any], former: list[str], here: Addresses) -> dict[str, Any]:
@@ -65,22 +49,8 @@ def moved(fact: Fact, link: dict[str, Any], former: list[str], here: Addresses) 
     `former`: where it stood before, the last one first.
     """
     theirs = f"{link['base_url']}/actor"
-    return {
-        "@context": CONTEXT,
-        "id": here.activity(fact.id),
-        "type": "Update",
-        "actor": here.instance,
-        "to": [theirs],
-        "published": moment(fact.created_at),
-        "object": {
-            "id": f"{here.activity(fact.id)}/link",
-            "type": ["Relationship", "parvis:Link"],
-            "subject": here.instance,
-            "object": theirs,
-            "relationship": "parvis:LinkedInstance",
-            "parvis:movedFrom": [f"{base}/actor" for base in former],
-        },
-    }
+    stood = {"parvis:movedFrom": [f"{base}/actor" for base in former]}
+    return _update(fact, theirs, _relation(here.activity(fact.id), theirs, here, **stood), here)
 
 
 def consent(fact: Fact, theirs: str, consents: bool, here: Addresses) -> Message:
@@ -88,23 +58,34 @@ def consent(fact: Fact, theirs: str, consents: bool, here: Addresses) -> Message
 
     About the link and not the whole actor, which would speak of our key, too.
     """
-    document = {
+    answer = {"parvis:historyConsent": "allow" if consents else "deny"}
+    relation = _relation(here.activity(fact.id), theirs, here, **answer)
+    return Message(_update(fact, theirs, relation, here), here.instance)
+
+
+def _update(fact: Fact, theirs: str, what: dict[str, Any], here: Addresses) -> dict[str, Any]:
+    """What this instance says to another is otherwise than it was."""
+    return {
         "@context": CONTEXT,
         "id": here.activity(fact.id),
         "type": "Update",
         "actor": here.instance,
         "to": [theirs],
         "published": moment(fact.created_at),
-        "object": {
-            "id": f"{here.activity(fact.id)}/link",
-            "type": ["Relationship", "parvis:Link"],
-            "subject": here.instance,
-            "object": theirs,
-            "relationship": "parvis:LinkedInstance",
-            "parvis:historyConsent": "allow" if consents else "deny",
-        },
+        "object": what,
     }
-    return Message(document, here.instance)
+
+
+def _relation(address: str, theirs: str, here: Addresses, **said: Any) -> dict[str, Any]:
+    """The link as an object, as the activity at this address speaks of it."""
+    return {
+        "id": f"{address}/link",
+        "type": ["Relationship", "parvis:Link"],
+        "subject": here.instance,
+        "object": theirs,
+        "relationship": "parvis:LinkedInstance",
+        **said,
+    }
 
 
 def members_disagree(fact: Fact, here: Addresses) -> Message:
