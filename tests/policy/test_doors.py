@@ -168,7 +168,7 @@ SESSIONS = {
     "POST /settings/tokens/{id}/revoke": "401 404 404 404 401 401 401",
     "GET /admin/links": "303 403 403 200 303 303 303",
     "POST /admin/links": "401 403 403 422 401 401 401",
-    "POST /admin/links/past": "401 403 403 303 401 401 401",
+    "POST /admin/links/past": "401 403 403 422 401 401 401",
     "GET /admin/links/{host}": "303 403 403 404 303 303 303",
     "POST /admin/links/{host}/{step}": "401 404 404 404 401 401 401",
     "GET /admin/partners/{host}": "303 403 403 404 303 303 303",

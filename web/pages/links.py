@@ -93,8 +93,11 @@ async def step(visit: Visit) -> Response:
 
 async def past(visit: Visit) -> Response:
     """`POST /admin/links/past`: whether hosts of spaces elsewhere may open to more people what ours wrote there."""
-    form = await visit.form()
-    await set_history_consent(visit.colleague, form.line("consent") != "deny")
+    viewer, form = visit.colleague, await visit.form()
+    said = form.line("consent")
+    if said not in ("allow", "deny"):
+        return await _shown(visit, Invalid(detail="consent"))
+    await set_history_consent(viewer, said == "allow")
     return see("/admin/links")
 
 

@@ -89,6 +89,10 @@ KIND_WORDS = {
     "link_rekeyed": N_("une nouvelle clé de notre instance"),
     "link_moved": N_("notre nouvelle adresse"),
     "members_disagree": N_("un désaccord sur les membres"),
+    "consent_changed": N_("notre accord sur le passé"),
+    "post_held": N_("un message mis en attente"),
+    "post_approved": N_("un message accepté"),
+    "post_refused": N_("un message refusé"),
 }
 UNPROVED = N_("envoyé en son nom, sans preuve que ce soit elle")
 RULE_WORDS = {

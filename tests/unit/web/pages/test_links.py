@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from federation import outbox
 from server import database as db
 from server.actions import links
 from server.actions.incidents import noticed
@@ -16,6 +17,7 @@ from server.queries.lag import SLOT_MS
 from server.viewer import Employee
 from tests.cast import Cast, say, space, stranger
 from tests.unit.web.pages.browser import Browser
+from web.pages.showing.office import KIND_WORDS
 
 pytestmark = pytest.mark.anyio
 KESTREL = "kestrel.test"
@@ -48,11 +50,17 @@ async def test_the_map_draws_each_instance_and_the_table_says_the_same(odile: Br
     assert cast
 
 
+def test_all_that_is_delivered_has_its_words_on_the_page_of_deliveries() -> None:
+    assert {kind.value for kind in outbox._BY_KIND} - KIND_WORDS.keys() == set()
+
+
 async def test_an_administrator_says_once_and_for_all_that_the_past_of_ours_elsewhere_is_not_opened(
     odile: Browser, cast: Cast
 ) -> None:
     assert "Nous l’acceptons." in await odile.page("/admin/links")
     await odile.post("/admin/links/past", consent="deny")
+    for said in ("", "peut-être"):
+        assert "Cette valeur ne convient pas" in await odile.refused("/admin/links/past", consent=said)
     page = await odile.page("/admin/links")
     assert "Nous refusons" in page and 'name="consent" value="allow"' in page
     await odile.post("/admin/links/past", consent="allow")
